@@ -1,0 +1,9 @@
+"""Relevance propagation for JAX: how much of an output came from which source."""
+
+from rfp_jax import rules as rules
+from rfp_jax.errors import MissingRuleError
+from rfp_jax.gate import gate
+from rfp_jax.relevance import Relevance, relevance
+from rfp_jax.rules import register
+
+__all__ = ["MissingRuleError", "Relevance", "gate", "register", "relevance", "rules"]

@@ -1,0 +1,99 @@
+"""One equation of a traced program, as a function of those operands that depend on a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+from jax.extend import core
+
+from rfp_jax.pair import Pair, Value, activation, nearest_common_dominator
+
+
+def bind(eqn: core.JaxprEqn, operands: Sequence[jax.Array]) -> Any:
+    """Evaluate an equation of a jaxpr as JAX would."""
+    return eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """An equation as a function of its tracked operands; the other operands are filled in.
+
+    A rule receives it as its first argument: calling it evaluates the equation at other activations.
+
+    Attributes:
+        eqn: the equation of the jaxpr.
+        values: its operands.
+        path: where it stands: the name stack, which in Flax Linen is the module path.
+        source: the user's line that made it, as `file:line (function)`.
+        elementwise: whether each element of the result depends on the elements at the same place of
+            the operands alone.
+    """
+
+    eqn: core.JaxprEqn
+    values: tuple[Value, ...]
+    path: str = ""
+    source: str = ""
+    elementwise: bool = False
+
+    def __call__(self, *activations: jax.Array) -> Any:
+        """The equation's result, at these values of its tracked operands."""
+        tracked = iter(activations)
+        return bind(self.eqn, [next(tracked) if isinstance(v, Pair) else v for v in self.values])
+
+    @property
+    def name(self) -> str:
+        """The primitive's name, for instance `'dot_general'`."""
+        return self.eqn.primitive.name
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The primitive's static parameters."""
+        return self.eqn.params
+
+    @property
+    def operands(self) -> list[jax.Array]:
+        """All operands as plain arrays."""
+        return [activation(value) for value in self.values]
+
+    @property
+    def tracked(self) -> tuple[bool, ...]:
+        """For each operand whether it depends on a source."""
+        return tuple(isinstance(value, Pair) for value in self.values)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The tracked operands."""
+        return tuple(value for value in self.values if isinstance(value, Pair))
+
+    @cached_property
+    def dominator(self) -> Pair | None:
+        """The nearest pair of which the result is an elementwise function of one variable."""
+        shape = self.eqn.outvars[0].aval.shape
+        if self.elementwise and all(pair.activation.shape == shape for pair in self.pairs):
+            return nearest_common_dominator(self.pairs)
+        return None
+
+    @cached_property
+    def depth(self) -> int:
+        """How many dominators stand above the result."""
+        return 1 + self.dominator.depth if self.dominator else 0
+
+    def of(self, ancestor: Pair) -> Callable[[jax.Array], jax.Array]:
+        """The result as a function of the activation of one of its dominators."""
+
+        def fun(z: jax.Array) -> jax.Array:
+            values = {id(ancestor): z}
+
+            def value(pair: Pair) -> jax.Array:
+                if id(pair) not in values:
+                    assert pair.recipe is not None  # dominated by ancestor, and not the ancestor
+                    values[id(pair)] = pair.recipe(*map(value, pair.recipe.pairs))
+                return values[id(pair)]
+
+            return self(*map(value, self.pairs))
+
+        return fun

@@ -1,0 +1,38 @@
+"""The error that a user can meet inside a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rfp_jax.equation import Equation
+
+
+class MissingRuleError(NotImplementedError):
+    """An operation that depends on a source has no propagation rule.
+
+    The message names the primitive, the shapes, the user's line, the module path, and the line that
+    registers a rule. Nothing is ever guessed: an operation without a rule stops the propagation.
+    """
+
+    def __init__(self, equation: Equation, reason: str | None = None):
+        operands = ", ".join(
+            f"{var.aval.str_short()}{' (from a source)' if tracked else ''}"
+            for var, tracked in zip(equation.eqn.invars, equation.tracked, strict=True)
+        )
+        results = ", ".join(var.aval.str_short() for var in equation.eqn.outvars)
+        lines = [
+            f"no relevance propagation rule for the primitive '{equation.name}'",
+            f"  computes: {operands} -> {results}",
+            f"  in your code: {equation.source or '(unknown)'}",
+            f"  module path: {equation.path or '(none)'}",
+        ]
+        if reason:
+            lines.append(f"  why: {reason}")
+        lines += [
+            "Say how relevance passes through it, once, before you call relevance():",
+            f"  rfp_jax.register('{equation.name}', rfp_jax.rules.linear)       # if it is linear",
+            f"  rfp_jax.register('{equation.name}', rfp_jax.rules.elementwise)  # y = f(x) elementwise",
+            "or give a rule of your own: see rfp_jax.register.",
+        ]
+        super().__init__("\n".join(lines))

@@ -1,0 +1,112 @@
+"""The walk over a traced program that carries (activation, contributions) pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core, source_info_util
+
+from rfp_jax.control import CONTROL
+from rfp_jax.equation import Equation, bind
+from rfp_jax.errors import MissingRuleError
+from rfp_jax.pair import Pair, Value, slots
+from rfp_jax.roles import ELEMENTWISE, is_gate
+from rfp_jax.rules.affine import Affine
+from rfp_jax.rules.ruleset import Rules
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """Evaluates a program on arrays and pairs: each equation by JAX, each contribution by its rule.
+
+    Attributes:
+        rules: which rule an equation gets.
+        path: the name stack of the call in whose body the walk is.
+        source: the user's line of that call.
+    """
+
+    rules: Rules
+    path: str = ""
+    source: str = ""
+
+    def run(self, jaxpr: core.Jaxpr, consts: Sequence[Any], values: Sequence[Value]) -> list[Value]:
+        """Evaluate a jaxpr.
+
+        Args:
+            jaxpr: the program.
+            consts: values of its constant variables.
+            values: its arguments; those that depend on a source are pairs, with equally many slots.
+
+        Returns:
+            Its results; those that depend on a source are pairs.
+
+        Raises:
+            MissingRuleError: an operation on a pair has no rule.
+        """
+        env: dict[core.Var, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
+        env.update(zip(jaxpr.invars, values, strict=True))
+
+        def read(atom: core.Var | core.Literal) -> Value:
+            return atom.val if isinstance(atom, core.Literal) else env[atom]
+
+        last_use = {v: eqn for eqn in jaxpr.eqns for v in eqn.invars if isinstance(v, core.Var)}
+        kept = {v for v in jaxpr.outvars if isinstance(v, core.Var)}
+        for eqn in jaxpr.eqns:
+            stack = source_info_util.current_name_stack() + eqn.source_info.name_stack
+            with source_info_util.user_context(eqn.source_info.traceback, name_stack=stack):
+                results = self.step(eqn, tuple(map(read, eqn.invars)))
+            env.update(zip(eqn.outvars, results, strict=True))
+            for atom in eqn.invars:  # activations that nobody will ask for are let go
+                if isinstance(atom, core.Var) and last_use[atom] is eqn and atom not in kept:
+                    env.pop(atom, None)
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def step(self, eqn: core.JaxprEqn, values: tuple[Value, ...]) -> Sequence[Value]:
+        """Evaluate one equation."""
+        if not any(isinstance(value, Pair) for value in values):
+            result = bind(eqn, values)
+            return result if eqn.primitive.multiple_results else [result]
+        name = eqn.primitive.name
+        path = "/".join(filter(None, (self.path, str(eqn.source_info.name_stack))))
+        source = source_info_util.summarize(eqn.source_info) or self.source
+        if control := CONTROL.get(name):
+            return control(replace(self, path=path, source=source).run, eqn, values)
+        equation = Equation(eqn, values, path, source, elementwise=name in ELEMENTWISE)
+        rule = self.rules(equation)
+        if rule is None:
+            raise MissingRuleError(equation)
+        step = rule(equation, *(pair.activation for pair in equation.pairs))
+        return self.pairs(equation, step)
+
+    def pairs(self, equation: Equation, step: Affine) -> list[Value]:
+        """Push every source's contributions through an equation that its rule has frozen."""
+        several = equation.eqn.primitive.multiple_results
+        outputs = list(step.output) if several else [step.output]
+        if step.push is None:
+            return outputs
+        inputs = equation.pairs if step.of is None else step.of
+
+        def push(contributions: tuple[jax.Array | None, ...]) -> Sequence[jax.Array | None]:
+            given = list(zip(contributions, inputs, strict=True))
+            if all(c is None for c, _ in given):
+                return [None] * len(outputs)
+            if step.bias is None and all(c is pair.activation for c, pair in given):
+                return outputs  # all of it came from this source, and nothing was added
+            pushed = step.push(
+                *(jnp.zeros_like(p.activation) if c is None else c for c, p in given)
+            )
+            return pushed if several else [pushed]
+
+        pushed = [push(contributions) for contributions in slots(inputs)]
+        gate, recipe = is_gate(equation), equation if equation.dominator else None
+
+        def pair(place: int, output: jax.Array) -> Value:
+            if not jnp.issubdtype(output.dtype, jnp.inexact):
+                return output  # places and counts carry no relevance
+            return Pair(output, tuple(row[place] for row in pushed), gate, recipe)
+
+        return [pair(place, output) for place, output in enumerate(outputs)]

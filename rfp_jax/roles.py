@@ -1,0 +1,33 @@
+"""What an equation's form says about it, before any rule: elementwise or not, gate or signal."""
+
+from __future__ import annotations
+
+from rfp_jax.equation import Equation
+
+ELEMENTWISE = frozenset(
+    """add add_any sub mul div max min neg abs square pow integer_pow select_n clamp copy
+    convert_element_type exp exp2 expm1 log1p sqrt cbrt sin cos tan asin acos atan sinh cosh tanh
+    asinh acosh atanh logistic erf erfc erf_inv floor ceil round sign one_minus_square
+    polynomial""".split()
+)
+"""Primitives of which each element of the result depends on the same place of the operands alone."""
+
+_BOUNDED = frozenset({"logistic", "exp", "exp2", "clamp"})
+_OTHER_SIDE = {"min": "max", "max": "min"}
+_MIXING = frozenset({"dot_general", "conv_general_dilated", "ragged_dot_general", "ragged_dot"})
+
+
+def is_gate(equation: Equation) -> bool:
+    """Whether the result is a weight rather than a signal.
+
+    Gates are sigmoids, also the hard ones (`clip(x, a, b)`), and exponentials, which a softmax divides
+    by their sum; and what is computed from gates alone, up to the next layer with weights of its own.
+    """
+    name = equation.name
+    if name in _BOUNDED:
+        return True
+    if name in _OTHER_SIDE and len(equation.pairs) == 1:
+        recipe = equation.pairs[0].recipe
+        if recipe and recipe.name == _OTHER_SIDE[name] and len(recipe.pairs) == 1:
+            return True
+    return name not in _MIXING and all(pair.gate for pair in equation.pairs)

@@ -1,0 +1,31 @@
+"""How relevance passes through each operation.
+
+A rule is a function `rule(equation, *activations) -> Affine`: it evaluates one equation and freezes it
+as an affine map. `lrp0` is the default set of rules; `register` adds to it.
+"""
+
+from __future__ import annotations
+
+from rfp_jax.rules.additive import affine
+from rfp_jax.rules.affine import Affine, Rule, constant, linear
+from rfp_jax.rules.elementwise import elementwise
+from rfp_jax.rules.product import product, signal, uniform
+from rfp_jax.rules.refuse import unsupported
+from rfp_jax.rules.ruleset import Rules, lrp0, register, resolve
+
+__all__ = [
+    "Affine",
+    "Rule",
+    "Rules",
+    "affine",
+    "constant",
+    "elementwise",
+    "linear",
+    "lrp0",
+    "product",
+    "register",
+    "resolve",
+    "signal",
+    "uniform",
+    "unsupported",
+]

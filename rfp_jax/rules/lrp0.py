@@ -1,0 +1,103 @@
+"""The default preset: LRP-0, which for ReLU networks is the paper's relevance forward propagation.
+
+The whole preset is the table below: every primitive of JAX has one line in it.
+"""
+
+from __future__ import annotations
+
+from rfp_jax.rules.additive import affine
+from rfp_jax.rules.affine import Rule, constant, linear
+from rfp_jax.rules.elementwise import elementwise, magnitude, power
+from rfp_jax.rules.product import product, quotient, reduce_product, running_product, signal
+from rfp_jax.rules.refuse import solve, special, unsupported
+from rfp_jax.rules.winner import (
+    clamp,
+    max_pool,
+    maximum,
+    reduce_maximum,
+    running_maximum,
+    sort,
+    top_k,
+)
+
+
+def _each(rule: Rule, names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names.split(), rule)
+
+
+TABLE: dict[str, Rule] = {
+    # Linear in what depends on a source, and nothing is added: kept as they are.
+    **_each(
+        linear,
+        """neg real imag conj convert_element_type reduce_precision copy copy_p name
+        reshape squeeze transpose rev broadcast_in_dim broadcast_to slice dynamic_slice gather split
+        unstack tile reduce_sum reduce_window_sum cumsum fft
+        device_put sharding_constraint layout_constraint optimization_barrier reshard relayout
+        with_memory_space_constraint psum psum_invariant all_gather all_gather_invariant all_to_all
+        ragged_all_to_all ppermute reduce_scatter pvary pbroadcast reduced_vary_cast
+        symmetric_product linear_call""",
+    ),
+    # Sums, choices and placements: linear, and what depends on no source is the bias.
+    **_each(
+        affine,
+        """add add_any sub concatenate stack pad select_n complex dynamic_update_slice scatter
+        scatter-add scatter-sub""",
+    ),
+    # One variable, element by element.
+    **_each(
+        elementwise,
+        """exp exp2 expm1 log1p sqrt cbrt square sin cos tan asin acos atan sinh cosh tanh asinh
+        acosh atanh logistic erf erfc erf_inv floor ceil round sign bessel_i0e bessel_i1e
+        one_minus_square polynomial""",
+    ),
+    "abs": magnitude,
+    **_each(power, "integer_pow pow"),
+    **_each(
+        special, "igamma igammac random_gamma_grad igamma_grad_a regularized_incomplete_beta rem"
+    ),
+    # Products and quotients.
+    "mul": product,
+    "div": quotient,
+    **_each(signal, "dot_general conv_general_dilated ragged_dot_general ragged_dot scatter-mul"),
+    "reduce_prod": reduce_product,
+    "cumprod": running_product,
+    # The winner takes all.
+    **_each(maximum, "max min"),
+    "clamp": clamp,
+    **_each(reduce_maximum, "reduce_max reduce_min"),
+    **_each(max_pool, "reduce_window_max reduce_window_min"),
+    **_each(running_maximum, "cummax cummin"),
+    "sort": sort,
+    **_each(top_k, "top_k approx_top_k"),
+    # No relevance passes: denominators and normalisers (no finite value at 0), steps, side effects.
+    **_each(
+        constant,
+        """rsqrt log log2 lgamma digamma polygamma zeta cumlogsumexp stop_gradient nextafter
+        argmax argmin eq ne lt le gt ge eq_to lt_to le_to is_finite not and or xor
+        reduce_and reduce_or reduce_xor population_count clz shift_left shift_right_arithmetic
+        shift_right_logical bitcast_convert_type debug_callback debug_print zeros_like""",
+    ),
+    # Linear in the right-hand side only.
+    **_each(solve, "triangular_solve tridiagonal_solve"),
+    # Refused, each with its reason.
+    **_each(
+        unsupported("how the entries of a matrix share in its factors is not defined"),
+        """cholesky cholesky_update eig eigh hessenberg householder_product lu
+        qr geqrf geqp3 ormqr schur svd tridiagonal""",
+    ),
+    **_each(
+        unsupported("an angle has no sum of its two sides (it is homogeneous of degree 0)"), "atan2"
+    ),
+    **_each(
+        unsupported("the reducing function is not known to be a sum or a maximum"),
+        "reduce reduce_window scatter_apply",
+    ),
+    **_each(
+        unsupported("the value leaves JAX: what happens to it cannot be seen"),
+        "pure_callback io_callback ffi_call call_exported",
+    ),
+    **_each(
+        unsupported("it writes to mutable memory, through which contributions are not followed"),
+        "get swap addupdate new_ref freeze run_state empty_ref free_ref core_map",
+    ),
+}

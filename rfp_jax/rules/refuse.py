@@ -1,0 +1,37 @@
+"""Operations through which relevance is not defined, each with its reason."""
+
+from __future__ import annotations
+
+import jax
+
+from rfp_jax.equation import Equation
+from rfp_jax.errors import MissingRuleError
+from rfp_jax.rules.affine import Affine, Rule, linear
+from rfp_jax.rules.elementwise import elementwise
+
+
+def unsupported(reason: str) -> Rule:
+    """A rule that refuses, and says why."""
+
+    def refuse(f: Equation, *x: jax.Array) -> Affine:
+        raise MissingRuleError(f, reason)
+
+    return refuse
+
+
+def solve(f: Equation, *x: jax.Array) -> Affine:
+    """`A⁻¹ b` is linear in b, its last operand; in A it is not."""
+    if any(f.tracked[:-1]):
+        raise MissingRuleError(
+            f, "the solution is linear in the right-hand side, not in the matrix"
+        )
+    return linear(f, *x)
+
+
+def special(f: Equation, *x: jax.Array) -> Affine:
+    """A special function of several variables: elementwise in one of them, with the others constant."""
+    if len(x) > 1:
+        raise MissingRuleError(
+            f, "several arguments depend on a source: no share of each is defined"
+        )
+    return elementwise(f, *x)

@@ -1,0 +1,136 @@
+"""A call of a user's function, as a program of its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+Argnums = int | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A call `fun(*args, **kwargs)` traced as a function of the leaves of its source arguments.
+
+    Attributes:
+        jaxpr, consts: the program and the values of its constants.
+        leaves: the source arrays.
+        tree: how `leaves` fill what `argnums` points to, like the gradients of `jax.grad`.
+        output_tree: the structure of the function's output.
+        aux_tree: the structure of its auxiliary output.
+    """
+
+    jaxpr: core.Jaxpr
+    consts: Sequence[Any]
+    leaves: list[jax.Array]
+    tree: Any
+    output_tree: Any
+    aux_tree: Any
+
+
+def trace(
+    fun: Callable[..., Any],
+    argnums: Argnums,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    has_aux: bool = False,
+) -> Trace:
+    """Trace a call with respect to the arguments that are sources; all others are constants of it.
+
+    Raises:
+        TypeError: `argnums` is no integer or sequence of integers; a source is no floating-point
+            array; the function returns no array.
+        ValueError: `argnums` is empty, repeated or out of range; a source has no leaf.
+    """
+    places = _places(argnums, len(args))
+    chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[i] for i in places)
+    named, tree = jax.tree_util.tree_flatten_with_path(tuple(args[i] for i in places))
+    leaves = [_source(leaf, path, places) for path, leaf in named]
+    if not leaves:
+        raise ValueError(
+            f"no source: argument {argnums!r} holds no array; point argnums at the arguments whose "
+            "share of the output you want"
+        )
+    trees = {}
+
+    def of_sources(*leaves: jax.Array) -> list[jax.Array]:
+        full = list(args)
+        for place, value in zip(places, jax.tree.unflatten(tree, leaves), strict=True):
+            full[place] = value
+        returned = fun(*full, **kwargs)
+        if has_aux and not (isinstance(returned, tuple) and len(returned) == 2):
+            raise TypeError(
+                f"with has_aux=True {_name(fun)} must return (output, aux), got {type(returned)}"
+            )
+        output, aux = returned if has_aux else (returned, None)
+        outputs, trees["output"] = jax.tree.flatten(output)
+        auxiliary, trees["aux"] = jax.tree.flatten(aux)
+        for value in outputs:
+            if not isinstance(value, jax.Array | np.ndarray | np.generic | float | int | complex):
+                raise TypeError(
+                    f"{_name(fun)} must return arrays, got {value!r} of type {type(value).__name__}"
+                    "; return what is not an array as aux, with has_aux=True"
+                )
+        if not outputs:
+            raise TypeError(
+                f"{_name(fun)} must return an array or a tree of arrays, got {output!r}"
+            )
+        return [*map(jnp.asarray, outputs), *auxiliary]
+
+    closed = jax.make_jaxpr(of_sources)(*leaves)
+    return Trace(
+        closed.jaxpr,
+        closed.consts,
+        leaves,
+        jax.tree.structure(chosen),
+        trees["output"],
+        trees["aux"],
+    )
+
+
+def _name(fun: Callable[..., Any]) -> str:
+    return getattr(fun, "__qualname__", None) or repr(fun)
+
+
+def _places(argnums: Argnums, count: int) -> tuple[int, ...]:
+    """The arguments that `argnums` points to, from the front."""
+    given = (argnums,) if isinstance(argnums, int) else argnums
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"argnums must be an int or a tuple of ints, got {argnums!r}")
+    for place in given:
+        if isinstance(place, bool) or not isinstance(place, int | np.integer):
+            raise TypeError(f"argnums must be an int or a tuple of ints, got {argnums!r}")
+        if not -count <= place < count:
+            raise ValueError(
+                f"argnums={argnums!r} points past the {count} positional arguments of the call; pass "
+                "sources by position"
+            )
+    places = tuple(int(place) % count for place in given)
+    if not places:
+        raise ValueError("argnums is empty: name at least one source")
+    if len(set(places)) < len(places):
+        raise ValueError(f"argnums={argnums!r} names an argument twice")
+    return places
+
+
+def _source(leaf: Any, path: Any, places: tuple[int, ...]) -> jax.Array:
+    """A leaf of a source argument as an array, if it can be one."""
+    where = f"args[{places[path[0].idx]}]{jax.tree_util.keystr(path[1:])}"
+    if not isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int | complex):
+        raise TypeError(
+            f"source {where} must be an array, got {leaf!r} of type {type(leaf).__name__}; pass arrays "
+            "as sources and leave other arguments out of argnums"
+        )
+    array = jnp.asarray(leaf)
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        raise TypeError(
+            f"source {where} must be floating-point, got {array.dtype}{list(array.shape)}; convert it "
+            "(x.astype('float32')), or take as source what is made from it, such as its embedding"
+        )
+    return array
