@@ -1,8 +1,8 @@
 """Control flow: the bodies of loops, branches and calls are walked with pairs instead of arrays.
 
 Pairs are pytrees, so a loop over arrays becomes a loop over pairs. What differs is structure alone:
-which variables depend on a source, and which sources have reached them. A loop's carry takes the least
-structure that its body maps to itself (`_fixpoint`); branches take the structure that holds them all.
+which variables depend on a source, and which sources have reached them. A loop's carry takes the
+least structure that its body maps to itself (`_fixpoint`); branches take one that holds them all.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _while(run: Run, eqn: core.JaxprEqn, values: Sequence[Value]) -> Sequence[Va
     goes_on, body = _body(run, p["cond_jaxpr"]), _body(run, p["body_jaxpr"])
 
     def holds(carry: list[Value]) -> jax.Array:
-        return goes_on([*map(activation, cond_consts), *map(activation, carry)])[0]
+        return activation(goes_on([*map(activation, cond_consts), *map(activation, carry)])[0])
 
     carry = _fixpoint(lambda carry: body([*body_consts, *carry]), carry)
     return lax.while_loop(holds, lambda c: conform(body([*body_consts, *c]), c), carry)
@@ -92,7 +92,8 @@ def _scan(run: Run, eqn: core.JaxprEqn, values: Sequence[Value]) -> Sequence[Val
 
     first = jax.eval_shape(lambda xs: jax.tree.map(lambda x: x[0], xs), xs)
     carry = _fixpoint(lambda c: _split(body([*consts, *c, *first]), n_carry)[0], carry)
-    return sum(lax.scan(step, carry, xs, p["length"], p["reverse"], p["unroll"]), [])
+    after, ys = lax.scan(step, carry, xs, p["length"], p["reverse"], p["unroll"])
+    return [*after, *ys]
 
 
 def _shard_map(run: Run, eqn: core.JaxprEqn, values: Sequence[Value]) -> Sequence[Value]:

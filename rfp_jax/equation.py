@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
 
 from rfp_jax.pair import Pair, Value, activation, nearest_common_dominator
@@ -22,7 +23,7 @@ def bind(eqn: core.JaxprEqn, operands: Sequence[jax.Array]) -> Any:
 class Equation:
     """An equation as a function of its tracked operands; the other operands are filled in.
 
-    A rule receives it as its first argument: calling it evaluates the equation at other activations.
+    A rule receives it first: calling it evaluates the equation at other activations.
 
     Attributes:
         eqn: the equation of the jaxpr.
@@ -72,10 +73,11 @@ class Equation:
     @cached_property
     def dominator(self) -> Pair | None:
         """The nearest pair of which the result is an elementwise function of one variable."""
-        shape = self.eqn.outvars[0].aval.shape
-        if self.elementwise and all(pair.activation.shape == shape for pair in self.pairs):
-            return nearest_common_dominator(self.pairs)
-        return None
+        if not self.elementwise:
+            return None
+        shape = jnp.broadcast_shapes(*map(jnp.shape, self.operands))
+        broadcast = any(pair.activation.shape != shape for pair in self.pairs)
+        return None if broadcast else nearest_common_dominator(self.pairs)
 
     @cached_property
     def depth(self) -> int:

@@ -16,13 +16,14 @@ class MissingRuleError(NotImplementedError):
     """
 
     def __init__(self, equation: Equation, reason: str | None = None):
+        name = equation.name
         operands = ", ".join(
             f"{var.aval.str_short()}{' (from a source)' if tracked else ''}"
             for var, tracked in zip(equation.eqn.invars, equation.tracked, strict=True)
         )
         results = ", ".join(var.aval.str_short() for var in equation.eqn.outvars)
         lines = [
-            f"no relevance propagation rule for the primitive '{equation.name}'",
+            f"no relevance propagation rule for the primitive '{name}'",
             f"  computes: {operands} -> {results}",
             f"  in your code: {equation.source or '(unknown)'}",
             f"  module path: {equation.path or '(none)'}",
@@ -31,8 +32,8 @@ class MissingRuleError(NotImplementedError):
             lines.append(f"  why: {reason}")
         lines += [
             "Say how relevance passes through it, once, before you call relevance():",
-            f"  rfp_jax.register('{equation.name}', rfp_jax.rules.linear)       # if it is linear",
-            f"  rfp_jax.register('{equation.name}', rfp_jax.rules.elementwise)  # y = f(x) elementwise",
+            f"  rfp_jax.register('{name}', rfp_jax.rules.linear)       # if it is linear",
+            f"  rfp_jax.register('{name}', rfp_jax.rules.elementwise)  # y = f(x) elementwise",
             "or give a rule of your own: see rfp_jax.register.",
         ]
         super().__init__("\n".join(lines))

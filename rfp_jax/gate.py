@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import eval_jaxpr
 from jax.custom_derivatives import SymbolicZero
 
 from rfp_jax.pair import Pair, Value, activation
@@ -23,9 +24,9 @@ def gate(
     """Transform `fun` into a function of the same values whose derivative is relevance.
 
     Frozen at its activations a network is a linear map M. `jax.jvp` of the gated function pushes a
-    contribution forward, `M c`; `jax.vjp` pulls an output back, `Mᵀ e`. With respect to arguments that
-    are no sources, the derivative is the true one. For derivatives of relevance itself differentiate
-    `rfp_jax.relevance`.
+    contribution forward, `M c`; `jax.vjp` pulls an output back, `Mᵀ e`. With respect to arguments
+    that are no sources, the derivative is the true one. For derivatives of relevance itself
+    differentiate `rfp_jax.relevance`.
 
     Args:
         fun: the function to explain; see `rfp_jax.relevance`.
@@ -57,7 +58,7 @@ def gate(
 
         @jax.custom_jvp
         def plain(consts: Sequence[Any], leaves: Sequence[jax.Array]) -> list[jax.Array]:
-            return jax.core.eval_jaxpr(call.jaxpr, consts, *leaves)
+            return eval_jaxpr(call.jaxpr, consts, *leaves)
 
         @functools.partial(plain.defjvp, symbolic_zeros=True)
         def _(primals: Any, tangents: Any) -> tuple[list[jax.Array], list[Any]]:
@@ -97,4 +98,4 @@ def _tangent(value: Value) -> tuple[jax.Array, Any]:
     """An output and its one contribution, in the form of a tangent."""
     output = activation(value)
     c = value.contributions[0] if isinstance(value, Pair) else None
-    return output, _instantiate(output, SymbolicZero(output) if c is None else c)
+    return output, _instantiate(output, jnp.zeros_like(output) if c is None else c)

@@ -1,4 +1,4 @@
-"""The value that travels through a network: an activation and what each source contributed to it."""
+"""What travels through a network: an activation, and what each source contributed to it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Pair:
 
     The bias is what came from no source. It is not stored: it is the remainder.
 
-    A pair is a pytree, so it goes through `lax.scan`, `lax.cond` and `jax.vjp` like an array; what it
-    knows of its own making (`recipe`) stays behind there.
+    A pair is a pytree, so it goes through `lax.scan`, `lax.cond` and `jax.vjp` like an array; what
+    it knows of its own making (`recipe`) stays behind there.
 
     Attributes:
         activation: the value that the plain network computes here.
         contributions: one array of the activation's shape and dtype for each source, or None for a
             source that is structurally absent here. An entry that *is* the activation (the same
             object) says that the whole activation came from this source.
-        gate: whether the activation is a weight in [0, 1] or of a softmax, computed from gates alone;
-            a product of a gate and a signal leaves all relevance with the signal.
+        gate: whether the activation is a weight (a sigmoid's, a softmax's) rather than a signal; a
+            product of a gate and a signal leaves all relevance with the signal.
         recipe: the elementwise equation that computed the activation, if it was one.
     """
 
@@ -86,7 +86,7 @@ def nearest_common_dominator(pairs: Sequence[Pair]) -> Pair | None:
 
 
 def join(rows: Sequence[Sequence[Value]]) -> list[Value]:
-    """The least structure that holds every row: a pair where one row has a pair, likewise each slot.
+    """The least structure that holds every row: a pair where one has a pair, likewise each slot.
 
     Args:
         rows: equally long lists of values; values of a column have the same shape and dtype.

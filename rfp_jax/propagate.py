@@ -13,7 +13,7 @@ from jax.extend import core, source_info_util
 from rfp_jax.control import CONTROL
 from rfp_jax.equation import Equation, bind
 from rfp_jax.errors import MissingRuleError
-from rfp_jax.pair import Pair, Value, slots
+from rfp_jax.pair import Pair, Value, activation, slots
 from rfp_jax.roles import ELEMENTWISE, is_gate
 from rfp_jax.rules.affine import Affine
 from rfp_jax.rules.ruleset import Rules
@@ -68,7 +68,7 @@ class Propagation:
     def step(self, eqn: core.JaxprEqn, values: tuple[Value, ...]) -> Sequence[Value]:
         """Evaluate one equation."""
         if not any(isinstance(value, Pair) for value in values):
-            result = bind(eqn, values)
+            result = bind(eqn, list(map(activation, values)))
             return result if eqn.primitive.multiple_results else [result]
         name = eqn.primitive.name
         path = "/".join(filter(None, (self.path, str(eqn.source_info.name_stack))))
@@ -86,7 +86,7 @@ class Propagation:
         """Push every source's contributions through an equation that its rule has frozen."""
         several = equation.eqn.primitive.multiple_results
         outputs = list(step.output) if several else [step.output]
-        if step.push is None:
+        if (linear_part := step.push) is None:
             return outputs
         inputs = equation.pairs if step.of is None else step.of
 
@@ -96,7 +96,7 @@ class Propagation:
                 return [None] * len(outputs)
             if step.bias is None and all(c is pair.activation for c, pair in given):
                 return outputs  # all of it came from this source, and nothing was added
-            pushed = step.push(
+            pushed = linear_part(
                 *(jnp.zeros_like(p.activation) if c is None else c for c, p in given)
             )
             return pushed if several else [pushed]

@@ -45,16 +45,16 @@ def relevance(
     `jax.grad`; compose with `jax.jit`, `jax.vmap` and `jax.grad` as usual, and jit it for speed.
 
     Args:
-        fun: the function to explain, for instance a Flax module's `apply`: pure, of arrays, returning
-            an array or a tree of arrays.
-        argnums: which positional arguments are sources, an int or a tuple of ints. A source may be a
-            tree of floating-point arrays; every leaf is a source of its own.
+        fun: the function to explain, for instance a Flax module's `apply`: pure, of arrays,
+            returning an array or a tree of arrays.
+        argnums: which positional arguments are sources, an int or a tuple of ints. A source may be
+            a tree of floating-point arrays; every leaf is a source of its own.
         has_aux: whether `fun` returns `(output, aux)`, where `aux` is not explained.
         rules: the rules of propagation, a preset's name or `Rules`.
 
     Returns:
-        A function of the same arguments that returns a `Relevance`, or `(Relevance, aux)`. Where the
-        output is not finite, neither is its relevance: it is NaN.
+        A function of the same arguments that returns a `Relevance`, or `(Relevance, aux)`. Where
+        the output is not finite, neither is its relevance: it is NaN.
 
     Raises:
         TypeError, ValueError: at the call, if `argnums`, the sources or the output are not of that
@@ -103,7 +103,7 @@ def relevance(
 
 
 def contributions(value: Value, count: int) -> list[jax.Array]:
-    """What each of `count` sources contributed to an output; NaN where the output is not finite."""
+    """What each of `count` sources contributed to an output; NaN where that is not finite."""
     output = activation(value)
     given = value.contributions if isinstance(value, Pair) else (None,) * count
     zero = jnp.zeros_like(output)

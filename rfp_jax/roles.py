@@ -10,7 +10,7 @@ ELEMENTWISE = frozenset(
     asinh acosh atanh logistic erf erfc erf_inv floor ceil round sign one_minus_square
     polynomial""".split()
 )
-"""Primitives of which each element of the result depends on the same place of the operands alone."""
+"""Primitives whose result depends, element by element, on the same place of the operands."""
 
 _BOUNDED = frozenset({"logistic", "exp", "exp2", "clamp"})
 _OTHER_SIDE = {"min": "max", "max": "min"}
@@ -20,8 +20,9 @@ _MIXING = frozenset({"dot_general", "conv_general_dilated", "ragged_dot_general"
 def is_gate(equation: Equation) -> bool:
     """Whether the result is a weight rather than a signal.
 
-    Gates are sigmoids, also the hard ones (`clip(x, a, b)`), and exponentials, which a softmax divides
-    by their sum; and what is computed from gates alone, up to the next layer with weights of its own.
+    Gates are sigmoids, also the hard ones (`clip(x, a, b)`), and exponentials, which a softmax
+    divides by their sum; and what is computed from gates alone, up to the next layer with weights
+    of its own.
     """
     name = equation.name
     if name in _BOUNDED:

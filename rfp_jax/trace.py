@@ -108,8 +108,8 @@ def _places(argnums: Argnums, count: int) -> tuple[int, ...]:
             raise TypeError(f"argnums must be an int or a tuple of ints, got {argnums!r}")
         if not -count <= place < count:
             raise ValueError(
-                f"argnums={argnums!r} points past the {count} positional arguments of the call; pass "
-                "sources by position"
+                f"argnums={argnums!r} points past the {count} positional arguments of the call; "
+                "pass sources by position"
             )
     places = tuple(int(place) % count for place in given)
     if not places:
@@ -124,13 +124,13 @@ def _source(leaf: Any, path: Any, places: tuple[int, ...]) -> jax.Array:
     where = f"args[{places[path[0].idx]}]{jax.tree_util.keystr(path[1:])}"
     if not isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int | complex):
         raise TypeError(
-            f"source {where} must be an array, got {leaf!r} of type {type(leaf).__name__}; pass arrays "
-            "as sources and leave other arguments out of argnums"
+            f"source {where} must be an array, got {leaf!r} of type {type(leaf).__name__}; pass "
+            "arrays as sources and leave other arguments out of argnums"
         )
     array = jnp.asarray(leaf)
     if not jnp.issubdtype(array.dtype, jnp.inexact):
         raise TypeError(
-            f"source {where} must be floating-point, got {array.dtype}{list(array.shape)}; convert it "
-            "(x.astype('float32')), or take as source what is made from it, such as its embedding"
+            f"source {where} must be floating-point, got {array.dtype}{list(array.shape)}; convert "
+            "it (x.astype('float32')), or take as source what is made of it, such as its embedding"
         )
     return array

@@ -1,7 +1,7 @@
 """How relevance passes through each operation.
 
-A rule is a function `rule(equation, *activations) -> Affine`: it evaluates one equation and freezes it
-as an affine map. `lrp0` is the default set of rules; `register` adds to it.
+A rule is a function `rule(equation, *activations) -> Affine`: it evaluates one equation and freezes
+it as an affine map. `lrp0` is the default set of rules; `register` adds to it.
 """
 
 from __future__ import annotations

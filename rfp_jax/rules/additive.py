@@ -10,7 +10,7 @@ from rfp_jax.rules.affine import Affine, linear
 
 
 def affine(f: Equation, *x: jax.Array) -> Affine:
-    """`f(x) = (f(x) - f(0)) + f(0)`: linear part and constant. Conditions and indices are frozen."""
+    """`(f(x) - f(0)) + f(0)`: linear part and constant. Conditions and places are frozen."""
     numbers = [jnp.issubdtype(jnp.result_type(value), jnp.inexact) for value in f.operands]
     if all(tracked for tracked, number in zip(f.tracked, numbers, strict=True) if number):
         return linear(f, *x)  # nothing is added from outside

@@ -19,11 +19,11 @@ class Affine(NamedTuple):
 
     Attributes:
         output: `f(x)`, the values of the plain program.
-        push: the linear part, of one contribution for each tracked operand; its result has the shape
-            of `output`. None if no relevance passes: the output then counts as a constant.
+        push: the linear part, of one contribution for each tracked operand; its result has the
+            shape of `output`. None if no relevance passes: the output then counts as a constant.
         bias: computes the constant part; None where there is none by structure.
-        of: the pairs whose contributions `push` takes, if not the equation's tracked operands: a rule
-            may see through them to what they were made of.
+        of: the pairs whose contributions `push` takes, if not the equation's tracked operands: a
+            rule may see through them to what they were made of.
     """
 
     output: Any
@@ -35,7 +35,7 @@ class Affine(NamedTuple):
 Rule = Callable[..., Affine]
 """`rule(equation, *activations) -> Affine`, with the activations of the tracked operands.
 
-The first argument is an `Equation`: it can be called at other activations, and holds the parameters.
+The first argument is an `Equation`: it can be called at other activations and holds parameters.
 """
 
 

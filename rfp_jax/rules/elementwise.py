@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from rfp_jax.equation import Equation
 from rfp_jax.rules.affine import Affine, constant
@@ -15,8 +16,8 @@ from rfp_jax.rules.affine import Affine, constant
 def elementwise(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> Affine:
     """`y = f(x)`: a contribution `c` becomes `c (f(x) - f(0)) / x`, and `f(0)` is the bias.
 
-    The secant from 0 to x keeps the sum: x times it, plus `f(0)`, is y. Where `f(0)` is not zero and x
-    is so small that the difference would cancel, the derivative half-way takes the secant's place.
+    The secant from 0 to x keeps the sum: x times it, plus `f(0)`, is y. Where `f(0)` is not zero
+    and x so small that the difference would cancel, the derivative half-way takes its place.
     """
     y, y0 = f(x), f(jnp.zeros_like(x))
     tiny = float(jnp.finfo(x.dtype).eps) ** (1 / 3)
@@ -30,15 +31,15 @@ def elementwise(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> Affine:
 
 
 def clip(f: Equation, x: jax.Array) -> Affine:
-    """`max(x, b)` or `min(x, b)` with a constant b: the secant from 0 to x, which for b = 0 is a gate.
+    """`max(x, b)` or `min(x, b)` with a constant b: the secant, which for b = 0 is a gate.
 
     ReLU passes a contribution where the total is >= 0, at exactly 0 too (Gawlikowski & Gottschling
     2024, and their code).
     """
-    (b,) = (value for value, tracked in zip(f.values, f.tracked, strict=True) if not tracked)
+    (b,) = (value for value, tracked in zip(f.operands, f.tracked, strict=True) if not tracked)
     y = f(x)
     passes = x >= b if f.name == "max" else x <= b
-    if np.ndim(b) == 0 and not isinstance(b, jax.core.Tracer) and np.asarray(b) == 0:
+    if np.ndim(b) == 0 and not isinstance(b, Tracer) and np.asarray(b) == 0:
         return Affine(y, lambda c: jnp.where(passes, c, jnp.zeros_like(c)))
     y0 = f(jnp.zeros_like(x))
     slope = jnp.where(x == 0, passes.astype(x.dtype), (y - y0) / jnp.where(x == 0, 1, x))
@@ -46,7 +47,7 @@ def clip(f: Equation, x: jax.Array) -> Affine:
 
 
 def magnitude(f: Equation, z: jax.Array) -> Affine:
-    """`|z|`; for complex z it is `Re(z conj(z) / |z|)`, linear in the first factor, the phase frozen."""
+    """`|z|`; for complex z it is `Re(z conj(z) / |z|)`, linear in z with the phase frozen."""
     if not jnp.iscomplexobj(z):
         return elementwise(f, z)
     r = f(z)
@@ -55,8 +56,8 @@ def magnitude(f: Equation, z: jax.Array) -> Affine:
 
 
 def power(f: Equation, *x: jax.Array) -> Affine:
-    """`x ** n` by the secant; with a negative or unknown exponent it is a denominator, a constant."""
+    """`x ** n` by the secant; with a negative or unknown exponent a denominator, a constant."""
     exponent = f.params["y"] if "y" in f.params else f.operands[1]
-    if isinstance(exponent, jax.core.Tracer) or np.any(np.asarray(exponent) < 0):
+    if isinstance(exponent, Tracer) or np.any(np.asarray(exponent) < 0):
         return constant(f, *x)
     return elementwise(f, x[0]) if f.tracked[0] else elementwise(f, *x)

@@ -12,9 +12,9 @@ from rfp_jax.rules.elementwise import elementwise
 
 
 def uniform(f: Equation, *x: jax.Array) -> Affine:
-    """`f(x, y)`, linear in each: half of the relevance to each factor, `(f(c_x, y) + f(x, c_y)) / 2`.
+    """`f(x, y)`, linear in each: half of the relevance to each, `(f(c_x, y) + f(x, c_y)) / 2`.
 
-    A function that is homogeneous of degree d has `x · ∇f = d f` (Euler), so `∇f / d` conserves.
+    A function homogeneous of degree d has `x ∇f = d f` (Euler), so `∇f / d` conserves.
     """
     degree = len(x)
 
@@ -28,8 +28,8 @@ def signal(f: Equation, *x: jax.Array) -> Affine:
     """A gate times a signal: the gate is a constant, the signal carries all relevance.
 
     LSTM gates: Arras et al. 2017, "Explaining recurrent neural network predictions in sentiment
-    analysis", section 3.2 (LRP-all). Attention weights on values: the value path of Ali et al. 2022,
-    "XAI for Transformers: better explanations through conservative propagation", section 4.
+    analysis", section 3.2. Attention weights on values: the value path of Ali et al. 2022, "XAI for
+    Transformers: better explanations through conservative propagation", section 4.
     Two gates, or two signals, share alike.
     """
     if len(x) == 2 and sum(pair.gate for pair in f.pairs) == 1:
@@ -66,7 +66,7 @@ def quotient(f: Equation, *x: jax.Array) -> Affine:
 
 
 def self_gated(f: Equation, variable: Pair) -> Affine:
-    """`x * g(x)`, `x / g(x)`: one elementwise function of the nearest variable both factors share."""
+    """`x * g(x)`, `x / g(x)`: one elementwise function of the nearest variable that both share."""
     step = elementwise(f.of(variable), variable.activation)
     return step._replace(of=(variable,))
 

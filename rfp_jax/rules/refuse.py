@@ -29,7 +29,7 @@ def solve(f: Equation, *x: jax.Array) -> Affine:
 
 
 def special(f: Equation, *x: jax.Array) -> Affine:
-    """A special function of several variables: elementwise in one of them, with the others constant."""
+    """A special function of several variables: elementwise in one, with the others constant."""
     if len(x) > 1:
         raise MissingRuleError(
             f, "several arguments depend on a source: no share of each is defined"

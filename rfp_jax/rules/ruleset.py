@@ -19,8 +19,8 @@ class Rules:
     Attributes:
         name: what messages and tables call it.
         table: the rule for each primitive, by the primitive's name.
-        places: `(predicate, rules)`; the first whose predicate holds for an equation decides, unless
-            its own table leaves the primitive out.
+        places: `(predicate, rules)`; the first whose predicate holds for an equation decides,
+            unless its own table leaves the primitive out.
 
     Example:
         >>> import rfp_jax
@@ -78,10 +78,10 @@ def register(primitive: Primitive | str, rule: Rule) -> None:
 
     Args:
         primitive: a JAX primitive, or its name.
-        rule: `rule(equation, *activations) -> Affine`. The equation can be called at other activations
-            of those operands that depend on a source, and has `params`, `operands`, `tracked`. Ready
-            made: `rules.linear`, `rules.affine`, `rules.elementwise`, `rules.product`,
-            `rules.constant`. A rule must keep `output == push(*activations) + bias`, which
+        rule: `rule(equation, *activations) -> Affine`. The equation can be called at other
+            activations of those operands that depend on a source, and has `params`, `operands`,
+            `tracked`. Ready made: `rules.linear`, `affine`, `elementwise`, `product` and
+            `constant`. A rule must keep `output == push(*activations) + bias`, which
             `rfp_jax.audit` checks.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Maxima, sorting and pooling: the winner takes all, and ties fall as they do in the plain program."""
+"""Maxima, sorting and pooling: the winner takes all; ties fall as in the plain program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jax import lax
 
 from rfp_jax.equation import Equation
 from rfp_jax.rules.affine import Affine
-from rfp_jax.rules.elementwise import clip
+from rfp_jax.rules.elementwise import clip, elementwise
 
 
 def maximum(f: Equation, *x: jax.Array) -> Affine:
@@ -20,7 +20,9 @@ def maximum(f: Equation, *x: jax.Array) -> Affine:
 
 
 def clamp(f: Equation, *x: jax.Array) -> Affine:
-    """`clamp(low, x, high)` where a bound depends on a source: all to the value that is passed on."""
+    """`clamp(low, x, high)`: by the secant; all to the value passed on if a bound is tracked."""
+    if f.tracked == (False, True, False):
+        return elementwise(f, *x)
     low, value, high = f.operands
     below, above = value < low, value > high
 
@@ -57,9 +59,9 @@ def reduce_maximum(f: Equation, x: jax.Array) -> Affine:
 def max_pool(f: Equation, x: jax.Array) -> Affine:
     """Max-pooling: the contribution at the first greatest element of each window.
 
-    One axis after the other, from the last to the first: the winner of a row of winners is the
-    window's first greatest element in row-major order, and the work is the sum of the window's sides
-    rather than their product. Padding never wins.
+    One axis after the other, from the last to the first: the winner of the rows' winners is the
+    window's first greatest element in row-major order, and the work is the sum of the window's
+    sides rather than their product. Padding never wins.
     """
     p = f.params
     lowest = -jnp.inf if f.name == "reduce_window_max" else jnp.inf
@@ -122,7 +124,11 @@ def sort(f: Equation, *x: jax.Array) -> Affine:
             for tracked in f.tracked
         ]
 
-    return Affine(output, push, lambda: [None if t else o for o, t in zip(output, f.tracked)])
+    def bias() -> list[jax.Array]:  # untracked payloads that tracked keys have put in order
+        tracked = zip(output, f.tracked, strict=True)
+        return [jnp.zeros_like(o) if t else o for o, t in tracked]
+
+    return Affine(output, push, None if all(f.tracked) else bias)
 
 
 def top_k(f: Equation, x: jax.Array) -> Affine:
