@@ -1,9 +1,21 @@
 """Relevance propagation for JAX: how much of an output came from which source."""
 
 from rfp_jax import rules as rules
-from rfp_jax.errors import MissingRuleError
+from rfp_jax import sources as sources
+from rfp_jax.errors import IrreversibleError, MissingRuleError
 from rfp_jax.gate import gate
+from rfp_jax.heatmap import heatmap
 from rfp_jax.relevance import Relevance, relevance
 from rfp_jax.rules import register
 
-__all__ = ["MissingRuleError", "Relevance", "gate", "register", "relevance", "rules"]
+__all__ = [
+    "IrreversibleError",
+    "MissingRuleError",
+    "Relevance",
+    "gate",
+    "heatmap",
+    "register",
+    "relevance",
+    "rules",
+    "sources",
+]

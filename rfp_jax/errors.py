@@ -8,6 +8,17 @@ if TYPE_CHECKING:
     from rfp_jax.equation import Equation
 
 
+class IrreversibleError(NotImplementedError):
+    """A program that runs forwards only was asked to run backwards."""
+
+    def __init__(self, path: str, source: str):
+        super().__init__(
+            f"the loop at {source or '(unknown)'} (module path: {path or '(none)'}) is a "
+            "while_loop: how often it runs is known only afterwards, so it cannot be run backwards. Use "
+            "rfp_jax.relevance, which runs forwards, or lax.scan or a fori_loop with fixed bounds."
+        )
+
+
 class MissingRuleError(NotImplementedError):
     """An operation that depends on a source has no propagation rule.
 

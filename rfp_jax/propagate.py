@@ -12,7 +12,7 @@ from jax.extend import core, source_info_util
 
 from rfp_jax.control import CONTROL
 from rfp_jax.equation import Equation, bind
-from rfp_jax.errors import MissingRuleError
+from rfp_jax.errors import IrreversibleError, MissingRuleError
 from rfp_jax.pair import Pair, Value, activation, slots
 from rfp_jax.roles import ELEMENTWISE, is_gate
 from rfp_jax.rules.affine import Affine
@@ -25,11 +25,13 @@ class Propagation:
 
     Attributes:
         rules: which rule an equation gets.
+        reverse: whether the walk will be transposed, which loops of unknown length cannot be.
         path: the name stack of the call in whose body the walk is.
         source: the user's line of that call.
     """
 
     rules: Rules
+    reverse: bool = False
     path: str = ""
     source: str = ""
 
@@ -74,6 +76,8 @@ class Propagation:
         path = "/".join(filter(None, (self.path, str(eqn.source_info.name_stack))))
         source = source_info_util.summarize(eqn.source_info) or self.source
         if control := CONTROL.get(name):
+            if name == "while" and self.reverse:
+                raise IrreversibleError(path, source)
             return control(replace(self, path=path, source=source).run, eqn, values)
         equation = Equation(eqn, values, path, source, elementwise=name in ELEMENTWISE)
         rule = self.rules(equation)

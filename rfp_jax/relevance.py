@@ -8,11 +8,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from rfp_jax.pair import Pair, Value, activation
+from rfp_jax.forward import Rows, one_after_another, side_by_side
+from rfp_jax.heatmap import pullback
+from rfp_jax.outputs import Outputs, cotangent, is_all, weighted
 from rfp_jax.propagate import Propagation
 from rfp_jax.rules import Rules, resolve
-from rfp_jax.trace import Argnums, trace
+from rfp_jax.share import SharedBias
+from rfp_jax.sources import Split, Splits, name, split_leaves
+from rfp_jax.trace import Argnums, Trace, has_while, trace
 
 
 class Relevance(NamedTuple):
@@ -37,7 +42,11 @@ def relevance(
     argnums: Argnums = 0,
     *,
     has_aux: bool = False,
+    split: Any = None,
+    outputs: Outputs = "all",
+    bias: str = "keep",
     rules: str | Rules = "lrp0",
+    memory: int = 2**30,
 ) -> Callable[..., Any]:
     """Transform `fun` into a function that tells how much of each output came from each source.
 
@@ -50,7 +59,17 @@ def relevance(
         argnums: which positional arguments are sources, an int or a tuple of ints. A source may be
             a tree of floating-point arrays; every leaf is a source of its own.
         has_aux: whether `fun` returns `(output, aux)`, where `aux` is not explained.
+        split: sources inside one array, made by `rfp_jax.sources`: `axis`, `groups`, `segments`,
+            `masks`. For several arguments, a tuple of these and None. Relevance is stacked on a
+            leading axis, or a dict where the split has names.
+        outputs: which outputs to explain; see `rfp_jax.heatmap`. For less than all, the last axis
+            of the output is gone from all that is returned, and the cheaper direction is taken:
+            forward costs a pass a source, reverse one pass and the memory for all activations. It
+            needs samples that do not interact (leading axes of sources and output agree).
+        bias: `"keep"`: what came from no source is reported as bias. `"share"`: each layer's bias
+            is shared among the sources in proportion to the size of their contributions to it.
         rules: the rules of propagation, a preset's name or `Rules`.
+        memory: bytes that the parts of a split, pushed at one time, may take.
 
     Returns:
         A function of the same arguments that returns a `Relevance`, or `(Relevance, aux)`. Where
@@ -73,41 +92,88 @@ def relevance(
         (88.0, [24.0, 72.0], -8.0)
 
     References:
-        Gawlikowski & Gottschling, "Relevance Forward Propagation", BMVC 2024.
+        Gawlikowski & Gottschling, "Relevance Forward Propagation", BMVC 2024. The sharing of bias
+        is an option of the authors' code.
     """
-    chosen_rules = resolve(rules)
+    if bias not in ("keep", "share"):
+        raise ValueError(f"bias={bias!r} is not known; pass 'keep' or 'share'")
+    chosen = resolve(rules)
+    walk = SharedBias(chosen) if bias == "share" else Propagation(chosen)
 
     @functools.wraps(fun)
     def explained(*args: Any, **kwargs: Any) -> Any:
         call = trace(fun, argnums, args, kwargs, has_aux)
-        count = len(call.leaves)
-        pairs = [  # each source is, at first, all that there is of itself
-            Pair(leaf, tuple(leaf if i == s else None for s in range(count)))
-            for i, leaf in enumerate(call.leaves)
-        ]
-        results = Propagation(chosen_rules).run(call.jaxpr, call.consts, pairs)
-        outputs = results[: call.output_tree.num_leaves]
-        aux = map(activation, results[call.output_tree.num_leaves :])
-        rows = [contributions(value, count) for value in outputs]
-        each = [call.output_tree.unflatten(list(column)) for column in zip(*rows, strict=True)]
-        output = [activation(value) for value in outputs]
-        bias = [y - sum(row) for y, row in zip(output, rows, strict=True)]
-        relevance = Relevance(
-            output=call.output_tree.unflatten(output),
-            sources=call.tree.unflatten(each),
-            bias=call.output_tree.unflatten(bias),
-        )
-        return (relevance, call.aux_tree.unflatten(list(aux))) if has_aux else relevance
+        splits = split_leaves(split, call.tree)
+        if not is_all(outputs) and bias == "keep" and _reverse_is_cheaper(call, splits):
+            relevance, aux = _reverse(call, walk, splits, outputs)
+        else:
+            relevance, aux = _forward(call, walk, splits, outputs, memory)
+        return (relevance, aux) if has_aux else relevance
 
     return explained
 
 
-def contributions(value: Value, count: int) -> list[jax.Array]:
-    """What each of `count` sources contributed to an output; NaN where that is not finite."""
-    output = activation(value)
-    given = value.contributions if isinstance(value, Pair) else (None,) * count
-    zero = jnp.zeros_like(output)
-    filled = [zero if c is None else c for c in given]
-    if not jnp.issubdtype(output.dtype, jnp.inexact):
-        return filled
-    return [jnp.where(jnp.isfinite(output), c, jnp.nan) for c in filled]
+def _forward(
+    call: Trace, walk: Propagation, splits: Splits, outputs: Outputs, memory: int
+) -> tuple[Relevance, Any]:
+    """Push every source forward to all outputs; then weigh those that were chosen."""
+    if all(split is None for split in splits) or isinstance(walk, SharedBias):
+        results, rows = side_by_side(call, walk, splits)
+    else:
+        results, rows = one_after_another(call, walk, splits, memory)
+    ys = results[: call.output_tree.num_leaves]
+    if not is_all(outputs):
+        weights = jax.tree.leaves(cotangent(outputs, call.output_tree.unflatten(ys)))
+        rows = [list(map(weighted, weights, row)) for row in rows]
+        ys = list(map(weighted, weights, ys))
+    return _relevance(call, splits, ys, rows), call.aux(results)
+
+
+def _reverse(
+    call: Trace, walk: Propagation, splits: Splits, outputs: Outputs
+) -> tuple[Relevance, Any]:
+    """Pull the chosen output of each sample back to the sources; then sum over each of them."""
+    results, pull = pullback(call, walk)
+    (y,) = results[: call.output_tree.num_leaves]
+    weights = cotangent(outputs, y)
+    chosen = weighted(weights, y)
+
+    def total(heat: jax.Array) -> jax.Array:
+        return heat.sum(tuple(range(chosen.ndim, heat.ndim)))
+
+    def row(heat: jax.Array, split: Split | None) -> list[jax.Array]:
+        if split is None:
+            return [total(heat)]
+        return [lax.map(lambda i: total(split.part(heat, i)), jnp.arange(split.count(heat.shape)))]
+
+    rows = [row(heat, split) for heat, split in zip(pull([weights]), splits, strict=True)]
+    return _relevance(call, splits, [chosen], rows), call.aux(results)
+
+
+def _reverse_is_cheaper(call: Trace, splits: Splits) -> bool:
+    """Whether one pass back is less than a pass forward for each source, and is possible."""
+    if call.output_tree.num_leaves != 1 or has_while(call.jaxpr):
+        return False
+    samples = call.output_shapes[0][:-1]
+    together = all(leaf.shape[: len(samples)] == samples for leaf in call.leaves)
+    parts = sum(
+        1 if split is None else split.count(leaf.shape)
+        for leaf, split in zip(call.leaves, splits, strict=True)
+    )
+    return together and parts > 1
+
+
+def _relevance(call: Trace, splits: Splits, ys: list[jax.Array], rows: Rows) -> Relevance:
+    """Put outputs, relevance and the remainder in the caller's structures."""
+
+    def finite(y: jax.Array, c: jax.Array) -> jax.Array:
+        return jnp.where(jnp.isfinite(y), c, jnp.nan) if jnp.issubdtype(y.dtype, jnp.inexact) else c
+
+    rows = [list(map(finite, ys, row)) for row in rows]
+    biases = list(ys)
+    for row, split in zip(rows, splits, strict=True):
+        parts = row if split is None else [c.sum(0) for c in row]
+        biases = [b - c for b, c in zip(biases, parts, strict=True)]
+    tree = call.output_tree
+    named = [name(split, row, tree) for split, row in zip(splits, rows, strict=True)]
+    return Relevance(tree.unflatten(ys), call.tree.unflatten(named), tree.unflatten(biases))

@@ -23,6 +23,7 @@ class Trace:
         leaves: the source arrays.
         tree: how `leaves` fill what `argnums` points to, like the gradients of `jax.grad`.
         output_tree: the structure of the function's output.
+        output_shapes: the shapes of its arrays.
         aux_tree: the structure of its auxiliary output.
     """
 
@@ -31,7 +32,12 @@ class Trace:
     leaves: list[jax.Array]
     tree: Any
     output_tree: Any
+    output_shapes: list[tuple[int, ...]]
     aux_tree: Any
+
+    def aux(self, results: Sequence[Any]) -> Any:
+        """The auxiliary output among the program's results."""
+        return self.aux_tree.unflatten(results[self.output_tree.num_leaves :])
 
 
 def trace(
@@ -83,14 +89,23 @@ def trace(
             )
         return [*map(jnp.asarray, outputs), *auxiliary]
 
-    closed = jax.make_jaxpr(of_sources)(*leaves)
+    closed, results = jax.make_jaxpr(of_sources, return_shape=True)(*leaves)
     return Trace(
-        closed.jaxpr,
-        closed.consts,
-        leaves,
-        jax.tree.structure(chosen),
-        trees["output"],
-        trees["aux"],
+        jaxpr=closed.jaxpr,
+        consts=closed.consts,
+        leaves=leaves,
+        tree=jax.tree.structure(chosen),
+        output_tree=trees["output"],
+        output_shapes=[result.shape for result in results[: trees["output"].num_leaves]],
+        aux_tree=trees["aux"],
+    )
+
+
+def has_while(jaxpr: core.Jaxpr) -> bool:
+    """Whether a program has a loop of unknown length anywhere."""
+    return any(
+        eqn.primitive.name == "while" or any(map(has_while, core.jaxprs_in_params(eqn.params)))
+        for eqn in jaxpr.eqns
     )
 
 

@@ -78,7 +78,7 @@ TABLE: dict[str, Rule] = {
         shift_right_logical bitcast_convert_type debug_callback debug_print zeros_like""",
     ),
     # Linear in the right-hand side only.
-    **_each(solve, "triangular_solve tridiagonal_solve"),
+    **_each(solve, "triangular_solve tridiagonal_solve custom_linear_solve"),
     # Refused, each with its reason.
     **_each(
         unsupported("how the entries of a matrix share in its factors is not defined"),

@@ -20,8 +20,9 @@ def unsupported(reason: str) -> Rule:
 
 
 def solve(f: Equation, *x: jax.Array) -> Affine:
-    """`A⁻¹ b` is linear in b, its last operand; in A it is not."""
-    if any(f.tracked[:-1]):
+    """`A⁻¹ b` is linear in b, its last operands; in A it is not."""
+    lengths = f.params.get("const_lengths")
+    if any(f.tracked[: sum(lengths) if lengths else -1]):
         raise MissingRuleError(
             f, "the solution is linear in the right-hand side, not in the matrix"
         )

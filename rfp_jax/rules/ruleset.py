@@ -10,6 +10,7 @@ from jax.extend.core import Primitive
 from rfp_jax.equation import Equation
 from rfp_jax.rules.affine import Rule
 from rfp_jax.rules.lrp0 import TABLE
+from rfp_jax.rules.taylor import ATTNLRP, UNIFORM
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ class Rules:
 lrp0 = Rules("lrp0", TABLE)
 """The default: LRP-0, which for ReLU networks is relevance forward propagation."""
 
-_PRESETS = {"lrp0": lrp0}
+uniform_attention = Rules("uniform", {**TABLE, **UNIFORM})
+attnlrp = Rules("attnlrp", {**TABLE, **ATTNLRP})
+_PRESETS = {rules.name: rules for rules in (lrp0, uniform_attention, attnlrp)}
 
 
 def resolve(rules: str | Rules) -> Rules:

@@ -1,0 +1,197 @@
+"""Sources inside one array: bands, groups of channels, patches, superpixels, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Index = int | slice | list[int] | np.ndarray
+
+
+@dataclass(frozen=True)
+class Split:
+    """A division of one array into sources, made by `axis`, `groups`, `segments` or `masks`.
+
+    Attributes:
+        count: the number of sources, for an array of a given shape.
+        part: `part(array, i)`: the array with all but the i-th source set to zero; i may be traced.
+        names: the sources' names, or None for a stacked result.
+    """
+
+    count: Callable[[tuple[int, ...]], int]
+    part: Callable[[jax.Array, Any], jax.Array]
+    names: tuple[str, ...] | None = None
+
+
+def axis(axis: int = -1) -> Split:
+    """Each index along an axis is a source: every band of an image, every token of a sequence.
+
+    Args:
+        axis: the axis of the source array.
+
+    Returns:
+        A split; its relevance is stacked on a leading axis as long as the array's axis.
+
+    Example:
+        >>> import jax.numpy as jnp, rfp_jax
+        >>> rel = rfp_jax.relevance(jnp.sum, split=rfp_jax.sources.axis(-1))
+        >>> rel(jnp.array([[1.0, 2.0], [3.0, 4.0]])).sources
+        Array([4., 6.], dtype=float32)
+    """
+
+    def part(x: jax.Array, i: Any) -> jax.Array:
+        places = jnp.arange(x.shape[axis])
+        along = [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)]
+        return jnp.where((places == i).reshape(along), x, jnp.zeros_like(x))
+
+    return Split(lambda shape: shape[axis], part)
+
+
+def groups(groups: Mapping[str, Index], axis: int = -1) -> Split:
+    """Named groups of indices along an axis are sources: `{"S2": slice(0, 10), "S1": [10, 11]}`.
+
+    Args:
+        groups: for each name an index, slice or list of indices. They must not overlap; what is in
+            none of them counts as bias.
+        axis: the axis of the source array.
+
+    Returns:
+        A split; its relevance is a dict with these names.
+
+    Raises:
+        ValueError: there is no group, or, at the call, groups overlap or are empty.
+
+    Example:
+        >>> import jax.numpy as jnp, rfp_jax
+        >>> bands = rfp_jax.sources.groups({"S2": slice(0, 2), "S1": 2})
+        >>> rel = rfp_jax.relevance(jnp.sum, split=bands)(jnp.array([1.0, 2.0, 4.0]))
+        >>> {name: float(value) for name, value in rel.sources.items()}
+        {'S2': 3.0, 'S1': 4.0}
+    """
+    if not groups:
+        raise ValueError("groups() needs at least one name with its indices, got none")
+
+    def table(length: int) -> np.ndarray:
+        masks = np.zeros((len(groups), length), bool)
+        for row, (name, index) in zip(masks, groups.items(), strict=True):
+            try:
+                row[index] = True
+            except IndexError as error:
+                raise ValueError(
+                    f"group {name!r} = {index!r} points past the axis of length {length}"
+                ) from error
+            if not row.any():
+                raise ValueError(
+                    f"group {name!r} = {index!r} is empty on an axis of length {length}"
+                )
+        twice = np.flatnonzero(masks.sum(0) > 1)
+        if twice.size:
+            raise ValueError(f"groups overlap at index {twice.tolist()} of axis {axis}: {groups!r}")
+        return masks
+
+    def part(x: jax.Array, i: Any) -> jax.Array:
+        mask = jnp.asarray(table(x.shape[axis]))[i]
+        along = [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)]
+        return jnp.where(mask.reshape(along), x, jnp.zeros_like(x))
+
+    return Split(lambda shape: len(groups), part, tuple(groups))
+
+
+def segments(ids: jax.Array | np.ndarray, count: int | None = None) -> Split:
+    """Elements with the same id are a source: patches, superpixels, objects.
+
+    Args:
+        ids: integers from 0, broadcastable to the source array; with a batch axis, each sample may
+            have segments of its own. Elements with other ids, such as -1, count as bias.
+        count: the number of segments; the greatest id + 1 if not given, which needs known ids.
+
+    Returns:
+        A split; its relevance is stacked on a leading axis of length `count`.
+
+    Raises:
+        TypeError: ids are not integers.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np, rfp_jax
+        >>> halves = rfp_jax.sources.segments(np.array([0, 0, 1]))
+        >>> rfp_jax.relevance(jnp.sum, split=halves)(jnp.array([1.0, 2.0, 4.0])).sources
+        Array([3., 4.], dtype=float32)
+    """
+    if not jnp.issubdtype(jnp.result_type(ids), jnp.integer):
+        raise TypeError(f"segment ids must be integers, got {jnp.result_type(ids)}")
+    number = int(np.max(np.asarray(ids))) + 1 if count is None else count
+
+    def part(x: jax.Array, i: Any) -> jax.Array:
+        return jnp.where(jnp.broadcast_to(jnp.asarray(ids), x.shape) == i, x, jnp.zeros_like(x))
+
+    return Split(lambda shape: number, part)
+
+
+def masks(masks: Mapping[str, Any] | jax.Array | np.ndarray) -> Split:
+    """Each mask is a source; masks may be soft, and what they leave out counts as bias.
+
+    Args:
+        masks: boolean or floating-point, stacked on a leading axis, each broadcastable to the
+            source array; or a dict of names to masks.
+
+    Returns:
+        A split; its relevance is stacked on a leading axis, or a dict with the names.
+
+    Raises:
+        ValueError: there is no mask.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np, rfp_jax
+        >>> split = rfp_jax.sources.masks({"cloud": np.array([True, False, True])})
+        >>> rel = rfp_jax.relevance(jnp.sum, split=split)(jnp.array([1.0, 2.0, 4.0]))
+        >>> float(rel.sources["cloud"]), float(rel.bias)
+        (5.0, 2.0)
+    """
+    names = tuple(masks) if isinstance(masks, Mapping) else None
+    stacked = jnp.stack([*masks.values()]) if isinstance(masks, Mapping) else jnp.asarray(masks)
+    if stacked.ndim == 0 or len(stacked) == 0:
+        raise ValueError("masks() needs at least one mask, stacked on a leading axis")
+
+    def part(x: jax.Array, i: Any) -> jax.Array:
+        return jnp.broadcast_to(stacked[i], x.shape).astype(x.dtype) * x
+
+    return Split(lambda shape: len(stacked), part, names)
+
+
+Splits = list[Split | None]
+"""For each source leaf how it is divided, None for not at all."""
+
+
+def split_leaves(split: Any, tree: Any) -> Splits:
+    """The split of each leaf, of a split for a whole argument or a tuple with one for each.
+
+    Raises:
+        TypeError: something else than a split or None was given, or another structure.
+    """
+
+    def is_leaf(value: Any) -> bool:
+        return value is None or isinstance(value, Split)
+
+    full = tree.unflatten(range(tree.num_leaves))
+    try:
+        leaves = jax.tree.leaves(jax.tree.broadcast(split, full, is_leaf=is_leaf), is_leaf=is_leaf)
+    except ValueError as error:
+        raise TypeError(f"split={split!r} is not structured like argnums: {tree}") from error
+    if wrong := [value for value in leaves if not is_leaf(value)]:
+        raise TypeError(
+            "split= takes rfp_jax.sources.axis, groups, segments or masks, or None; got "
+            f"{wrong[0]!r}"
+        )
+    return leaves
+
+
+def name(split: Split | None, row: list[jax.Array], tree: Any) -> Any:
+    """Relevance of one source leaf in the output's structure, under the names of its split."""
+    if split is None or split.names is None:
+        return tree.unflatten(row)
+    return {name: tree.unflatten([c[i] for c in row]) for i, name in enumerate(split.names)}
