@@ -2,6 +2,7 @@
 
 from rfp_jax import rules as rules
 from rfp_jax import sources as sources
+from rfp_jax.audit import Audit, audit
 from rfp_jax.errors import IrreversibleError, MissingRuleError
 from rfp_jax.gate import gate
 from rfp_jax.heatmap import heatmap
@@ -9,9 +10,11 @@ from rfp_jax.relevance import Relevance, relevance
 from rfp_jax.rules import register
 
 __all__ = [
+    "Audit",
     "IrreversibleError",
     "MissingRuleError",
     "Relevance",
+    "audit",
     "gate",
     "heatmap",
     "register",

@@ -14,8 +14,8 @@ class IrreversibleError(NotImplementedError):
     def __init__(self, path: str, source: str):
         super().__init__(
             f"the loop at {source or '(unknown)'} (module path: {path or '(none)'}) is a "
-            "while_loop: how often it runs is known only afterwards, so it cannot be run backwards. Use "
-            "rfp_jax.relevance, which runs forwards, or lax.scan or a fori_loop with fixed bounds."
+            "while_loop: how often it runs is known only afterwards, so it cannot be run "
+            "backwards. Use rfp_jax.relevance, which runs forwards, or lax.scan or a fori_loop with fixed bounds."
         )
 
 
@@ -24,9 +24,13 @@ class MissingRuleError(NotImplementedError):
 
     The message names the primitive, the shapes, the user's line, the module path, and the line that
     registers a rule. Nothing is ever guessed: an operation without a rule stops the propagation.
+
+    Attributes:
+        reason: why there is no rule, or None if nobody has thought of it.
     """
 
     def __init__(self, equation: Equation, reason: str | None = None):
+        self.reason = reason
         name = equation.name
         operands = ", ".join(
             f"{var.aval.str_short()}{' (from a source)' if tracked else ''}"

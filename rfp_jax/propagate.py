@@ -78,13 +78,21 @@ class Propagation:
         if control := CONTROL.get(name):
             if name == "while" and self.reverse:
                 raise IrreversibleError(path, source)
-            return control(replace(self, path=path, source=source).run, eqn, values)
+            return control(self.inside(eqn, path, source).run, eqn, values)
         equation = Equation(eqn, values, path, source, elementwise=name in ELEMENTWISE)
+        return self.pairs(equation, self.freeze(equation))
+
+    def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Propagation:
+        """The walk through the bodies of a call, loop or branch."""
+        del eqn  # of interest to walks that keep account
+        return replace(self, path=path, source=source)
+
+    def freeze(self, equation: Equation) -> Affine:
+        """Evaluate an equation by its rule."""
         rule = self.rules(equation)
         if rule is None:
             raise MissingRuleError(equation)
-        step = rule(equation, *(pair.activation for pair in equation.pairs))
-        return self.pairs(equation, step)
+        return rule(equation, *(pair.activation for pair in equation.pairs))
 
     def pairs(self, equation: Equation, step: Affine) -> list[Value]:
         """Push every source's contributions through an equation that its rule has frozen."""
