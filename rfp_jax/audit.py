@@ -220,6 +220,7 @@ class Ledger(Propagation):
             step = super().freeze(equation)
             kept = rule is affine or step.push is equation
             kind = "constant" if step.push is None else "linear" if kept else "rule"
+            rule = rule or constant
         except MissingRuleError as error:
             step = constant(equation, *(pair.activation for pair in equation.pairs))
             kind, reason = "unsupported", error.reason or "no rule"

@@ -47,10 +47,10 @@ def _call(key: str) -> Control:
     return call
 
 
-def _fixpoint(step: Callable[[list[Value]], list[Value]], carry: list[Value]) -> list[Value]:
+def _fixpoint(step: Callable[..., list[Value]], carry: list[Value], *args: Any) -> list[Value]:
     """Widen a carry until one step of the loop no longer changes its structure."""
     while True:
-        after = jax.eval_shape(step, carry)
+        after = jax.eval_shape(step, carry, *args)
         wider = conform(carry, join([carry, after]))
         if same_structure(wider, carry):
             return wider
@@ -91,7 +91,7 @@ def _scan(run: Run, eqn: core.JaxprEqn, values: Sequence[Value]) -> Sequence[Val
         return conform(after, carry), y
 
     first = jax.eval_shape(lambda xs: jax.tree.map(lambda x: x[0], xs), xs)
-    carry = _fixpoint(lambda c: _split(body([*consts, *c, *first]), n_carry)[0], carry)
+    carry = _fixpoint(lambda c, x: body([*consts, *c, *x])[:n_carry], carry, first)
     after, ys = lax.scan(step, carry, xs, p["length"], p["reverse"], p["unroll"])
     return [*after, *ys]
 

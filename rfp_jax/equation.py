@@ -32,6 +32,7 @@ class Equation:
         source: the user's line that made it, as `file:line (function)`.
         elementwise: whether each element of the result depends on the elements at the same place of
             the operands alone.
+        shifts: whether its rule adds a constant.
     """
 
     eqn: core.JaxprEqn
@@ -39,6 +40,7 @@ class Equation:
     path: str = ""
     source: str = ""
     elementwise: bool = False
+    shifts: bool = False
 
     def __call__(self, *activations: jax.Array) -> Any:
         """The equation's result, at these values of its tracked operands."""
@@ -83,6 +85,24 @@ class Equation:
     def depth(self) -> int:
         """How many dominators stand above the result."""
         return 1 + self.dominator.depth if self.dominator else 0
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether all results are integers or truth values, which carry no relevance."""
+        dtypes = (getattr(var.aval, "dtype", None) for var in self.eqn.outvars)
+        return not any(d is not None and jnp.issubdtype(d, jnp.inexact) for d in dtypes)
+
+    def shifts_since(self, ancestor: Pair) -> bool:
+        """Whether a constant was added on the way from one of the dominators to the operands."""
+        seen, waiting = {id(ancestor)}, list(self.pairs)
+        while waiting:
+            pair = waiting.pop()
+            if pair.recipe and id(pair) not in seen:
+                if pair.recipe.shifts:
+                    return True
+                seen.add(id(pair))
+                waiting.extend(pair.recipe.pairs)
+        return False
 
     def of(self, ancestor: Pair) -> Callable[[jax.Array], jax.Array]:
         """The result as a function of the activation of one of its dominators."""

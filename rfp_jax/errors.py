@@ -15,7 +15,8 @@ class IrreversibleError(NotImplementedError):
         super().__init__(
             f"the loop at {source or '(unknown)'} (module path: {path or '(none)'}) is a "
             "while_loop: how often it runs is known only afterwards, so it cannot be run "
-            "backwards. Use rfp_jax.relevance, which runs forwards, or lax.scan or a fori_loop with fixed bounds."
+            "backwards. Use rfp_jax.relevance, which runs forwards, or lax.scan, or a fori_loop "
+            "with fixed bounds."
         )
 
 

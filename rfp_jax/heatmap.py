@@ -41,7 +41,8 @@ def heatmap(
         outputs: which outputs are explained, for an output of shape [..., K]: `"argmax"`, each
             sample's greatest; an integer, or an integer array with one index a sample; `"all"`,
             each of the K in turn; or weights shaped like the output. Labels pass through
-            `jax.jit` by closing over them: `jax.jit(lambda p, x, y: heatmap(fun, 1, outputs=y)(p, x))`.
+            `jax.jit` by closing over them:
+            `jax.jit(lambda p, x, y: heatmap(fun, 1, outputs=y)(p, x))`.
         bias: only `"keep"`. Sharing out the bias needs all contributions at one place, and going
             backwards there are none: `rfp_jax.relevance(..., bias="share")` goes forwards.
         rules: the rules of propagation, a preset's name or `Rules`.

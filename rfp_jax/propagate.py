@@ -15,7 +15,7 @@ from rfp_jax.equation import Equation, bind
 from rfp_jax.errors import IrreversibleError, MissingRuleError
 from rfp_jax.pair import Pair, Value, activation, slots
 from rfp_jax.roles import ELEMENTWISE, is_gate
-from rfp_jax.rules.affine import Affine
+from rfp_jax.rules.affine import Affine, constant
 from rfp_jax.rules.ruleset import Rules
 
 
@@ -90,8 +90,9 @@ class Propagation:
     def freeze(self, equation: Equation) -> Affine:
         """Evaluate an equation by its rule."""
         rule = self.rules(equation)
-        if rule is None:
+        if rule is None and not equation.is_discrete:
             raise MissingRuleError(equation)
+        rule = rule or constant
         return rule(equation, *(pair.activation for pair in equation.pairs))
 
     def pairs(self, equation: Equation, step: Affine) -> list[Value]:
@@ -114,7 +115,8 @@ class Propagation:
             return pushed if several else [pushed]
 
         pushed = [push(contributions) for contributions in slots(inputs)]
-        gate, recipe = is_gate(equation), equation if equation.dominator else None
+        gate = is_gate(equation)
+        recipe = replace(equation, shifts=step.bias is not None) if equation.dominator else None
 
         def pair(place: int, output: jax.Array) -> Value:
             if not jnp.issubdtype(output.dtype, jnp.inexact):

@@ -8,7 +8,14 @@ from __future__ import annotations
 from rfp_jax.rules.additive import affine
 from rfp_jax.rules.affine import Rule, constant, linear
 from rfp_jax.rules.elementwise import elementwise, magnitude, power
-from rfp_jax.rules.product import product, quotient, reduce_product, running_product, signal
+from rfp_jax.rules.product import (
+    product,
+    quotient,
+    reduce_product,
+    running_product,
+    select,
+    signal,
+)
 from rfp_jax.rules.refuse import solve, special, unsupported
 from rfp_jax.rules.winner import (
     clamp,
@@ -40,9 +47,10 @@ TABLE: dict[str, Rule] = {
     # Sums, choices and placements: linear, and what depends on no source is the bias.
     **_each(
         affine,
-        """add add_any sub concatenate stack pad select_n complex dynamic_update_slice scatter
+        """add add_any sub concatenate stack pad complex dynamic_update_slice scatter
         scatter-add scatter-sub""",
     ),
+    "select_n": select,
     # One variable, element by element.
     **_each(
         elementwise,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from rfp_jax.equation import Equation
 from rfp_jax.pair import Pair
+from rfp_jax.rules.additive import affine
 from rfp_jax.rules.affine import Affine, constant, linear
 from rfp_jax.rules.elementwise import elementwise
 
@@ -63,6 +64,17 @@ def quotient(f: Equation, *x: jax.Array) -> Affine:
     if not denominator:
         return linear(f, *x)
     return Affine(f(*x), lambda c, _: f(c, x[1]))
+
+
+def select(f: Equation, *x: jax.Array) -> Affine:
+    """`where(condition, g(x), h(x))`: each contribution follows its case, the condition is frozen.
+
+    A function of one variable defined piece by piece is one function, where the pieces do more than
+    scale: softplus is computed so.
+    """
+    if len(x) > 1 and f.dominator is not None and f.shifts_since(f.dominator):
+        return self_gated(f, f.dominator)
+    return affine(f, *x)
 
 
 def self_gated(f: Equation, variable: Pair) -> Affine:
