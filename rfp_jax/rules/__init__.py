@@ -11,13 +11,15 @@ from rfp_jax.rules.affine import Affine, Rule, constant, linear
 from rfp_jax.rules.elementwise import elementwise
 from rfp_jax.rules.product import product, signal, uniform
 from rfp_jax.rules.refuse import unsupported
-from rfp_jax.rules.ruleset import Rules, lrp0, register, resolve
+from rfp_jax.rules.ruleset import Rules, attnlrp, lrp0, register, resolve, uniform_attention
+from rfp_jax.rules.taylor import taylor
 
 __all__ = [
     "Affine",
     "Rule",
     "Rules",
     "affine",
+    "attnlrp",
     "constant",
     "elementwise",
     "linear",
@@ -26,6 +28,8 @@ __all__ = [
     "register",
     "resolve",
     "signal",
+    "taylor",
     "uniform",
+    "uniform_attention",
     "unsupported",
 ]
