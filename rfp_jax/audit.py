@@ -20,7 +20,8 @@ from rfp_jax.equation import Equation
 from rfp_jax.errors import MissingRuleError
 from rfp_jax.pair import Pair, Value, activation
 from rfp_jax.propagate import Propagation
-from rfp_jax.rules import Affine, Rules, affine, constant, resolve
+from rfp_jax.rules import Affine, Named, Rules, affine, constant, resolve
+from rfp_jax.shares import Shares
 from rfp_jax.trace import Argnums, Trace, has_while, trace
 
 
@@ -36,6 +37,8 @@ class Entry:
         path: the name stack, which in Flax Linen is the module path.
         source: the user's line, as `file:line (function)`.
         shape: the first result's shape and dtype.
+        bias_is: what the rule of a layer does with the bias's part of relevance: the bias
+            `absorbs` it, or the rule `drops` it in favour of the inputs.
         adds_bias: whether something that came from no source is added here.
         bias: how much of the explained outputs' bias came from here, if it was measured.
         reason: why it is unsupported.
@@ -47,6 +50,7 @@ class Entry:
     path: str
     source: str
     shape: str
+    bias_is: str = ""
     adds_bias: bool = False
     bias: float | None = None
     reason: str = ""
@@ -122,7 +126,8 @@ class Audit:
         styles = {"unsupported": "bold red", "constant": "dim"}
         for entry in self.entries:
             bias = "" if entry.bias is None else f"{entry.bias:+.3g}"
-            rule = entry.reason or entry.rule if entry.kind == "unsupported" else entry.rule
+            rule = entry.reason if entry.kind == "unsupported" else entry.rule
+            rule += f", bias {entry.bias_is}" if entry.bias_is else ""
             place = entry.source.rsplit("/", 1)[-1].split(" (")[0]
             row = (entry.path, entry.primitive, rule or "none", entry.shape, place, bias)
             table.add_row(*row, style=styles.get(entry.kind))
@@ -136,7 +141,7 @@ class Audit:
 
 
 def audit(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, rules: str | Rules = "lrp0"
+    fun: Callable[..., Any], argnums: Argnums = 0, *, rules: str | Rules | Named = "lrp0"
 ) -> Callable[..., Audit]:
     """Transform `fun` into a function that checks how its relevance comes about.
 
@@ -147,7 +152,7 @@ def audit(
     Args:
         fun: the function to explain; see `rfp_jax.relevance`.
         argnums: which positional arguments are sources.
-        rules: the rules of propagation, a preset's name or `Rules`.
+        rules: the rules of propagation, a preset's name, `Rules`, or a rule for layers.
 
     Returns:
         A function of the same arguments that returns an `Audit`. Any array may be given as a
@@ -172,7 +177,7 @@ def audit(
     def audited(*args: Any, **kwargs: Any) -> Audit:
         leaves, tree = jax.tree.flatten((args, kwargs))
         arrays = {i: leaf for i, leaf in enumerate(leaves) if hasattr(leaf, "shape")}
-        ledger = Ledger(chosen)
+        ledger = SharesLedger(chosen) if chosen.needs_shares else Ledger(chosen)
 
         def coverage(arrays: dict[int, Any]) -> None:
             full = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
@@ -227,11 +232,12 @@ class Ledger(Propagation):
         self.executed[self._key(equation)] = self.times
         self.entries[self._key(equation)] = Entry(
             primitive=equation.name,
-            rule="" if rule is None else getattr(rule, "__name__", repr(rule)),
+            rule=step.layer.rule.name if step.layer else getattr(rule, "__name__", ""),
             kind=kind,
             path=equation.path,
             source=equation.source,
             shape=equation.eqn.outvars[0].aval.str_short(),
+            bias_is=step.layer.rule.bias if step.layer else "",
             adds_bias=step.bias is not None and step.push is not None,
             reason=reason,
         )
@@ -245,7 +251,27 @@ class Ledger(Propagation):
         given = step.bias()
         biases = given if equation.eqn.primitive.multiple_results else [given]
         weight = 1 if self.weights is None else self.weights[self._place(equation)]
-        return [_add_bias(*both, weight) for both in zip(results, biases, strict=True)]
+        return [
+            self._add(value, b * weight, step.shares)
+            for value, b in zip(results, biases, strict=True)
+        ]
+
+    def _add(self, value: Value, bias: jax.Array, is_share: bool) -> Value:
+        if not isinstance(value, Pair):
+            return value
+        y = value.activation
+        bias = (bias if is_share else self.carry(y, bias)).astype(y.dtype)
+        *carried, before = value.contributions
+        total = bias if before is None else before + bias
+        return replace(value, contributions=(*carried, total))
+
+    def contributions(self, value: Value) -> Value:
+        """A result with contributions, whatever the walk carried."""
+        if not isinstance(value, Pair):
+            return value
+        y = value.activation
+        read = (None if c is None else self.read(y, c) for c in value.contributions)
+        return Pair(y, tuple(read))
 
     def _key(self, equation: Equation) -> tuple[int, ...]:
         return (*self.calls, id(equation.eqn))
@@ -254,13 +280,9 @@ class Ledger(Propagation):
         return list(self.entries).index(self._key(equation))
 
 
-def _add_bias(value: Value, bias: jax.Array, weight: Any) -> Value:
-    if not isinstance(value, Pair):
-        return value
-    *contributions, before = value.contributions
-    bias = (bias * weight).astype(value.activation.dtype)
-    total = bias if before is None else before + bias
-    return replace(value, contributions=(*contributions, total))
+@dataclass(frozen=True)
+class SharesLedger(Ledger, Shares):
+    """A ledger of a walk that carries shares."""
 
 
 def propagate(
@@ -269,10 +291,11 @@ def propagate(
     """Push every source, and in the last slot the bias, through a program."""
     count = len(leaves) + 1
     pairs = [
-        Pair(leaf, tuple(leaf if slot == i else None for slot in range(count)))
+        Pair(leaf, tuple(ledger.seed(leaf) if slot == i else None for slot in range(count)))
         for i, leaf in enumerate(leaves)
     ]
-    return ledger.run(jaxpr, consts, pairs)
+    values = ledger.run(jaxpr, consts, pairs)
+    return [ledger.contributions(value) for value in values]
 
 
 def certify(ledger: Ledger, call: Trace) -> Audit:

@@ -45,7 +45,11 @@ class Equation:
     def __call__(self, *activations: jax.Array) -> Any:
         """The equation's result, at these values of its tracked operands."""
         tracked = iter(activations)
-        return bind(self.eqn, [next(tracked) if isinstance(v, Pair) else v for v in self.values])
+        return self.bind([next(tracked) if isinstance(v, Pair) else v for v in self.values])
+
+    def bind(self, operands: Sequence[jax.Array]) -> Any:
+        """The equation's result, at these values of all its operands."""
+        return bind(self.eqn, operands)
 
     @property
     def name(self) -> str:
@@ -85,6 +89,11 @@ class Equation:
     def depth(self) -> int:
         """How many dominators stand above the result."""
         return 1 + self.dominator.depth if self.dominator else 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no layer with weights lies between the sources and the operands."""
+        return not any(pair.entered for pair in self.pairs)
 
     @property
     def is_discrete(self) -> bool:

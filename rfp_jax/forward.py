@@ -28,7 +28,8 @@ def side_by_side(
     Returns:
         The program's results, auxiliary ones too, and the relevance.
     """
-    parts = [_parts(leaf, split) for leaf, split in zip(call.leaves, splits, strict=True)]
+    seeds = map(propagation.seed, call.leaves)
+    parts = [_parts(seed, split) for seed, split in zip(seeds, splits, strict=True)]
     count = sum(map(len, parts))
     pairs, first = [], 0
     for leaf, own in zip(call.leaves, parts, strict=True):
@@ -36,7 +37,8 @@ def side_by_side(
         pairs.append(Pair(leaf, (*(None,) * first, *own, *(None,) * after)))
         first += len(own)
     results = propagation.run(call.jaxpr, call.consts, pairs)
-    slots = [_filled(value, count) for value in results[: call.output_tree.num_leaves]]
+    outputs = results[: call.output_tree.num_leaves]
+    slots = [_read(propagation, value, count) for value in outputs]
     rows, first = [], 0
     for own, split in zip(parts, splits, strict=True):
         mine = [slot[first : first + len(own)] for slot in slots]
@@ -64,14 +66,15 @@ def one_after_another(
         pairs = [Pair(x, (c,)) for x, c in zip(call.leaves, contributions, strict=True)]
         results = propagation.run(call.jaxpr, call.consts, pairs)
         outputs = results[: call.output_tree.num_leaves]
-        return [_filled(value, 1)[0] for value in outputs], list(map(activation, results))
+        pushed = [_read(propagation, value, 1)[0] for value in outputs]
+        return pushed, list(map(activation, results))
 
     zeros = [jnp.zeros_like(leaf) for leaf in call.leaves]
     _, frozen, results = jax.linearize(push, zeros, has_aux=True)
     at_a_time = max(1, memory // peak_bytes(jax.make_jaxpr(frozen)(zeros).jaxpr))
 
     def push_leaf(place: int, split: Split | None) -> list[jax.Array]:
-        leaf = call.leaves[place]
+        leaf = propagation.seed(call.leaves[place])
 
         def push_part(c: jax.Array) -> list[jax.Array]:
             return frozen([c if i == place else zero for i, zero in enumerate(zeros)])
@@ -114,7 +117,8 @@ def _parts(leaf: jax.Array, split: Split | None) -> list[jax.Array]:
     return [split.part(leaf, i) for i in range(split.count(leaf.shape))]
 
 
-def _filled(value: Value, count: int) -> list[jax.Array]:
+def _read(propagation: Propagation, value: Value, count: int) -> list[jax.Array]:
     """What each source contributed to a value, zeros where nothing."""
-    given = value.contributions if isinstance(value, Pair) else (None,) * count
-    return [jnp.zeros_like(activation(value)) if c is None else c for c in given]
+    y = activation(value)
+    carried = value.contributions if isinstance(value, Pair) else (None,) * count
+    return [jnp.zeros_like(y) if c is None else propagation.read(y, c) for c in carried]

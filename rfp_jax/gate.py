@@ -14,12 +14,12 @@ from jax.custom_derivatives import SymbolicZero
 
 from rfp_jax.pair import Pair, Value, activation
 from rfp_jax.propagate import Propagation
-from rfp_jax.rules import Rules, resolve
+from rfp_jax.rules import Named, Rules, resolve
 from rfp_jax.trace import Argnums, trace
 
 
 def gate(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, rules: str | Rules = "lrp0"
+    fun: Callable[..., Any], argnums: Argnums = 0, *, rules: str | Rules | Named = "lrp0"
 ) -> Callable[..., Any]:
     """Transform `fun` into a function of the same values whose derivative is relevance.
 
@@ -50,7 +50,13 @@ def gate(
         >>> float(output), float(forward), float(x @ pull(jnp.float32(1.0))[0])
         (6.0, 11.0, 11.0)
     """
-    propagation = Propagation(resolve(rules))
+    chosen = resolve(rules)
+    if chosen.needs_shares:
+        raise ValueError(
+            f"a derivative pushes contributions, but the rules {chosen.name} carry shares of "
+            "relevance; use rfp_jax.relevance or rfp_jax.heatmap"
+        )
+    propagation = Propagation(chosen)
 
     @functools.wraps(fun)
     def gated(*args: Any, **kwargs: Any) -> Any:

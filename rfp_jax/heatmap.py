@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax.outputs import Outputs, classes, cotangent, is_all
-from rfp_jax.pair import Pair, activation
+from rfp_jax.pair import Pair, Value, activation
 from rfp_jax.propagate import Propagation
-from rfp_jax.rules import Rules, resolve
+from rfp_jax.rules import Named, Rules, resolve
+from rfp_jax.shares import walk
 from rfp_jax.trace import Argnums, Trace, trace
 
 
@@ -23,7 +24,7 @@ def heatmap(
     *,
     outputs: Outputs = "argmax",
     bias: str = "keep",
-    rules: str | Rules = "lrp0",
+    rules: str | Rules | Named = "lrp0",
 ) -> Callable[..., Any]:
     """Transform `fun` into a function that tells how much each input element spoke for an output.
 
@@ -45,7 +46,7 @@ def heatmap(
             `jax.jit(lambda p, x, y: heatmap(fun, 1, outputs=y)(p, x))`.
         bias: only `"keep"`. Sharing out the bias needs all contributions at one place, and going
             backwards there are none: `rfp_jax.relevance(..., bias="share")` goes forwards.
-        rules: the rules of propagation, a preset's name or `Rules`.
+        rules: the rules of propagation, a preset's name, `Rules`, or a rule for layers.
 
     Returns:
         A function of the same arguments that returns heatmaps, structured like what `argnums`
@@ -70,7 +71,7 @@ def heatmap(
             f"heatmap cannot do bias={bias!r}: a layer's bias is shared in proportion to what each "
             "source contributed there, which is known only going forwards; use rfp_jax.relevance"
         )
-    propagation = Propagation(resolve(rules))
+    propagation = walk(resolve(rules))
 
     @functools.wraps(fun)
     def explained(*args: Any, **kwargs: Any) -> Any:
@@ -97,12 +98,15 @@ def pullback(
         pairs = [Pair(x, (c,)) for x, c in leaves]
         results = walk.run(call.jaxpr, call.consts, pairs)
         outputs = results[:count]
-        given = [value.contributions[0] if isinstance(value, Pair) else None for value in outputs]
-        zeros = (jnp.zeros(y.shape, jnp.bfloat16) for y in map(activation, outputs))
-        pushed = [z if c is None else c for c, z in zip(given, zeros, strict=True)]
-        return pushed, list(map(activation, results))
+        return list(map(read, outputs)), list(map(activation, results))
 
-    pushed, transpose, results = jax.vjp(push, call.leaves, has_aux=True)
+    def read(value: Value) -> jax.Array:
+        y = activation(value)
+        c = value.contributions[0] if isinstance(value, Pair) else None
+        return jnp.zeros(y.shape, jnp.bfloat16) if c is None else walk.read(y, c)
+
+    seeds = list(map(walk.seed, call.leaves))
+    pushed, transpose, results = jax.vjp(push, seeds, has_aux=True)
 
     def pull(weights: list[jax.Array]) -> list[jax.Array]:
         given = zip(weights, results[:count], pushed, strict=True)
@@ -111,6 +115,6 @@ def pullback(
             jnp.where((w != 0) & ~jnp.isfinite(y), jnp.nan, w).astype(c.dtype) for w, y, c in given
         ]
         (gradients,) = transpose(safe)
-        return [x * g for x, g in zip(call.leaves, gradients, strict=True)]
+        return [seed * g for seed, g in zip(seeds, gradients, strict=True)]
 
     return results, pull

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 if TYPE_CHECKING:
     from rfp_jax.equation import Equation
+    from rfp_jax.rules.layer import Layer
 
 type_of = jax.typeof
 
@@ -28,16 +29,21 @@ class Pair:
         activation: the value that the plain network computes here.
         contributions: one array of the activation's shape and dtype for each source, or None for a
             source that is structurally absent here. An entry that *is* the activation (the same
-            object) says that the whole activation came from this source.
+            object) says that the whole activation came from this source. Some rules make the walk
+            carry shares of the activation instead (`rfp_jax.shares`).
         gate: whether the activation is a weight (a sigmoid's, a softmax's) rather than a signal; a
             product of a gate and a signal leaves all relevance with the signal.
+        entered: whether it lies behind a layer with weights.
         recipe: the elementwise equation that computed the activation, if it was one.
+        layer: the layer with weights whose output the activation is, if rules for layers are used.
     """
 
     activation: jax.Array
     contributions: tuple[jax.Array | None, ...]
     gate: bool = False
+    entered: bool = False
     recipe: Equation | None = field(default=None, repr=False)
+    layer: Layer | None = field(default=None, repr=False)
 
     @property
     def dominator(self) -> Pair | None:
@@ -52,8 +58,8 @@ class Pair:
 
 jax.tree_util.register_pytree_node(
     Pair,
-    lambda pair: ((pair.activation, pair.contributions), pair.gate),
-    lambda gate, children: Pair(*children, gate=gate),
+    lambda pair: ((pair.activation, pair.contributions), (pair.gate, pair.entered)),
+    lambda roles, children: Pair(*children, *roles),
 )
 
 Value = jax.Array | Pair
@@ -118,7 +124,7 @@ def conform(values: Sequence[Value], examples: Sequence[Value]) -> list[Value]:
         slots = zip(value.contributions, present, strict=True)
         zeros = jnp.zeros_like
         filled = (zeros(value.activation) if c is None and p else c for c, p in slots)
-        return replace(value, contributions=tuple(filled), gate=False, recipe=None)
+        return Pair(value.activation, tuple(filled), gate=False, entered=True)
 
     return [widen(*both) for both in zip(values, examples, strict=True)]
 

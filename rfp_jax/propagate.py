@@ -99,28 +99,60 @@ class Propagation:
         """Push every source's contributions through an equation that its rule has frozen."""
         several = equation.eqn.primitive.multiple_results
         outputs = list(step.output) if several else [step.output]
-        if (linear_part := step.push) is None:
+        if step.push is None:
             return outputs
         inputs = equation.pairs if step.of is None else step.of
-
-        def push(contributions: tuple[jax.Array | None, ...]) -> Sequence[jax.Array | None]:
-            given = list(zip(contributions, inputs, strict=True))
-            if all(c is None for c, _ in given):
-                return [None] * len(outputs)
-            if step.bias is None and all(c is pair.activation for c, pair in given):
-                return outputs  # all of it came from this source, and nothing was added
-            pushed = linear_part(
-                *(jnp.zeros_like(p.activation) if c is None else c for c, p in given)
-            )
-            return pushed if several else [pushed]
-
-        pushed = [push(contributions) for contributions in slots(inputs)]
-        gate = is_gate(equation)
-        recipe = replace(equation, shifts=step.bias is not None) if equation.dominator else None
+        pushed = [
+            [None] * len(outputs)
+            if all(c is None for c in carried)
+            else self.push(equation, step, inputs, carried)
+            for carried in slots(inputs)
+        ]
+        common = Pair(
+            activation=outputs[0],
+            contributions=(),
+            gate=is_gate(equation),
+            entered=step.layer is not None or any(pair.entered for pair in equation.pairs),
+            recipe=replace(equation, shifts=step.bias is not None) if equation.dominator else None,
+            layer=step.layer,
+        )
 
         def pair(place: int, output: jax.Array) -> Value:
             if not jnp.issubdtype(output.dtype, jnp.inexact):
                 return output  # places and counts carry no relevance
-            return Pair(output, tuple(row[place] for row in pushed), gate, recipe)
+            carried = tuple(row[place] for row in pushed)
+            return replace(common, activation=output, contributions=carried)
 
         return [pair(place, output) for place, output in enumerate(outputs)]
+
+    def push(
+        self,
+        equation: Equation,
+        step: Affine,
+        inputs: Sequence[Pair],
+        carried: Sequence[jax.Array | None],
+    ) -> Sequence[jax.Array | None]:
+        """Push what one source contributed to the inputs; some of it may be absent, not all."""
+        several = equation.eqn.primitive.multiple_results
+        given = list(zip(carried, inputs, strict=True))
+        if step.bias is None and all(c is pair.activation for c, pair in given):
+            # All of it came from this source, and nothing was added.
+            return list(step.output) if several else [step.output]
+        assert step.push is not None
+        filled = (jnp.zeros_like(pair.activation) if c is None else c for c, pair in given)
+        pushed = step.push(*filled)
+        return pushed if several else [pushed]
+
+    def seed(self, x: jax.Array) -> jax.Array:
+        """What a whole source carries at first: all that there is of itself."""
+        return x
+
+    def carry(self, y: jax.Array, c: jax.Array) -> jax.Array:
+        """What an activation y carries of a contribution c."""
+        del y
+        return c
+
+    def read(self, y: jax.Array, carried: jax.Array) -> jax.Array:
+        """The contribution that an activation y carries; the inverse of `carry`."""
+        del y
+        return carried

@@ -14,8 +14,9 @@ from rfp_jax.forward import Rows, one_after_another, side_by_side
 from rfp_jax.heatmap import pullback
 from rfp_jax.outputs import Outputs, cotangent, is_all, weighted
 from rfp_jax.propagate import Propagation
-from rfp_jax.rules import Rules, resolve
+from rfp_jax.rules import Named, Rules, resolve
 from rfp_jax.share import SharedBias
+from rfp_jax.shares import walk
 from rfp_jax.sources import Split, Splits, name, split_leaves
 from rfp_jax.trace import Argnums, Trace, has_while, trace
 
@@ -45,7 +46,7 @@ def relevance(
     split: Any = None,
     outputs: Outputs = "all",
     bias: str = "keep",
-    rules: str | Rules = "lrp0",
+    rules: str | Rules | Named = "lrp0",
     memory: int = 2**30,
 ) -> Callable[..., Any]:
     """Transform `fun` into a function that tells how much of each output came from each source.
@@ -68,7 +69,7 @@ def relevance(
             needs samples that do not interact (leading axes of sources and output agree).
         bias: `"keep"`: what came from no source is reported as bias. `"share"`: each layer's bias
             is shared among the sources in proportion to the size of their contributions to it.
-        rules: the rules of propagation, a preset's name or `Rules`.
+        rules: the rules of propagation, a preset's name, `Rules`, or a rule for layers.
         memory: bytes that the parts of a split, pushed at one time, may take.
 
     Returns:
@@ -98,16 +99,21 @@ def relevance(
     if bias not in ("keep", "share"):
         raise ValueError(f"bias={bias!r} is not known; pass 'keep' or 'share'")
     chosen = resolve(rules)
-    walk = SharedBias(chosen) if bias == "share" else Propagation(chosen)
+    if bias == "share" and chosen.needs_shares:
+        raise ValueError(
+            f"bias='share' goes with contributions, but the rules {chosen.name} carry shares of "
+            "relevance; use bias='keep' or rules without flat, wsquare, zbox and identity"
+        )
+    propagation = SharedBias(chosen) if bias == "share" else walk(chosen)
 
     @functools.wraps(fun)
     def explained(*args: Any, **kwargs: Any) -> Any:
         call = trace(fun, argnums, args, kwargs, has_aux)
         splits = split_leaves(split, call.tree)
         if not is_all(outputs) and bias == "keep" and _reverse_is_cheaper(call, splits):
-            relevance, aux = _reverse(call, walk, splits, outputs)
+            relevance, aux = _reverse(call, propagation, splits, outputs)
         else:
-            relevance, aux = _forward(call, walk, splits, outputs, memory)
+            relevance, aux = _forward(call, propagation, splits, outputs, memory)
         return (relevance, aux) if has_aux else relevance
 
     return explained

@@ -12,6 +12,16 @@ ELEMENTWISE = frozenset(
 )
 """Primitives whose result depends, element by element, on the same place of the operands."""
 
+PLACEMENTS = frozenset(
+    """reshape squeeze transpose rev broadcast_in_dim broadcast_to slice dynamic_slice gather split
+    unstack tile concatenate stack pad select_n dynamic_update_slice scatter convert_element_type
+    reduce_precision copy copy_p name device_put sharding_constraint layout_constraint reshard
+    optimization_barrier relayout all_gather all_gather_invariant all_to_all ppermute pvary
+    pbroadcast reduce_max reduce_min reduce_window_max reduce_window_min cummax cummin sort
+    top_k""".split()
+)
+"""Primitives each element of whose result is one element of an operand."""
+
 _BOUNDED = frozenset({"logistic", "exp", "exp2", "clamp"})
 _OTHER_SIDE = {"min": "max", "max": "min"}
 _MIXING = frozenset({"dot_general", "conv_general_dilated", "ragged_dot_general", "ragged_dot"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -40,4 +40,4 @@ def _share(value: Value, bias: jax.Array) -> Value:
         None if c is None or size is None else c + part * size
         for c, size in zip(value.contributions, sizes, strict=True)
     )
-    return Pair(value.activation, tuple(shared), value.gate, value.recipe)
+    return replace(value, contributions=tuple(shared))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 
 from rfp_jax.equation import Equation
 from rfp_jax.pair import Pair
+
+if TYPE_CHECKING:
+    from rfp_jax.rules.layer import Layer
 
 
 class Affine(NamedTuple):
@@ -24,12 +27,16 @@ class Affine(NamedTuple):
         bias: computes the constant part; None where there is none by structure.
         of: the pairs whose contributions `push` takes, if not the equation's tracked operands: a
             rule may see through them to what they were made of.
+        layer: the layer with weights that ends here, for rules that look at weights.
+        shares: whether `push` and `bias` are of shares of relevance, not of contributions.
     """
 
     output: Any
     push: Callable[..., Any] | None = None
     bias: Callable[[], Any] | None = None
     of: tuple[Pair, ...] | None = None
+    layer: Layer | None = None
+    shares: bool = False
 
 
 Rule = Callable[..., Affine]

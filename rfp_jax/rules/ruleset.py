@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jax.extend.core import Primitive
 
 from rfp_jax.equation import Equation
 from rfp_jax.rules.affine import Rule
+from rfp_jax.rules.layer import diagonal, layered
 from rfp_jax.rules.lrp0 import TABLE
+from rfp_jax.rules.named import Named
 from rfp_jax.rules.taylor import ATTNLRP, UNIFORM
+
+Predicate = Callable[[Equation], bool]
+"""Whether an equation is meant: by `equation.path`, `name`, `is_first`, `source`."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +28,24 @@ class Rules:
         table: the rule for each primitive, by the primitive's name.
         places: `(predicate, rules)`; the first whose predicate holds for an equation decides,
             unless its own table leaves the primitive out.
+        named: the rule of layers in `table`, if it has one.
 
     Example:
+        The attention of a decoder by AttnLRP, its first layer flat, all else by the default:
+
         >>> import rfp_jax
+        >>> from rfp_jax import rules
         >>> in_decoder = lambda equation: "decoder" in equation.path
-        >>> halves = rfp_jax.rules.Rules("halves", {"dot_general": rfp_jax.rules.uniform})
-        >>> rules = rfp_jax.rules.lrp0.where(in_decoder, halves)
-        >>> rules.name
-        'lrp0 (halves in places)'
+        >>> mine = rules.lrp0.where(in_decoder, rules.attnlrp)
+        >>> mine = mine.where(lambda equation: equation.is_first, rules.flat())
+        >>> mine.name
+        'lrp0 (attnlrp in places) (flat() in places)'
     """
 
     name: str
     table: Mapping[str, Rule]
-    places: tuple[tuple[Callable[[Equation], bool], Rules], ...] = ()
+    places: tuple[tuple[Predicate, Rules], ...] = ()
+    named: Named | None = None
 
     def __call__(self, equation: Equation) -> Rule | None:
         """The rule for an equation, or None if there is none."""
@@ -43,34 +54,63 @@ class Rules:
                 return rule
         return self.table.get(equation.name)
 
-    def where(self, predicate: Callable[[Equation], bool], rules: Rules) -> Rules:
+    def where(self, predicate: Predicate, rules: Rules | Named | str) -> Rules:
         """These rules, but `rules` for the equations of which the predicate holds.
 
         Args:
             predicate: of an `Equation`: `equation.path` is the module path, `equation.name` the
-                primitive, `equation.source` the line.
+                primitive, `equation.is_first` whether no layer precedes, `equation.source` the
+                line.
             rules: what holds there; a primitive that it leaves out keeps its rule.
         """
-        name = f"{self.name} ({rules.name} in places)"
-        return Rules(name, self.table, ((predicate, rules), *self.places))
+        there = resolve(rules)
+        name = f"{self.name} ({there.name} in places)"
+        return replace(self, name=name, places=((predicate, there), *self.places))
+
+    @property
+    def needs_shares(self) -> bool:
+        """Whether a rule gives to inputs that are zero, so that shares have to be carried."""
+        here = self.named is not None and self.named.needs_shares
+        return here or any(rules.needs_shares for _, rules in self.places)
+
+
+def of_layers(named: Named, base: Mapping[str, Rule] = TABLE) -> Rules:
+    """The default rules, but one named rule for every layer with weights."""
+    layers = ["dot_general", "conv_general_dilated", "ragged_dot_general", "ragged_dot"]
+    followers = ["add", "add_any", "sub", "mul", "div"]
+    table = {name: layered(named, base[name]) for name in layers}
+    table |= {name: diagonal(base[name]) for name in followers}
+    return Rules(named.name, ChainMap(table, base), named=named)  # type: ignore[arg-type]
 
 
 lrp0 = Rules("lrp0", TABLE)
 """The default: LRP-0, which for ReLU networks is relevance forward propagation."""
 
-uniform_attention = Rules("uniform", {**TABLE, **UNIFORM})
-attnlrp = Rules("attnlrp", {**TABLE, **ATTNLRP})
-_PRESETS = {rules.name: rules for rules in (lrp0, uniform_attention, attnlrp)}
+uniform_attention = Rules("uniform", ChainMap(UNIFORM, TABLE))
+"""Every product shares alike between its factors, gates and attention weights too."""
+
+attnlrp = Rules("attnlrp", ChainMap(ATTNLRP, TABLE))
+"""AttnLRP: products share alike, the softmax passes by its gradient (Achtibat et al. 2024)."""
+
+cp_lrp = Rules("cp_lrp", TABLE)
+"""CP-LRP: attention weights are constants (Ali et al. 2022), as in the default."""
+
+_PRESETS = {rules.name: rules for rules in (lrp0, uniform_attention, attnlrp, cp_lrp)}
 
 
-def resolve(rules: str | Rules) -> Rules:
-    """The set of rules that a caller's `rules=` names.
+def resolve(rules: str | Rules | Named) -> Rules:
+    """The set of rules that a caller's `rules=` means: a preset's name, rules, or one named rule.
 
     Raises:
         ValueError: if no preset has this name.
+        TypeError: if it is none of the three.
     """
     if isinstance(rules, Rules):
         return rules
+    if isinstance(rules, Named):
+        return of_layers(rules)
+    if not isinstance(rules, str):
+        raise TypeError(f"rules= takes a preset's name, Rules or a named rule, got {rules!r}")
     if rules not in _PRESETS:
         raise ValueError(f"no rules named {rules!r}; known: {', '.join(_PRESETS)}")
     return _PRESETS[rules]
