@@ -14,7 +14,7 @@ from rfp_jax.control import CONTROL
 from rfp_jax.equation import Equation, bind
 from rfp_jax.errors import IrreversibleError, MissingRuleError
 from rfp_jax.pair import Pair, Value, activation, slots
-from rfp_jax.roles import ELEMENTWISE, is_gate
+from rfp_jax.roles import ELEMENTWISE, LAYERS, is_gate
 from rfp_jax.rules.affine import Affine, constant
 from rfp_jax.rules.ruleset import Rules
 
@@ -112,7 +112,7 @@ class Propagation:
             activation=outputs[0],
             contributions=(),
             gate=is_gate(equation),
-            entered=step.layer is not None or any(pair.entered for pair in equation.pairs),
+            entered=equation.name in LAYERS or any(pair.entered for pair in equation.pairs),
             recipe=replace(equation, shifts=step.bias is not None) if equation.dominator else None,
             layer=step.layer,
         )

@@ -24,7 +24,8 @@ PLACEMENTS = frozenset(
 
 _BOUNDED = frozenset({"logistic", "exp", "exp2", "clamp"})
 _OTHER_SIDE = {"min": "max", "max": "min"}
-_MIXING = frozenset({"dot_general", "conv_general_dilated", "ragged_dot_general", "ragged_dot"})
+LAYERS = frozenset({"dot_general", "conv_general_dilated", "ragged_dot_general", "ragged_dot"})
+"""Primitives that mix elements by weights."""
 
 
 def is_gate(equation: Equation) -> bool:
@@ -41,4 +42,4 @@ def is_gate(equation: Equation) -> bool:
         recipe = equation.pairs[0].recipe
         if recipe and recipe.name == _OTHER_SIDE[name] and len(recipe.pairs) == 1:
             return True
-    return name not in _MIXING and all(pair.gate for pair in equation.pairs)
+    return name not in LAYERS and all(pair.gate for pair in equation.pairs)

@@ -74,5 +74,5 @@ def EpsilonGammaBox(low: Any, high: Any, eps: float = 1e-6, g: float = 0.25) -> 
 
 
 def ExcitationBackprop() -> Rules:
-    """z⁺ for every layer (Zhang et al. 2018, "Top-down neural attention by excitation backprop")."""
+    """z⁺ for every layer (Zhang et al. 2018, "Top-down neural attention")."""
     return composite("ExcitationBackprop", dense=zplus(), convolution=zplus())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from jax.extend.core import Primitive
 
 from rfp_jax.equation import Equation
+from rfp_jax.roles import LAYERS
 from rfp_jax.rules.affine import Rule
 from rfp_jax.rules.layer import diagonal, layered
 from rfp_jax.rules.lrp0 import TABLE
@@ -76,9 +77,8 @@ class Rules:
 
 def of_layers(named: Named, base: Mapping[str, Rule] = TABLE) -> Rules:
     """The default rules, but one named rule for every layer with weights."""
-    layers = ["dot_general", "conv_general_dilated", "ragged_dot_general", "ragged_dot"]
     followers = ["add", "add_any", "sub", "mul", "div"]
-    table = {name: layered(named, base[name]) for name in layers}
+    table = {name: layered(named, base[name]) for name in LAYERS}
     table |= {name: diagonal(base[name]) for name in followers}
     return Rules(named.name, ChainMap(table, base), named=named)  # type: ignore[arg-type]
 
