@@ -70,6 +70,7 @@ def is_all(outputs: Outputs) -> bool:
 
 def weighted(weights: jax.Array, values: jax.Array) -> jax.Array:
     """The chosen outputs: summed over the last axis; what is not chosen may be no number."""
+    weights = jnp.broadcast_to(weights, values.shape)
     chosen = jnp.where(weights == 0, jnp.zeros_like(values), weights * values)
     return chosen.sum(-1) if weights.ndim else chosen
 

@@ -1,0 +1,130 @@
+"""The audit: it sees every equation, and its certificate fails where a rule is wrong."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rfp_jax
+from rfp_jax import rules
+
+
+class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x, y):
+        h = nn.relu(nn.Dense(8, bias_init=nn.initializers.normal(), name="first")(x))
+        h = nn.gelu(nn.Dense(8, bias_init=nn.initializers.normal(), name="second")(h + y))
+        return nn.Dense(3, bias_init=nn.initializers.normal(), name="head")(nn.LayerNorm()(h))
+
+
+@pytest.fixture
+def call(x64):
+    x, y = (jax.random.normal(jax.random.key(i), (4, 8), jnp.float64) for i in range(2))
+    net = Net(param_dtype=jnp.float64) if hasattr(Net, "param_dtype") else Net()
+    variables = jax.tree.map(lambda a: a.astype(jnp.float64), net.init(jax.random.key(2), x, y))
+    return net.apply, variables, x, y
+
+
+def _broken(f, *x):
+    """Passes on 1 % too much, and says nothing of it."""
+    step = rules.elementwise(f, *x)
+    return step._replace(push=lambda c: 1.01 * step.push(c))
+
+
+def test_a_right_network_is_certified(call):
+    apply, *args = call
+    report = rfp_jax.audit(apply, (1, 2))(*args)
+    assert report.passed, report.verdict
+    assert report.residual < 1e-13
+    assert report.counts["linear"] + report.counts["rule"] + report.counts["constant"] == len(
+        report.entries
+    )
+
+
+def test_a_broken_rule_fails_the_certificate(call):
+    apply, *args = call
+    broken = rules.Rules("broken", {**rules.lrp0.table, "tanh": _broken})
+    report = rfp_jax.audit(lambda *args: jnp.tanh(apply(*args)), (1, 2), rules=broken)(*args)
+    assert not report.passed
+    assert report.residual > 1e-3
+    assert "NOT CONSERVED" in report.verdict
+
+
+def test_a_forgotten_bias_fails_the_certificate(call):
+    """The remainder would hide it: relevance() itself adds up."""
+    apply, *args = call
+    silent = rules.Rules("silent", {**rules.lrp0.table, "add": _without_bias})
+    rel = rfp_jax.relevance(apply, (1, 2), rules=silent)(*args)
+    np.testing.assert_allclose(rel.output, rel.bias + sum(rel.sources), atol=1e-12)
+    assert not rfp_jax.audit(apply, (1, 2), rules=silent)(*args).passed
+
+
+def _without_bias(f, *x):
+    return rules.affine(f, *x)._replace(bias=None)
+
+
+def test_bias_by_origin_adds_up_to_the_bias(call):
+    apply, *args = call
+    report = rfp_jax.audit(apply, (1, 2))(*args)
+    rel = rfp_jax.relevance(apply, (1, 2), outputs="argmax")(*args)
+    np.testing.assert_allclose(sum(report.bias_by_path.values()), rel.bias.mean(), atol=1e-12)
+    head = args[0]["params"]["head"]["bias"]
+    chosen = np.asarray(rel.output[:, None] == apply(*args)).argmax(-1)
+    np.testing.assert_allclose(report.bias_by_path["Net/head"], head[chosen].mean(), atol=1e-12)
+
+
+def test_the_table_names_rule_module_and_line(call):
+    apply, *args = call
+    report = rfp_jax.audit(lambda *args: jnp.tanh(apply(*args)), (1, 2))(*args)
+    last = report.entries[-1]
+    assert (last.primitive, last.rule, last.kind) == ("tanh", "elementwise", "rule")
+    assert "test_audit.py" in last.source
+    assert {"Net/first", "Net/second", "Net/head"} <= {entry.path for entry in report.entries}
+    assert "Net/head" in str(report)
+    assert report.verdict in str(report)
+
+
+def test_shapes_alone_give_coverage(call):
+    apply, variables, x, y = call
+    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    report = rfp_jax.audit(apply, (1, 2))(variables, shape, y)
+    measured = rfp_jax.audit(apply, (1, 2))(variables, x, y)
+    assert report.residual is None
+    assert report.passed
+    assert [e.primitive for e in report.entries] == [e.primitive for e in measured.entries]
+
+
+def test_unsupported_equations_are_listed_not_raised():
+    report = rfp_jax.audit(lambda x: jnp.linalg.qr(x)[0].sum() + jnp.tanh(x).sum())(jnp.eye(2))
+    assert not report.passed
+    (entry,) = report.unsupported
+    assert "factors" in entry.reason
+    assert "householder" in entry.primitive or "qr" in entry.primitive
+    assert "tanh" in {entry.primitive for entry in report.entries}
+
+
+def test_loops_are_counted_once_and_run_as_often_as_they_run():
+    def net(x):
+        return jax.lax.scan(lambda c, _: (jnp.tanh(c + 0.1), None), x, None, length=50)[0]
+
+    report = rfp_jax.audit(net)(jnp.ones(3))
+    assert [entry.primitive for entry in report.entries] == ["add", "tanh"]
+    assert report.tolerance == pytest.approx(100 * float(jnp.finfo(jnp.float32).eps))
+    assert report.passed
+
+
+def test_a_while_loop_is_certified_without_bias_by_origin():
+    def net(x):
+        return jax.lax.while_loop(lambda c: c[1] < 3, lambda c: (c[0] * 2 + 1, c[1] + 1), (x, 0))[0]
+
+    report = rfp_jax.audit(net)(jnp.ones(3))
+    assert report.passed
+    assert report.residual is not None
+    assert all(entry.bias is None for entry in report.entries)
+
+
+def test_an_output_that_is_no_number_is_not_certified():
+    report = rfp_jax.audit(jnp.log)(jnp.zeros(2))
+    assert not report.passed
+    assert "not finite" in report.verdict
