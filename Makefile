@@ -4,10 +4,11 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+LATEST ?= python3.12
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs lock clean
+.PHONY: help demo test test-latest zoo stress lint docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +18,15 @@ demo: $(VENV)/.experiments  ## relevance of both halves of real digits: train, e
 
 test: $(VENV)/.test  ## the whole test suite, doctests included
 	$(BIN)/python -m pytest -n auto
+
+test-latest: .venv-latest/.suite  ## the suite on Python 3.12 and the newest JAX (LATEST=path/to/python3.12)
+	.venv-latest/bin/python -m pytest -n auto
+
+zoo: $(VENV)/.test  ## every architecture and framework: coverage, conservation, RFP = LRP (long)
+	$(BIN)/python -m benchmarks.zoo
+
+stress: $(VENV)/.test  ## the long forms of the fault-injection tests
+	$(BIN)/python -m pytest tests/stress
 
 lint: $(VENV)/.test  ## ruff and pyright
 	$(BIN)/ruff check .
@@ -39,8 +49,16 @@ $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) --editable '.[$*]' --constraint constraints.txt
 	@touch $@
 
+# Without constraints: the newest of everything. Without torch: its peers are tested in `make test`.
+.venv-latest/.suite: pyproject.toml
+	@$(LATEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
+	  { echo "Python 3.12 was not found: make test-latest LATEST=path/to/python3.12"; exit 1; }
+	$(LATEST) -m venv .venv-latest
+	@.venv-latest/bin/python -m pip install --quiet --upgrade --editable '.[suite]'
+	@touch $@
+
 lock: $(VENV)/.test $(VENV)/.docs  ## write the versions installed now to constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean:  ## remove the environment and everything that was built
-	rm -rf $(VENV) site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-latest site .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,94 @@
+"""What every experiment's command has in common: how it ends, and how it writes its files."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended: 128 and the number of the signal."""
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Put an experiment's imports into this: they take seconds, and Ctrl-C may come even then.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ModuleNotFoundError: if a package is not installed; names the extra that brings it.
+        SystemExit: with code 130, on Ctrl-C.
+
+    Example:
+        >>> with importing():
+        ...     import optax
+    """
+    try:
+        from rfp_jax.data._extras import needs_extra
+
+        with needs_extra("This experiment"):
+            yield
+    except KeyboardInterrupt:
+        _say_interrupted()
+        raise SystemExit(INTERRUPTED) from None
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """Put an experiment's work into this: Ctrl-C ends the process with one line and code 130.
+
+    Yields:
+        Nothing.
+
+    Example:
+        >>> with running():
+        ...     print("work")
+        work
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say_interrupted()
+        # At once: XLA's threads may be computing still, and crash if Python cleans up around them.
+        os._exit(INTERRUPTED)
+
+
+def _say_interrupted() -> None:
+    sys.stdout.flush()
+    print("\nInterrupted: nothing half written is left behind.", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Collect files out of sight and move them to their folder when all of them are complete.
+
+    Args:
+        folder: where the files shall be in the end; made if missing. Files of other names stay.
+
+    Yields:
+        An empty folder to write files into. If the block fails it is removed, with all in it.
+
+    Raises:
+        SystemExit: with code 1 if the folder cannot be written to.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp(), "results")
+        >>> with staged(folder) as temporary:
+        ...     _ = (temporary / "summary.json").write_text("{}")
+        >>> [path.name for path in folder.iterdir()]
+        ['summary.json']
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-")
+    except OSError as error:
+        raise SystemExit(
+            f"Cannot write to the folder {str(folder)!r}: {error.strerror}. Choose another: --out"
+        ) from error
+    with temporary as name:
+        yield Path(name)
+        for path in sorted(Path(name).iterdir()):
+            os.replace(path, folder / path.name)  # same file system: a file is there whole or not
