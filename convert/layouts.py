@@ -1,0 +1,85 @@
+"""How the arrays of one layer lie in PyTorch and in Flax.
+
+| layer | PyTorch | Flax |
+|---|---|---|
+| convolution | `weight` [out, in, height, width] | `params/.../kernel` [height, width, in, out] |
+| dense | `weight` [out, in] | `params/.../kernel` [in, out] |
+| dense after flattening | columns by channel, row, column | rows by row, column, channel |
+| batch norm | `weight`, `bias` | `params/.../scale`, `bias` |
+| batch norm | `running_mean`, `running_var` | `batch_stats/.../mean`, `var` |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A permutation of an array's axes, and of its inputs where a feature map was flattened.
+
+    Attributes:
+        axes: PyTorch's axes in Flax's order.
+        channels: channels of the flattened feature map that axis 1 (PyTorch) holds; 0 for none.
+    """
+
+    axes: tuple[int, ...]
+    channels: int = 0
+
+    def to_flax(self, array: np.ndarray) -> np.ndarray:
+        """Reorder a PyTorch array for Flax; a copy."""
+        return self._reorder(array, (self.channels, -1)).transpose(self.axes).copy()
+
+    def to_torch(self, array: np.ndarray) -> np.ndarray:
+        """Reorder a Flax array for PyTorch; a copy, the inverse of `to_flax`."""
+        array = array.transpose(np.argsort(self.axes))
+        return self._reorder(array, (-1, self.channels)).copy()
+
+    def torch_shape(self, flax_shape: Shape) -> Shape:
+        """Shape in PyTorch of an array that has `flax_shape` in Flax."""
+        return tuple(flax_shape[axis] for axis in np.argsort(self.axes))
+
+    def _reorder(self, array: np.ndarray, split: tuple[int, int]) -> np.ndarray:
+        """Swap channels and positions within the inputs; only their product shows in a shape."""
+        if not self.channels:
+            return array
+        outputs = array.shape[0]
+        return array.reshape(outputs, *split).swapaxes(1, 2).reshape(array.shape)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an array of a layer lives in Flax's variables, and how it lies there."""
+
+    collection: str
+    leaf: str
+    layout: Layout
+
+
+Kind = Mapping[str, Place]
+"""What a kind of layer holds: PyTorch's name of an array -> its place in Flax."""
+
+_VECTOR = Layout((0,))
+
+CONV: Kind = {
+    "weight": Place("params", "kernel", Layout((2, 3, 1, 0))),
+    "bias": Place("params", "bias", _VECTOR),
+}
+DENSE: Kind = {
+    "weight": Place("params", "kernel", Layout((1, 0))),
+    "bias": Place("params", "bias", _VECTOR),
+}
+BATCH_NORM: Kind = {
+    "weight": Place("params", "scale", _VECTOR),
+    "bias": Place("params", "bias", _VECTOR),
+    "running_mean": Place("batch_stats", "mean", _VECTOR),
+    "running_var": Place("batch_stats", "var", _VECTOR),
+}
+
+
+def dense_after_flatten(channels: int) -> Kind:
+    """A dense layer over a flattened feature map: PyTorch flattens channels first, Flax last."""
+    return {**DENSE, "weight": Place("params", "kernel", Layout((1, 0), channels))}

@@ -1,0 +1,12 @@
+"""The networks of the paper's experiments, as Flax Linen modules that take one array a source.
+
+Inputs are [batch, height, width, channels]. Inference is the default: batch normalisation uses its
+running statistics and dropout is off unless `train=True`.
+"""
+
+from rfp_jax.models.densenet import DenseNet121
+from rfp_jax.models.resnet import FusionResNet18, ResNet50
+from rfp_jax.models.smallnet import SmallNet
+from rfp_jax.models.vgg import VGG16
+
+__all__ = ["VGG16", "DenseNet121", "FusionResNet18", "ResNet50", "SmallNet"]

@@ -1,0 +1,26 @@
+"""Settings of the test session: strict shapes, two CPU devices, the same examples every time."""
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A silently broadcast vector hides a wrong axis, in the library as in a test.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Collectives mean something on two devices only; arrays stay on the first unless a test says so.
+jax.config.update("jax_num_cpu_devices", 2)
+
+settings.register_profile(
+    "rfp_jax",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("rfp_jax")
+
+
+@pytest.fixture
+def x64():
+    """Double precision for the length of a test, where exactness is the claim."""
+    with jax.enable_x64(True):
+        yield
