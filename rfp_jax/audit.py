@@ -63,8 +63,9 @@ class Audit:
     Attributes:
         entries: every equation that depends on a source, in the order of the program.
         rules: the name of the rules.
-        residual: the greatest `|output - sources - bias|` relative to the sum of magnitudes, with
-            the bias propagated on its own; None if the audit saw shapes alone.
+        residual: the greatest `|output - sources - bias|` relative to the sum of magnitudes (the
+            greatest of the sample's outputs), with the bias propagated on its own; None if the
+            audit saw shapes alone.
         tolerance: what rounding may leave: the coarsest dtype's epsilon times the number of
             equations that were executed.
         finite: whether all outputs are numbers; None if the audit saw shapes alone.
@@ -355,6 +356,7 @@ def _residual(value: Value) -> jax.Array:
     rest, size = value.activation, jnp.abs(value.activation)
     for c in given:
         rest, size = rest - c, size + jnp.abs(c)
+    size = jnp.max(size, axis=-1, keepdims=True) if size.ndim else size
     return jnp.max(jnp.abs(rest) / jnp.where(size == 0, 1, size), initial=0)
 
 

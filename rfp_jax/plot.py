@@ -8,16 +8,19 @@ names is the order of the colours, so the same sources have the same colours in 
 colours are those of Okabe & Ito, "Color universal design", 2008: colour-blind eyes tell them apart.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rfp_jax.data._extras import needs_extra
+from rfp_jax._extras import needs_extra
 
 with needs_extra("Drawing pictures"):
     import seaborn
+    from matplotlib import colormaps
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Colormap, ListedColormap, Normalize
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.lines import Line2D
@@ -32,6 +35,17 @@ TRUE_CLASS_COLOR = "#E8E8E8"
 WRONG_COLOR = "#B03A00"
 
 _SMALL = 8  # points
+
+
+def _fading(name: str, levels: int = 256) -> Colormap:
+    """A diverging colour map that is transparent in the middle, so that what lies below shows."""
+    colors = colormaps[name](np.linspace(0, 1, levels))
+    colors[:, 3] = np.abs(np.linspace(-1, 1, levels)) ** 0.6
+    return ListedColormap(colors, name=f"{name}_fading").with_extremes(bad="#999999")
+
+
+RELEVANCE_COLORS = _fading("RdBu_r")
+"""Red speaks for the output, blue against it, and what is 0 is transparent."""
 
 
 def source_colors(names: Iterable[str]) -> dict[str, str]:
@@ -327,6 +341,235 @@ def examples(
         frameon=False,
     )
     return figure
+
+
+def draw_heatmap(
+    ax: Axes, image: ArrayLike, relevance: ArrayLike, *, limit: float, limits: tuple[float, float]
+) -> None:
+    """Draw the relevance of an image's pixels over the image, which is shown pale and grey.
+
+    Args:
+        ax: the axes to draw on.
+        image: [height, width], [height, width, 1], or colours [height, width, 3] from 0 to 1.
+        relevance: [height, width], or [height, width, channels], which is summed over channels;
+            grey where it is no number.
+        limit: the relevance that has the full colour, red; minus this is blue.
+        limits: the values of the image shown white and black.
+
+    Example:
+        >>> ax = Figure().subplots()
+        >>> draw_heatmap(ax, np.eye(4), np.eye(4) - 0.5, limit=0.5, limits=(0, 1))
+        >>> len(ax.images)
+        2
+    """
+    image = np.asarray(image)
+    if image.ndim == 3 and image.shape[-1] == 3:  # its colours would mix with those of relevance
+        image, limits = -image.mean(-1), (-1, 0)
+    _draw_image(ax, image, limits, alpha=0.35)
+    total = _per_pixel(relevance)
+    height, width = total.shape
+    ax.imshow(total, cmap=RELEVANCE_COLORS, vmin=-limit, vmax=limit, extent=(0, width, height, 0))
+
+
+def heatmap(
+    images: Mapping[str, ArrayLike],
+    relevance: Mapping[str, ArrayLike],
+    *,
+    names: Sequence[str] = (),
+    title: str = "",
+    limit: float | None = None,
+    columns: int = 2,
+) -> Figure:
+    """Draw which pixels of which source spoke for an output: each image, and its relevance over it.
+
+    The colours are centred at 0 and have one scale for all sources and samples, so that they can be
+    compared. Below each heatmap stands its sum, the relevance of the source.
+
+    Args:
+        images: name of the source to its images, [samples, height, width], [..., 1], or colours
+            [..., 3] from 0 to 1. Sources may differ in size. Each has its own limits of grey.
+        relevance: name of the source to its heatmaps, [samples, height, width] or [..., channels],
+            for instance from `rfp_jax.heatmap`.
+        names: what stands beside each sample, for instance its class.
+        title: title of the figure.
+        limit: the relevance that has the full colour; by default the greatest magnitude.
+        columns: how many samples stand side by side.
+
+    Returns:
+        The figure; an image is about 1.2 inches high.
+
+    Raises:
+        ValueError: if the sources of `images` and `relevance` differ, or a heatmap has not the size
+            of its image.
+
+    Example:
+        >>> images = {"optical": np.ones((2, 8, 8, 3)), "SAR": np.ones((2, 4, 4))}
+        >>> relevance = {"optical": np.ones((2, 8, 8, 10)), "SAR": -np.ones((2, 4, 4, 2))}
+        >>> figure = heatmap(images, relevance, names=["forest", "water"])
+        >>> [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()]
+        ['+640', '−32', '+640', '−32', 'relevance: red speaks for the output, blue against it']
+    """
+    colors = source_colors(relevance)
+    if set(images) != set(colors):
+        raise ValueError(f"images of {sorted(images)}, but relevance of {sorted(colors)}")
+    stacks = {name: np.asarray(images[name]) for name in colors}
+    maps = {name: _per_pixel(relevance[name], samples=True) for name in colors}
+    for name, stack in stacks.items():
+        if stack.shape[:3] != maps[name].shape:
+            raise ValueError(
+                f"{name}: images [samples, height, width] of {stack.shape[:3]}, heatmaps of "
+                f"{maps[name].shape}; relevance has the shape of its images, channels aside"
+            )
+    limit = limit or _greatest(maps.values())
+    samples = len(next(iter(maps.values())))
+    columns = min(columns, samples)
+    rows = -(-samples // columns)
+    ratios = [
+        side for m in maps.values() for side in 2 * [np.clip(m.shape[2] / m.shape[1], 0.4, 2)]
+    ]
+    width, height = columns * (0.4 + 1.3 * sum(ratios)), 1.4 + 1.35 * rows
+    figure = Figure(figsize=(max(width, 4), height), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(
+        rows, len(ratios) * columns, width_ratios=ratios * columns, squeeze=False
+    )
+    for ax in grid.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set(linewidth=0.5, color=BIAS_COLOR)
+    cells = grid.reshape(rows * columns, len(colors), 2)
+    for ax in cells[samples:].flat:
+        ax.set_axis_off()
+    for sample, cell in enumerate(cells[:samples]):
+        cell[0, 0].set_ylabel(names[sample] if names else "", fontsize=_SMALL + 1)
+        for (plain, overlaid), (name, color) in zip(cell, colors.items(), strict=True):
+            image, heat = stacks[name], maps[name][sample]
+            limits = float(image.min()), float(image.max())
+            _draw_image(plain, image[sample], limits)
+            draw_heatmap(overlaid, image[sample], heat, limit=limit, limits=limits)
+            plain.set_title(name, fontsize=_SMALL + 1, fontweight="bold", color=color)
+            overlaid.set_xlabel(_signed(heat.sum()), fontsize=_SMALL + 1)
+    _draw_scale(figure, limit, exceeded=limit < _greatest(maps.values()))
+    return figure
+
+
+def tokens(
+    words: Sequence[Sequence[str]],
+    relevance: ArrayLike,
+    *,
+    names: Sequence[str] = (),
+    title: str = "",
+    limit: float | None = None,
+) -> Figure:
+    """Draw which tokens of a sequence spoke for an output: a row a sequence, a cell a token.
+
+    Args:
+        words: what stands in each cell; the sequences may differ in length.
+        relevance: [sequences, tokens], as long as the longest sequence; what is beyond a sequence's
+            end is not drawn.
+        names: what stands before each row, for instance the explained output.
+        title: title of the figure.
+        limit: the relevance that has the full colour; by default the greatest magnitude.
+
+    Returns:
+        The figure, as wide as its sequences are long.
+
+    Raises:
+        ValueError: if `relevance` has not a row for each sequence, or too few columns.
+
+    Example:
+        >>> figure = tokens([["a", "good", "film"]], [[0.1, 1.9, 0.4]], names=["positive"])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['a', 'good', 'film']
+    """
+    relevance = np.array(relevance, float)
+    longest = max(map(len, words))
+    if relevance.ndim != 2 or len(relevance) != len(words) or relevance.shape[1] < longest:
+        raise ValueError(
+            f"relevance must be [sequences, tokens], here [{len(words)}, {longest}]; got "
+            f"{list(relevance.shape)}"
+        )
+    shown = [row[: len(sequence)] for row, sequence in zip(relevance, words, strict=True)]
+    limit = limit or _greatest(shown)
+    width = 0.22 + 0.09 * max(len(word) for sequence in words for word in sequence)
+    figure = Figure(
+        figsize=(1.6 + max(4.0, width * longest), 1.5 + 0.34 * len(words)), layout="constrained"
+    )
+    figure.suptitle(title)
+    ax = figure.subplots()
+    for row, (sequence, values) in enumerate(zip(words, shown, strict=True)):
+        extent = (0, len(sequence), row + 0.92, row + 0.08)
+        ax.imshow(
+            values[None],
+            cmap=RELEVANCE_COLORS,
+            vmin=-limit,
+            vmax=limit,
+            extent=extent,
+            aspect="auto",
+        )
+        for place, (word, value) in enumerate(zip(sequence, values, strict=True)):
+            dark = abs(value) > 0.7 * limit
+            ax.text(
+                place + 0.5,
+                row + 0.5,
+                word,
+                ha="center",
+                va="center_baseline",
+                fontsize=_SMALL + 2,
+                color="white" if dark else "black",
+            )
+    ax.set(xlim=(0, longest), ylim=(len(words), 0), xticks=[])
+    ax.set_yticks(np.arange(len(words)) + 0.5, names or [""] * len(words), fontsize=_SMALL + 1)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    _draw_scale(figure, limit, exceeded=limit < _greatest(shown))
+    return figure
+
+
+def _per_pixel(relevance: ArrayLike, *, samples: bool = False) -> np.ndarray:
+    """Relevance [..., height, width], summed over channels where there are any."""
+    relevance = np.asarray(relevance, float)
+    return relevance.sum(-1) if relevance.ndim == 3 + samples else relevance
+
+
+def _greatest(arrays: Iterable[np.ndarray]) -> float:
+    """The greatest magnitude of what is finite, 1 if there is nothing but zeros."""
+    finite = (np.abs(array[np.isfinite(array)]).max(initial=0) for array in arrays)
+    return float(max(finite, default=0)) or 1.0
+
+
+def _draw_image(
+    ax: Axes, image: ArrayLike, limits: tuple[float, float], *, alpha: float = 1
+) -> None:
+    """One image, in colour if it has three channels, each pixel 1 wide."""
+    image = np.asarray(image)
+    height, width = image.shape[:2]
+    extent = (0, width, height, 0)
+    if image.ndim == 3 and image.shape[-1] == 3:
+        ax.imshow(np.clip(image, 0, 1), extent=extent, alpha=alpha)
+    else:
+        grey = image.reshape(height, width)
+        ax.imshow(grey, cmap="gray_r", vmin=limits[0], vmax=limits[1], extent=extent, alpha=alpha)
+
+
+def _draw_scale(figure: Figure, limit: float, *, exceeded: bool) -> None:
+    """The bar that says which colour is which relevance; pointed if some values are beyond it."""
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(-limit, limit), RELEVANCE_COLORS),
+        ax=figure.axes,
+        location="bottom",
+        fraction=0.05,
+        shrink=0.5,
+        aspect=40,
+        extend="both" if exceeded else "neither",
+    )
+    bar.set_ticks([-limit, 0, limit], labels=[_signed(v) for v in (-limit, 0, limit)])
+    bar.ax.tick_params(labelsize=_SMALL, length=2)
+    bar.set_label("relevance: red speaks for the output, blue against it", fontsize=_SMALL)
+
+
+def _signed(value: float) -> str:
+    """A number with its sign, three digits."""
+    return f"{value:+.3g}".replace("-", "−") if value else "0"
 
 
 def _shade_halves(ax: Axes, above: tuple[str, str], below: tuple[str, str]) -> None:

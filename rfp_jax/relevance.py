@@ -173,13 +173,16 @@ def _relevance(call: Trace, splits: Splits, ys: list[jax.Array], rows: Rows) -> 
     """Put outputs, relevance and the remainder in the caller's structures."""
 
     def finite(y: jax.Array, c: jax.Array) -> jax.Array:
-        return jnp.where(jnp.isfinite(y), c, jnp.nan) if jnp.issubdtype(y.dtype, jnp.inexact) else c
+        return jnp.where(jnp.isfinite(y), c, jnp.nan) if is_number(y) else c
+
+    def is_number(y: jax.Array) -> bool:  # integers and truth values carry no relevance
+        return jnp.issubdtype(y.dtype, jnp.inexact)
 
     rows = [list(map(finite, ys, row)) for row in rows]
     biases = list(ys)
     for row, split in zip(rows, splits, strict=True):
         parts = row if split is None else [c.sum(0) for c in row]
-        biases = [b - c for b, c in zip(biases, parts, strict=True)]
+        biases = [b - c if is_number(b) else b for b, c in zip(biases, parts, strict=True)]
     tree = call.output_tree
     named = [name(split, row, tree) for split, row in zip(splits, rows, strict=True)]
     return Relevance(tree.unflatten(ys), call.tree.unflatten(named), tree.unflatten(biases))

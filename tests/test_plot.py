@@ -134,3 +134,86 @@ def test_global_settings_of_matplotlib_stay(rng):
     before = dict(matplotlib.rcParams)
     plot.violins({"a": rng.normal(size=(6, 2)), "b": rng.normal(size=(6, 2))}, np.arange(6) % 2)
     assert dict(matplotlib.rcParams) == before
+
+
+def _pixels(image):
+    """The colours that an image's artist shows, [height, width, 4]."""
+    return image.to_rgba(image.get_array())
+
+
+def test_heatmap_has_one_scale_centred_at_zero(rng):
+    images = {"optical": rng.random((3, 6, 5, 3)), "SAR": rng.random((3, 4, 4))}
+    relevance = {"optical": rng.normal(size=(3, 6, 5, 10)), "SAR": rng.normal(size=(3, 4, 4))}
+    figure = plot.heatmap(images, relevance, names="abc", columns=2)
+    overlaid = [ax for ax in figure.axes if len(ax.images) == 2]
+    greatest = max(np.abs(relevance["optical"].sum(-1)).max(), np.abs(relevance["SAR"]).max())
+    assert len(overlaid) == 6
+    for place, ax in enumerate(overlaid):
+        sample, source = divmod(place, 2)
+        name = ("optical", "SAR")[source]
+        pale, heat = ax.images
+        assert heat.get_clim() == pytest.approx((-greatest, greatest))
+        expected = relevance[name][sample]
+        expected = expected.sum(-1) if name == "optical" else expected
+        np.testing.assert_allclose(heat.get_array(), expected)
+        assert float(ax.get_xlabel().replace("−", "-")) == pytest.approx(expected.sum(), rel=1e-2)
+        assert pale.get_extent() == heat.get_extent()
+        assert pale.get_array().ndim == 2  # grey: colours below would mix with those of relevance
+
+
+def test_heatmap_shows_sign_by_colour_and_nothing_at_zero():
+    ax = Figure().subplots()
+    relevance = np.array([[2.0, -2.0, 0.0, np.nan]])
+    plot.draw_heatmap(ax, np.zeros((1, 4)), relevance, limit=2.0, limits=(0, 1))
+    positive, negative, zero, missing = _pixels(ax.images[1])[0]
+    assert positive[0] > 2 * positive[2]
+    assert negative[2] > 2 * negative[0]
+    assert zero[3] < 0.05 < positive[3] == negative[3] == 1
+    assert missing[0] == missing[1] == missing[2]
+
+
+def test_colour_bar_says_that_values_are_beyond_it(rng):
+    images, relevance = {"a": np.ones((1, 4, 4))}, {"a": rng.normal(size=(1, 4, 4))}
+    for limit, beyond in ((0.1, True), (9.0, False), (None, False)):
+        bar = plot.heatmap(images, relevance, limit=limit).axes[-1]
+        assert len(bar.patches) == 2 * beyond  # the points at both ends
+
+
+def test_heatmap_of_nothing_draws_without_a_warning(tmp_path):
+    zeros = {"a": np.zeros((1, 4, 4))}
+    plot.heatmap(zeros, zeros).savefig(tmp_path / "zero.png")
+    missing = {"a": np.full((1, 4, 4), np.nan)}
+    plot.heatmap(zeros, missing).savefig(tmp_path / "nan.png")
+
+
+@pytest.mark.parametrize(
+    ("images", "relevance", "message"),
+    [
+        ({"a": (1, 4, 4)}, {"b": (1, 4, 4)}, r"images of \['a'\], but relevance of \['b'\]"),
+        ({"a": (1, 4, 4)}, {"a": (1, 4, 5)}, r"a: images .* of \(1, 4, 4\), heatmaps"),
+    ],
+)
+def test_heatmap_refuses_what_does_not_fit(images, relevance, message):
+    with pytest.raises(ValueError, match=message):
+        plot.heatmap(
+            {name: np.zeros(shape) for name, shape in images.items()},
+            {name: np.zeros(shape) for name, shape in relevance.items()},
+        )
+
+
+def test_tokens_stand_in_cells_of_their_relevance(rng):
+    words, relevance = [["a", "bc", "d"], ["e"]], rng.normal(size=(2, 3))
+    ax = plot.tokens(words, relevance, names=["first", "second"]).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["a", "bc", "d", "e"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
+    np.testing.assert_allclose(ax.images[0].get_array(), relevance[:1])
+    np.testing.assert_allclose(ax.images[1].get_array(), relevance[1:, :1])
+    greatest = max(np.abs(relevance[0]).max(), abs(relevance[1, 0]))
+    assert {image.get_clim() for image in ax.images} == {(-greatest, greatest)}
+    for text, place in zip(ax.texts, [(0, 0), (1, 0), (2, 0), (0, 1)], strict=True):
+        assert (int(text.get_position()[0]), int(text.get_position()[1])) == place
+
+
+def test_tokens_refuse_relevance_of_another_length():
+    with pytest.raises(ValueError, match=r"here \[1, 2\]; got \[1, 1\]"):
+        plot.tokens([["a", "b"]], [[1.0]])

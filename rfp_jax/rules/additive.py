@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -15,7 +17,19 @@ def affine(f: Equation, *x: jax.Array) -> Affine:
     if all(tracked for tracked, number in zip(f.tracked, numbers, strict=True) if number):
         return linear(f, *x)  # nothing is added from outside
 
-    def push(*c: jax.Array) -> jax.Array:
+    return derivative(f, *x)
+
+
+def derivative(f: Equation, *x: jax.Array) -> Affine:
+    """The affine map by its derivative: where f itself, though linear, has no transpose in JAX."""
+
+    def push(*c: jax.Array) -> Any:
         return jax.jvp(f, x, c)[1]
 
     return Affine(f(*x), push, lambda: f(*map(jnp.zeros_like, x)))
+
+
+def gather(f: Equation, x: jax.Array) -> Affine:
+    """Elements of x; places outside of x are filled with a constant, if that is the mode."""
+    fills = "FILL" in str(f.params["mode"]).upper()
+    return derivative(f, x) if fills else linear(f, x)

@@ -27,7 +27,13 @@ def elementwise(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> Affine:
     # A root is vertical at 0: nothing arrives there, so nothing may leave.
     derivative = jnp.where(jnp.isfinite(derivative), derivative, 0)
     slope = jnp.where(near, derivative, secant)
-    return Affine(y, lambda c: (slope * c).astype(y.dtype), lambda: y0)
+    # So far out (a mask's -inf) that the slope is lost to rounding, y is a constant.
+    lost = (y != y0) & (jnp.abs(slope) < jnp.finfo(x.dtype).tiny)
+
+    def push(c: jax.Array) -> jax.Array:
+        return jnp.where(lost, 0, slope * c).astype(y.dtype)
+
+    return Affine(y, push, lambda: jnp.where(lost, y, y0))
 
 
 def clip(f: Equation, x: jax.Array) -> Affine:
@@ -56,8 +62,11 @@ def magnitude(f: Equation, z: jax.Array) -> Affine:
 
 
 def power(f: Equation, *x: jax.Array) -> Affine:
-    """`x ** n` by the secant; with a negative or unknown exponent a denominator, a constant."""
+    """`x ** n` by the secant in x; with a negative or unknown n a denominator, a constant."""
     exponent = f.params["y"] if "y" in f.params else f.operands[1]
     if isinstance(exponent, Tracer) or np.any(np.asarray(exponent) < 0):
         return constant(f, *x)
-    return elementwise(f, x[0]) if f.tracked[0] else elementwise(f, *x)
+    if len(x) == 1:
+        return elementwise(f, *x)
+    step = elementwise(lambda base: f(base, x[1]), x[0])
+    return step._replace(of=f.pairs[:1])

@@ -5,7 +5,7 @@ The whole preset is the table below: every primitive of JAX has one line in it.
 
 from __future__ import annotations
 
-from rfp_jax.rules.additive import affine
+from rfp_jax.rules.additive import affine, derivative, gather
 from rfp_jax.rules.affine import Rule, constant, linear
 from rfp_jax.rules.elementwise import elementwise, magnitude, power
 from rfp_jax.rules.product import (
@@ -16,7 +16,7 @@ from rfp_jax.rules.product import (
     select,
     signal,
 )
-from rfp_jax.rules.refuse import solve, special, unsupported
+from rfp_jax.rules.refuse import remainder, scaling_scatter, solve, special, unsupported
 from rfp_jax.rules.winner import (
     clamp,
     max_pool,
@@ -36,37 +36,37 @@ TABLE: dict[str, Rule] = {
     # Linear in what depends on a source, and nothing is added: kept as they are.
     **_each(
         linear,
-        """neg real imag conj convert_element_type reduce_precision copy copy_p name
-        reshape squeeze transpose rev broadcast_in_dim broadcast_to slice dynamic_slice gather split
+        """neg real imag conj convert_element_type reduce_precision copy copy_p
+        reshape squeeze transpose rev broadcast_in_dim broadcast_to slice dynamic_slice split
         unstack tile reduce_sum reduce_window_sum cumsum fft
-        device_put sharding_constraint layout_constraint optimization_barrier reshard relayout
+        sharding_constraint layout_constraint reshard relayout
         with_memory_space_constraint psum psum_invariant all_gather all_gather_invariant all_to_all
         ragged_all_to_all ppermute reduce_scatter pvary pbroadcast reduced_vary_cast
-        symmetric_product linear_call""",
+        linear_call""",
     ),
     # Sums, choices and placements: linear, and what depends on no source is the bias.
     **_each(
         affine,
-        """add add_any sub concatenate stack pad complex dynamic_update_slice scatter
-        scatter-add scatter-sub""",
+        """add add_any sub concatenate stack pad complex dynamic_update_slice scatter-add scatter-sub
+        device_put optimization_barrier""",
     ),
+    "gather": gather,
+    **_each(derivative, "scatter name"),
     "select_n": select,
     # One variable, element by element.
     **_each(
         elementwise,
         """exp exp2 expm1 log1p sqrt cbrt square sin cos tan asin acos atan sinh cosh tanh asinh
-        acosh atanh logistic erf erfc erf_inv floor ceil round sign bessel_i0e bessel_i1e
+        atanh logistic erf erfc erf_inv floor ceil round sign bessel_i0e bessel_i1e
         one_minus_square polynomial""",
     ),
     "abs": magnitude,
     **_each(power, "integer_pow pow"),
-    **_each(
-        special, "igamma igammac random_gamma_grad igamma_grad_a regularized_incomplete_beta rem"
-    ),
+    **_each(special, "igamma igammac regularized_incomplete_beta"),
     # Products and quotients.
     "mul": product,
     "div": quotient,
-    **_each(signal, "dot_general conv_general_dilated ragged_dot_general ragged_dot scatter-mul"),
+    **_each(signal, "dot_general conv_general_dilated ragged_dot_general ragged_dot"),
     "reduce_prod": reduce_product,
     "cumprod": running_product,
     # The winner takes all.
@@ -80,21 +80,31 @@ TABLE: dict[str, Rule] = {
     # No relevance passes: denominators and normalisers (no finite value at 0), steps, side effects.
     **_each(
         constant,
-        """rsqrt log log2 lgamma digamma polygamma zeta cumlogsumexp stop_gradient nextafter
+        """rsqrt log log2 acosh lgamma digamma polygamma zeta cumlogsumexp stop_gradient nextafter
         argmax argmin eq ne lt le gt ge eq_to lt_to le_to is_finite not and or xor
         reduce_and reduce_or reduce_xor population_count clz shift_left shift_right_arithmetic
         shift_right_logical bitcast_convert_type debug_callback debug_print zeros_like""",
     ),
-    # Linear in the right-hand side only.
+    # Linear in one operand only.
+    "rem": remainder,
+    "scatter-mul": scaling_scatter,
     **_each(solve, "triangular_solve tridiagonal_solve custom_linear_solve"),
     # Refused, each with its reason.
     **_each(
         unsupported("how the entries of a matrix share in its factors is not defined"),
         """cholesky cholesky_update eig eigh hessenberg householder_product lu
-        qr geqrf geqp3 ormqr schur svd tridiagonal""",
+        qr geqrf geqp3 ormqr schur svd tridiagonal symmetric_product""",
     ),
     **_each(
         unsupported("an angle has no sum of its two sides (it is homogeneous of degree 0)"), "atan2"
+    ),
+    **_each(
+        unsupported("which of several updates of one place wins is not followed"),
+        "scatter-max scatter-min",
+    ),
+    **_each(
+        unsupported("a derivative of special functions that JAX cannot differentiate further"),
+        "igamma_grad_a random_gamma_grad",
     ),
     **_each(
         unsupported("the reducing function is not known to be a sum or a maximum"),

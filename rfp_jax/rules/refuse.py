@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 from rfp_jax.equation import Equation
 from rfp_jax.errors import MissingRuleError
@@ -26,6 +27,21 @@ def solve(f: Equation, *x: jax.Array) -> Affine:
         raise MissingRuleError(
             f, "the solution is linear in the right-hand side, not in the matrix"
         )
+    return linear(f, *x)
+
+
+def remainder(f: Equation, *x: jax.Array) -> Affine:
+    """`x mod d = x - q d`: linear in x, with the whole quotient q frozen."""
+    if f.tracked != (True, False):
+        raise MissingRuleError(f, "the remainder is linear in the dividend, not in the divisor")
+    y = f(*x)
+    return Affine(y, lambda c: jnp.broadcast_to(c, y.shape), lambda: y - x[0])
+
+
+def scaling_scatter(f: Equation, *x: jax.Array) -> Affine:
+    """Scattered factors scale what they meet: linear in that, not in the factors."""
+    if f.tracked != (True, False, False):
+        raise MissingRuleError(f, "the product of scattered factors is followed in its base alone")
     return linear(f, *x)
 
 

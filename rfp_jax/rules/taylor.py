@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 from rfp_jax.equation import Equation
 from rfp_jax.rules.affine import Affine
@@ -11,10 +12,14 @@ from rfp_jax.rules.product import quotient, self_gated, uniform
 
 
 def taylor(f: Equation, *x: jax.Array) -> Affine:
-    """`f(x) = f'(x) x + b`: contributions pass by the gradient, and what remains is the bias b."""
+    """`f(x) = f'(x) x + b`: contributions pass by the gradient, and what remains is the bias b.
+
+    What is infinite (a mask's -inf) passes nothing on.
+    """
 
     def push(*c: jax.Array) -> jax.Array:
-        return jax.jvp(f, x, c)[1]
+        passed = (jnp.where(jnp.isfinite(xi), ci, 0) for xi, ci in zip(x, c, strict=True))
+        return jax.jvp(f, x, tuple(passed))[1]
 
     y = f(*x)
     return Affine(y, push, lambda: y - push(*x))

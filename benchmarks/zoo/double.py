@@ -1,0 +1,60 @@
+"""A model in double precision: the same program, the same numbers, float64 where float32 was.
+
+Not every framework computes in float64 if asked to: Keras 3.15 on JAX rounds to float32 in between.
+So the traced program is evaluated anew, which needs nothing of the framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from benchmarks.zoo.entry import Entry
+from rfp_jax.control import CONTROL
+
+
+def in_double(entry: Entry) -> Entry:
+    """The entry with float64 in place of float32, to be called where `jax.enable_x64(True)`."""
+    with jax.enable_x64(False):
+        traced = jax.make_jaxpr(entry.fun)(*entry.args)
+
+    def fun(*args: Any) -> jax.Array:
+        (output,) = _run(traced.jaxpr, traced.consts, jax.tree.leaves(args))
+        return output
+
+    return entry._replace(fun=fun, args=jax.tree.map(_double, entry.args))
+
+
+def _run(jaxpr: core.Jaxpr, consts: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """Evaluate a program; loops and calls as `rfp_jax` itself does, here on arrays alone."""
+    env: dict[core.Var, Any] = dict(zip(jaxpr.constvars, map(_double, consts), strict=True))
+    env.update(zip(jaxpr.invars, values, strict=True))
+
+    def read(atom: core.Var | core.Literal) -> Any:
+        return _double(atom.val) if isinstance(atom, core.Literal) else env[atom]
+
+    for eqn in jaxpr.eqns:
+        operands = list(map(read, eqn.invars))
+        if control := CONTROL.get(eqn.primitive.name):
+            results = control(_run, eqn, operands)
+        else:
+            params = eqn.primitive.get_bind_params(eqn.params)
+            params = {name: _double_type(value) for name, value in params.items()}
+            results = eqn.primitive.bind(*operands, **params)
+            results = results if eqn.primitive.multiple_results else [results]
+        env.update(zip(eqn.outvars, results, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _double(value: Any) -> Any:
+    is_single = getattr(value, "dtype", None) == np.float32
+    return jnp.asarray(value, jnp.float64) if is_single else value
+
+
+def _double_type(param: Any) -> Any:
+    return np.dtype("float64") if isinstance(param, np.dtype) and param == np.float32 else param

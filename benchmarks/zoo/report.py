@@ -1,0 +1,108 @@
+"""The zoo's rows as a table to look at, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from rich.table import Table
+
+from benchmarks.zoo.frameworks import FRAMEWORKS
+from benchmarks.zoo.measure import EXACT, Row
+
+_PACKAGES = ("jax", "flax", "equinox", "dm-haiku", "keras")
+_COUNTS = ("equations", "linear", "rule", "constant", "unsupported")
+_DIFFERENCES = {"residual": "residual", "theorem": "RFP - LRP", "output": "output"}
+
+
+def machine() -> dict[str, str]:
+    """What the zoo ran on: versions and device."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **versions, "device": jax.devices()[0].device_kind}
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """One line: how many models, and whether all is well."""
+    passed = [row for row in rows if row.passed]
+    frameworks = {row.framework for row in rows if row.framework != "ours"}
+    equations = [m for row in rows for m in row.measured.values()]
+    unsupported = sum(m.unsupported for m in equations)
+    parts = [
+        f"{len(passed)} of {len(rows)} models conserve relevance and agree with their heatmaps",
+        f"{len(frameworks)} frameworks",
+        f"{unsupported} unsupported equations",
+    ]
+    for dtype in _dtypes(rows):
+        worst = max((r.measured[dtype].residual for r in rows if dtype in r.measured), default=0)
+        parts.append(f"worst {dtype} residual {worst:.1e}")
+    failed = [f"{row.framework}: {row.model}" for row in rows if not row.passed]
+    return "; ".join(parts) + (f". FAILED: {', '.join(failed)}." if failed else ".")
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The rows for a terminal."""
+    shown = Table(title="rfp_jax zoo, rules: lrp0", title_justify="left")
+    names = _columns(rows)
+    for place, name in enumerate(names):
+        is_text = place < 2 or place == len(names) - 1
+        shown.add_column(name, justify="left" if is_text else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*_cells(row, rows), style=None if row.passed else "bold red")
+    return shown
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table, with what they were measured on."""
+    names = _columns(rows)
+    aligned = [":--", ":--", *["--:"] * (len(names) - 3), ":--"]
+    lines = [names, aligned, *(_cells(row, rows) for row in rows)]
+    ran_on = ", ".join(f"{name} {value}" for name, value in machine().items())
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{summary(rows)}\n\nMeasured with {ran_on}.\n\n{body}\n"
+
+
+def save(rows: Sequence[Row], to_json: Path, to_markdown: Path) -> None:
+    """Write both files; each is whole or as it was before."""
+    record = {
+        "machine": machine(),
+        "float64_limit": EXACT,
+        "rows": [dataclasses.asdict(row) | {"passed": row.passed} for row in rows],
+    }
+    _replace(to_json, json.dumps(record, indent=1))
+    _replace(to_markdown, markdown(rows))
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _dtypes(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(dtype for row in rows for dtype in row.measured))
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    short = {dtype: dtype.replace("float", "f") for dtype in _dtypes(rows)}
+    differences = [f"{name} {short[d]}" for d in short for name in _DIFFERENCES.values()]
+    return ["framework", "model", *_COUNTS, "from sources", *differences, "verdict"]
+
+
+def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    first = next(iter(row.measured.values()), None)
+    counts = [str(getattr(first, name)) if first else "" for name in _COUNTS]
+    share = f"{first.from_sources:.0%}" if first else ""
+    differences = [
+        f"{getattr(row.measured[dtype], name):.0e}" if dtype in row.measured else ""
+        for dtype in _dtypes(rows)
+        for name in _DIFFERENCES
+    ]
+    verdict = "conserved" if row.passed else row.error or "FAILED"
+    return [FRAMEWORKS[row.framework], row.model, *counts, share, *differences, verdict]

@@ -1,0 +1,187 @@
+"""A network with some of its sources present and the others replaced: what all ablations share.
+
+A coalition is a set of sources, written as a mask over sources. In a coalition, the sources that
+are present keep their data and the others take background data: zeros, a mean image, the data of
+other samples. Occlusion, Shapley values, perceptual scores and deletion differ only in which
+coalitions they ask for, and in the background.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Argnums = int | Sequence[int]
+
+
+@dataclass(frozen=True)
+class SourceCall:
+    """A call `fun(*args)`, seen as a function of its sources alone.
+
+    Attributes:
+        fun: The function, usually a network.
+        args: All its arguments.
+        places: The arguments that hold sources, from the front.
+        leaves: The sources, every array in those arguments.
+        tree: How the sources fill those arguments.
+        result: How one value per source fills what `argnums` points to, as in `jax.grad`.
+    """
+
+    fun: Callable[..., Any]
+    args: tuple[Any, ...]
+    places: tuple[int, ...]
+    leaves: list[jax.Array]
+    tree: Any
+    result: Any
+
+    @classmethod
+    def of(cls, fun: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...]) -> "SourceCall":
+        """Look at a call as a function of the arguments that `argnums` points to.
+
+        Args:
+            fun: The function.
+            argnums: Which positional arguments are sources; every array in them is a source.
+            args: All arguments of the call.
+
+        Returns:
+            The call.
+
+        Raises:
+            TypeError: If `argnums` holds anything but integers.
+            ValueError: If `argnums` is empty, names an argument twice or one that is not there, or
+                if there is no array in the arguments that it names.
+        """
+        places = _places(argnums, len(args))
+        chosen = tuple(args[place] for place in places)
+        leaves, tree = jax.tree.flatten(chosen)
+        if not leaves:
+            raise ValueError(f"argnums={argnums!r} points at arguments that hold no array")
+        result = jax.tree.structure(chosen[0] if isinstance(argnums, int) else chosen)
+        return cls(fun, args, places, [jnp.asarray(leaf) for leaf in leaves], tree, result)
+
+    def __call__(self, leaves: Sequence[jax.Array]) -> Any:
+        """Call the function with other sources.
+
+        Args:
+            leaves: One array per source.
+
+        Returns:
+            What the function returns.
+        """
+        args = list(self.args)
+        for place, value in zip(self.places, jax.tree.unflatten(self.tree, leaves), strict=True):
+            args[place] = value
+        return self.fun(*args)
+
+    def unstack(self, stacked: Any) -> Any:
+        """Arrange values that are stacked by source like what `argnums` points to.
+
+        Args:
+            stacked: An array, or a tree of arrays, with a leading axis S.
+
+        Returns:
+            A single value, tuple, dict or whatever the arguments are, with one value per source.
+        """
+        values = [
+            jax.tree.map(lambda value, s=s: value[s], stacked) for s in range(len(self.leaves))
+        ]
+        return jax.tree.unflatten(self.result, values)
+
+    def background(self, baseline: Any) -> list[jax.Array]:
+        """Make background data of a baseline.
+
+        Args:
+            baseline: A number for all sources; or one array per source that broadcasts to the
+                source, arranged like what `argnums` points to.
+
+        Returns:
+            One array per source, shaped like the source.
+
+        Raises:
+            ValueError: If the baseline has another structure or does not broadcast.
+        """
+        given, structure = jax.tree.flatten(baseline)
+        if structure != self.result:
+            if len(given) != 1 or jnp.ndim(given[0]) != 0:
+                raise ValueError(
+                    "baseline must be a number or arranged like the sources "
+                    f"({self.result}), got {structure}"
+                )
+            given = given * len(self.leaves)
+        return [
+            jnp.broadcast_to(jnp.asarray(value, leaf.dtype), leaf.shape)
+            for value, leaf in zip(given, self.leaves, strict=True)
+        ]
+
+    def outputs(self, masks: jax.Array | np.ndarray, background: Sequence[jax.Array]) -> Any:
+        """Evaluate the function once for each of M coalitions, one after the other.
+
+        Args:
+            masks: Which sources are present, bool, [M, S], or [M, B, S] with a coalition of its own
+                for each of the B samples.
+            background: One array per source, shaped like the source: its data where it is absent.
+
+        Returns:
+            The outputs, with one more leading axis M.
+        """
+
+        def output(mask: jax.Array) -> Any:
+            return self(
+                [
+                    jnp.where(_expand(mask[..., s], leaf.ndim), leaf, absent)
+                    for s, (leaf, absent) in enumerate(zip(self.leaves, background, strict=True))
+                ]
+            )
+
+        return jax.lax.map(output, jnp.asarray(masks))
+
+
+def all_coalitions(sources: int) -> np.ndarray:
+    """List every coalition: row r holds the sources whose bit is set in r.
+
+    Args:
+        sources: How many sources, S.
+
+    Returns:
+        Masks, bool, [2^S, S]; the first row is empty, the last complete.
+
+    Example:
+        >>> all_coalitions(2).astype(int).tolist()
+        [[0, 0], [1, 0], [0, 1], [1, 1]]
+    """
+    return (np.arange(2**sources)[:, None] >> np.arange(sources)) % 2 == 1
+
+
+def all_but_one(sources: int) -> np.ndarray:
+    """List the coalitions from which exactly one source is absent.
+
+    Args:
+        sources: How many sources, S.
+
+    Returns:
+        Masks, bool, [S, S]; in row s, source s is absent.
+
+    Example:
+        >>> all_but_one(2).astype(int).tolist()
+        [[0, 1], [1, 0]]
+    """
+    return ~np.eye(sources, dtype=bool)
+
+
+def _expand(mask: jax.Array, ndim: int) -> jax.Array:
+    return mask.reshape(mask.shape + (1,) * (ndim - mask.ndim))
+
+
+def _places(argnums: Argnums, count: int) -> tuple[int, ...]:
+    given = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not all(isinstance(place, int) and not isinstance(place, bool) for place in given):
+        raise TypeError(f"argnums must be an int or a tuple of ints, got {argnums!r}")
+    if not given or not all(-count <= place < count for place in given):
+        raise ValueError(f"argnums={argnums!r} must name some of the {count} arguments of the call")
+    places = tuple(place % count for place in given)
+    if len(set(places)) < len(places):
+        raise ValueError(f"argnums={argnums!r} names an argument twice")
+    return places

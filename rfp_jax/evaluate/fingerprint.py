@@ -1,0 +1,169 @@
+"""What makes a table this table: versions, rules, model and data, as JSON that can be compared."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import core
+
+from rfp_jax.evaluate.samples import Reader
+
+PROBES = 4
+"""The contents of so many samples, evenly spaced, tell one data set from another."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers of a table depend on."""
+    packages = {"rfp_jax": "rfp-jax", "jax": "jax", "jaxlib": "jaxlib", "flax": "flax"}
+    return {name: _version(package) for name, package in packages.items()}
+
+
+def describe(value: object) -> str:
+    """Name a function, a rule set or a partial application of one, the same in every process."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, functools.partial):
+        options = [describe(arg) for arg in value.args]
+        options += [f"{key}={describe(arg)}" for key, arg in sorted(value.keywords.items())]
+        return f"{describe(value.func)}({', '.join(options)})"
+    if isinstance(name := getattr(value, "name", None), str):
+        return name
+    if owner := getattr(value, "__self__", None):
+        return f"{describe(owner)}.{getattr(value, '__name__', '')}"
+    if name := getattr(value, "__qualname__", None):
+        return f"{getattr(value, '__module__', '')}.{name}"
+    return _without_addresses(repr(value))
+
+
+def parameters(params: Any) -> str:
+    """SHA-256 over the names, shapes, dtypes and values of a tree of arrays."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        _update(digest, np.asarray(leaf))
+    return digest.hexdigest()
+
+
+def program(fun: Callable[..., Any], *args: Any) -> str:
+    """SHA-256 over what a function computes: its operations in order, with their constants.
+
+    It differs where model code or rules differ, whatever they are called. Names, source lines and
+    memory addresses do not enter, nor whether JAX has traced a part before.
+    """
+    closed = jax.make_jaxpr(fun)(*args)
+    digest = hashlib.sha256()
+    for token in _tokens(closed):
+        digest.update(token.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def contents(reader: Reader) -> str:
+    """SHA-256 over a few samples: their inputs, labels, names, or that they cannot be read."""
+    digest = hashlib.sha256()
+    last = len(reader.data) - 1
+    for index in sorted({round(last * i / (PROBES - 1)) for i in range(PROBES)}):
+        sample = reader.read(index)
+        digest.update(f"{index} {sample.id} {bool(sample.failure)}".encode())
+        for array in (*sample.inputs, sample.label):
+            if array is not None:
+                _update(digest, np.asarray(array))
+    return digest.hexdigest()
+
+
+def plain(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What JSON keeps of a mapping, so that it compares equal to what is read back.
+
+    Raises:
+        TypeError: if it holds something that JSON cannot keep.
+    """
+    try:
+        return json.loads(json.dumps(dict(value or {}), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold what JSON can keep: {error}") from error
+
+
+def differences(there: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """Name every entry in which two fingerprints differ."""
+    found = []
+    for key in dict.fromkeys((*there, *now)):
+        here = f"{path}{key}"
+        old, new = there.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{here}.")
+        elif old != new:
+            found.append(f"  {here}: {_short(old)} in the table, {_short(new)} now")
+    return found
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from a copy of the sources
+        return "not installed"
+
+
+def _tokens(program: Any) -> Iterator[str]:
+    jaxpr = getattr(program, "jaxpr", program)
+    numbers: dict[Any, int] = {}
+
+    def number(var: Any) -> str:
+        return f"{numbers.setdefault(var, len(numbers))}:{var.aval.str_short()}"
+
+    def atom(value: Any) -> str:
+        return _value(value.val) if isinstance(value, core.Literal) else number(value)
+
+    yield from (number(var) for var in (*jaxpr.constvars, *jaxpr.invars))
+    yield from (_value(const) for const in getattr(program, "consts", ()))
+    for eqn in jaxpr.eqns:
+        yield eqn.primitive.name
+        yield from map(atom, eqn.invars)
+        yield from map(number, eqn.outvars)
+        for key in sorted(eqn.params):
+            if key != "name":  # what a jitted function is called does not change what it computes
+                yield key
+                yield from _param(eqn.params[key])
+    yield from map(atom, jaxpr.outvars)
+
+
+def _param(value: Any) -> Iterator[str]:
+    if isinstance(value, core.ClosedJaxpr | core.Jaxpr):
+        yield from _tokens(value)
+    elif isinstance(value, tuple | list):
+        yield f"{len(value)}"
+        for each in value:
+            yield from _param(each)
+    elif isinstance(value, Mapping):
+        yield from _param(sorted(value.items()))
+    elif isinstance(value, np.ndarray | jax.Array):
+        yield _value(value)
+    elif not callable(value):
+        yield _without_addresses(repr(value))
+
+
+def _value(value: Any) -> str:
+    digest = hashlib.sha256()
+    _update(digest, np.asarray(value))
+    return digest.hexdigest()
+
+
+def _update(digest: Any, array: np.ndarray) -> None:
+    digest.update(f"{array.dtype}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+
+
+def _without_addresses(text: str) -> str:
+    return re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x", text)
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,231 @@
+"""The relevance-carrying model in one file for CPU, CUDA and TPU, and a loader that needs only JAX.
+
+The file is an uncompressed zip archive of three kinds of entries:
+
+    manifest.json      names, shapes and dtypes, versions
+    program            the compiled-ahead function, StableHLO serialized by `jax.export`
+    params/0, 1, ...   the parameters, raw little-endian bytes
+
+Nothing in it is a pickle, and nothing is unpacked to the disk. `load` uses neither the model's code
+nor the rest of this package: this file alone, beside JAX (with `flatbuffers`, which `jax.export`
+reads programs with), is enough to run an exported model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export as jax_export
+
+__all__ = ["ExportedRelevance", "Result", "load", "save"]
+
+FORMAT = "rfp-jax relevance 1"
+
+
+class Result(NamedTuple):
+    """What an exported model returns: `output = bias + sum of sources`.
+
+    Attributes:
+        output: what the model returns, [batch, classes].
+        sources: the relevance of each source by its name, each [batch, classes].
+        bias: what came from no source, [batch, classes].
+    """
+
+    output: jax.Array
+    sources: dict[str, jax.Array]
+    bias: jax.Array
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedRelevance:
+    """An exported model: call it with one array a source, or within `jax.jit`.
+
+    Attributes:
+        program: the exported function of (parameters, inputs).
+        params: the parameters.
+        manifest: what is known about it: `sources`, `classes`, `inputs` (shape and dtype of one
+            sample of each), `batch` (None if any), `rules`, `versions`, `model`.
+    """
+
+    program: jax_export.Exported
+    params: tuple[jax.Array, ...]
+    manifest: Mapping[str, Any]
+
+    def __call__(self, *inputs: jax.typing.ArrayLike) -> Result:
+        """Compute output and relevance of a batch.
+
+        Args:
+            inputs: one array a source, in the order of `manifest["inputs"]`, with a batch axis.
+
+        Returns:
+            Output, sources and bias.
+
+        Raises:
+            ValueError: shapes or dtypes are not those of the exported model.
+        """
+        expected = self.manifest["inputs"]
+        arrays = [jnp.asarray(array) for array in inputs]
+        found = [(list(array.shape[1:]), str(array.dtype)) for array in arrays]
+        if found != [(entry["shape"], entry["dtype"]) for entry in expected]:
+            wanted = ", ".join(f"{e['name']} {e['dtype']}[batch, *{e['shape']}]" for e in expected)
+            given = ", ".join(f"{array.dtype}{list(array.shape)}" for array in arrays)
+            raise ValueError(f"the exported model takes {wanted}; got {given}")
+        relevance, output = self.program.call(self.params, tuple(arrays))
+        named = {name: relevance[:, s] for s, name in enumerate(self.manifest["sources"])}
+        return Result(output, named, relevance[:, -1])
+
+
+def save(
+    path: str | os.PathLike[str],
+    fun: Callable[..., Any],
+    params: Any,
+    inputs: Mapping[str, Any],
+    *,
+    classes: Sequence[str],
+    sources: Sequence[str] | None = None,
+    rules: Any = "lrp0",
+    method: Callable[..., Callable[..., Any]] | None = None,
+    model: Mapping[str, Any] | None = None,
+    batch: int | None = None,
+    platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
+) -> None:
+    """Export a model together with its relevance into one file.
+
+    Args:
+        path: the file to write; it appears when it is complete, and replaces one that is there.
+        fun: the model, `fun(params, *inputs)`, returning one array, [batch, classes].
+        params: its parameters, a tree of arrays.
+        inputs: one sample of each argument of the model by name, in order, without a batch axis:
+            arrays, or `jax.ShapeDtypeStruct`s.
+        classes: names of the outputs.
+        sources: names of the sources; by default those of the inputs.
+        rules: the rules of propagation, as for `rfp_jax.relevance`.
+        method: what makes the function that returns a `Relevance`; `rfp_jax.relevance` by default.
+            Called as `method(fun, argnums=(1, 2, ...), rules=rules)`; see `rfp_jax.evaluate`.
+        model: what to know about the model, kept in the manifest; what JSON can keep.
+        batch: the batch size; None for any, which needs a model, and a method, that do not ask
+            how large it is (sources inside one array do).
+        platforms: where it shall run, of `"cpu"`, `"cuda"`, `"rocm"`, `"tpu"`.
+
+    Raises:
+        ImportError: `flatbuffers` is not installed.
+        ValueError: an unknown platform, no inputs, or names that the model does not bear out.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> def model(w, optical, sar):
+        ...     return optical @ w + 2 * sar @ w
+        >>> one = {"optical": np.zeros(3, "float32"), "sar": np.zeros(3, "float32")}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     weights = np.ones((3, 1), "float32")
+        ...     save(f"{folder}/model.rfp", model, weights, one, classes=["forest"])
+        ...     explain = load(f"{folder}/model.rfp")
+        >>> result = explain(np.ones((5, 3), "float32"), np.ones((5, 3), "float32"))
+        >>> result.output.shape, float(result.sources["sar"][0, 0])
+        ((5, 1), 6.0)
+    """
+    if method is None:
+        from rfp_jax.relevance import relevance as method
+    from rfp_jax.evaluate.fingerprint import describe, plain, versions
+    from rfp_jax.evaluate.rows import as_arrays
+
+    if not inputs:
+        raise ValueError("give one sample of each source: inputs={'optical': array, ...}")
+    names, samples = (
+        list(inputs),
+        [jnp.asarray(x) if np.isscalar(x) else x for x in inputs.values()],
+    )
+    leaves, tree = jax.tree.flatten(params)
+    leaves = [
+        np.asarray(leaf, jax.dtypes.canonicalize_dtype(np.asarray(leaf).dtype)) for leaf in leaves
+    ]
+    named = list(names if sources is None else sources)
+    explained = method(fun, argnums=tuple(range(1, len(names) + 1)), rules=rules)
+    arrays = as_arrays(explained, named, classes)
+
+    def program(leaves: tuple[jax.Array, ...], inputs: tuple[jax.Array, ...]):
+        return arrays(jax.tree.unflatten(tree, leaves), *inputs)
+
+    size = jax_export.symbolic_shape("batch")[0] if batch is None else batch
+    dtypes = [jax.dtypes.canonicalize_dtype(x.dtype) for x in samples]
+    shapes = tuple(
+        jax.ShapeDtypeStruct((size, *x.shape), t) for x, t in zip(samples, dtypes, strict=True)
+    )
+    exported = jax_export.export(jax.jit(program), platforms=tuple(platforms))(
+        tuple(leaves), shapes
+    )
+    manifest = {
+        "format": FORMAT,
+        "sources": named,
+        "classes": list(classes),
+        "inputs": [
+            {"name": name, "shape": list(x.shape), "dtype": str(t)}
+            for name, x, t in zip(names, samples, dtypes, strict=True)
+        ],
+        "batch": batch,
+        "params": [{"shape": list(leaf.shape), "dtype": str(leaf.dtype)} for leaf in leaves],
+        "platforms": list(exported.platforms),
+        "rules": describe(rules),
+        "versions": versions(),
+        "model": plain("model", model),
+    }
+    serialized = exported.serialize()
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr("manifest.json", json.dumps(manifest, indent=2))
+            archive.writestr("program", bytes(serialized))
+            for number, leaf in enumerate(leaves):
+                archive.writestr(f"params/{number}", np.ascontiguousarray(leaf).tobytes())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str]) -> ExportedRelevance:
+    """Load an exported model. Needs JAX only, not the code that the model was written with.
+
+    Args:
+        path: what `save` has written.
+
+    Returns:
+        A function of one array a source that returns a `Result`.
+
+    Raises:
+        ValueError: the file is not such an export, or is damaged.
+        ImportError: `flatbuffers` is not installed.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = json.loads(archive.read("manifest.json"))
+            if manifest.get("format") != FORMAT:
+                raise ValueError(f"its format is {manifest.get('format')!r}, not {FORMAT!r}")
+            params = tuple(
+                _param(archive, f"params/{number}", entry)
+                for number, entry in enumerate(manifest["params"])
+            )
+            serialized = archive.read("program")
+    except (zipfile.BadZipFile, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no exported relevance model: {error}") from error
+    program = jax_export.deserialize(bytearray(serialized))
+    return ExportedRelevance(program, params, manifest)
+
+
+def _param(archive: zipfile.ZipFile, name: str, entry: Mapping[str, Any]) -> jax.Array:
+    dtype, shape = jnp.dtype(entry["dtype"]), tuple(entry["shape"])
+    held, expected = archive.getinfo(name).file_size, dtype.itemsize * math.prod(shape)
+    if held != expected:
+        raise ValueError(f"'{name}' holds {held} bytes, {expected} expected")
+    return jnp.asarray(np.frombuffer(archive.read(name), dtype).reshape(shape))

@@ -1,0 +1,135 @@
+"""What a report says about a table as a whole, and the table of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rfp_jax import store
+from rfp_jax.evaluate.table import BIAS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a7500", "#332288")
+"""Of sources, in order (Okabe and Ito: colour-blind readers tell them apart, too)."""
+
+GREY = "#8b95a3"
+"""Of the bias."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The relevance of the sources for one class of each sample that could be evaluated.
+
+    Attributes:
+        relevance: [sample, source], with the bias.
+        shares: [sample, source], without.
+        chosen: the class of each sample that is looked at, [sample].
+        labelled: whether that is the true class; else it is the one with the highest output.
+        right: whether each sample is predicted right, [sample].
+        classes: names of the classes.
+    """
+
+    relevance: xr.DataArray
+    shares: xr.DataArray
+    chosen: np.ndarray
+    labelled: bool
+    right: np.ndarray
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: xr.Dataset) -> Facts:
+        """Gather them, block by block."""
+        which = store.usual_class(table)
+        relevance, shares, chosen = [], [], []
+        for block in map(store.valid, store.blocks(table)):
+            looked_at = block.label if which == "label" else block.output.argmax("class")
+            known = np.flatnonzero(looked_at.values >= 0)
+            relevance.append(store.of_class(block, which).isel(sample=known))
+            shares.append(store.share(block, which).isel(sample=known))
+            chosen.append(looked_at.values[known])
+        whole, classes = _joined(relevance), np.concatenate(chosen)
+        labelled = which == "label"
+        right = whole.prediction.values == classes if labelled else np.ones(len(classes), bool)
+        names = tuple(map(str, table["class"].values))
+        return cls(whole, _joined(shares), classes, labelled, right, names)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources, without the bias."""
+        return tuple(str(name) for name in self.relevance.source.values if name != BIAS)
+
+    @property
+    def words(self) -> str:
+        """What the numbers are of."""
+        which = "true class" if self.labelled else "class with the highest output"
+        return (
+            f"Relevance for the {which} of each sample: output = bias + sum over sources. The "
+            "share of a source is the magnitude of its relevance over that of all sources."
+        )
+
+    def colour(self, source: str) -> str:
+        """A source's colour, the same everywhere."""
+        if source == BIAS:
+            return GREY
+        place = self.sources.index(source)
+        if len(self.sources) <= len(PALETTE):
+            return PALETTE[place]
+        from matplotlib import colormaps, colors
+
+        return colors.to_hex(colormaps["turbo"](place / (len(self.sources) - 1)))
+
+    def legend(self) -> str:
+        """The sources and their colours."""
+        names = (*self.sources, BIAS)
+        return "".join(
+            f'<span><i style="background:{self.colour(name)}"></i>{escape(name)}</span>'
+            for name in names
+        )
+
+    def class_head(self) -> str:
+        """Head of the table of classes."""
+        heads = ["class", "samples", *(["right"] if self.labelled else [])]
+        heads += [f"{name}, median" for name in (*self.sources, BIAS)]
+        return "".join(f"<th>{escape(head)}</th>" for head in (*heads, "mean share"))
+
+    def class_rows(self) -> str:
+        """Rows of the table of classes, and one for all."""
+        members = [np.flatnonzero(self.chosen == k) for k in range(len(self.classes))]
+        everything = ("all", np.arange(len(self.chosen)))
+        named = [*zip(self.classes, members, strict=True), everything]
+        return "\n".join(f"<tr>{''.join(self._cells(name, rows))}</tr>" for name, rows in named)
+
+    def _cells(self, name: str, rows: np.ndarray) -> Iterator[str]:
+        yield f"<td>{escape(name)}</td><td>{len(rows)}</td>"
+        if self.labelled:
+            yield f"<td>{f'{self.right[rows].mean():.3f}' if len(rows) else '–'}</td>"
+        for source in (*self.sources, BIAS):
+            values = self.relevance.sel(source=source).values[rows]
+            yield f"<td>{f'{np.median(values):.3g}' if len(rows) else '–'}</td>"
+        shares = self.shares.values[rows]
+        shares = shares[np.isfinite(shares).all(1)]
+        means = shares.mean(0) if len(shares) else []
+        named = zip(self.sources, means, strict=False)
+        yield f"<td>{share_bar([(s, self.colour(s), float(mean)) for s, mean in named])}</td>"
+
+
+def share_bar(parts: list[tuple[str, str, float]]) -> str:
+    """A bar cut into shares, each of a name, a colour, and a part of one."""
+    pieces = "".join(
+        f'<i style="background:{colour};width:{100 * part:.2f}%" '
+        f'title="{escape(name)}: {part:.3f}"></i>'
+        for name, colour, part in parts
+    )
+    return f'<div class="share">{pieces}</div>'
+
+
+def _joined(parts: list[xr.DataArray]) -> xr.DataArray:
+    import xarray as xr
+
+    return xr.concat(parts, "sample", coords="minimal", compat="override", join="override")

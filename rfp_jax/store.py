@@ -1,0 +1,371 @@
+"""Relevance tables: open them, ask them the usual questions, export them.
+
+A table is an xarray `Dataset`, as `rfp_jax.evaluate` writes it: dimensions `sample`, `source` (the
+last one is `bias`) and `class`; variables `relevance` and `output`; for every sample `id`, `label`,
+`prediction`, `failure`, `finite` and metadata. `xarray.open_zarr` opens it as well; the functions
+here are short names for xarray operations.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rfp_jax._extras import needs_extra
+from rfp_jax.evaluate.journal import Journal, is_table
+from rfp_jax.evaluate.plan import Chunks
+from rfp_jax.evaluate.table import BIAS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+__all__ = [
+    "IncompleteTableError",
+    "accuracy",
+    "blocks",
+    "by_bins",
+    "by_class",
+    "first_failures",
+    "of_class",
+    "open",
+    "print_summary",
+    "share",
+    "summary",
+    "to_csv",
+    "to_parquet",
+    "usual_class",
+    "valid",
+]
+
+
+class IncompleteTableError(RuntimeError):
+    """The run that writes this table has not finished."""
+
+
+def open(path: str | os.PathLike[str], *, incomplete: bool = False) -> xr.Dataset:
+    """Open a relevance table lazily.
+
+    Args:
+        path: where `rfp_jax.evaluate` has put it.
+        incomplete: whether to take a table whose run has not finished; of that, only the samples of
+            committed chunks are there, and its attribute `complete` is false.
+
+    Returns:
+        The table.
+
+    Raises:
+        IncompleteTableError: the run has not finished; says how far it is.
+        FileNotFoundError: there is nothing at `path`.
+        FileExistsError: something at `path` is not a relevance table.
+
+    Example:
+        >>> import rfp_jax.store
+        >>> rfp_jax.store.open("no/such/table.zarr")
+        Traceback (most recent call last):
+        FileNotFoundError: no relevance table at .../no/such/table.zarr
+    """
+    with needs_extra("Opening a relevance table"):
+        import xarray as xr
+    journal = Journal(Path(path).absolute())
+    if is_table(journal.path):
+        return xr.open_zarr(journal.path)
+    attributes = journal.attributes()
+    if attributes is None:
+        raise FileNotFoundError(f"no relevance table at {journal.path}")
+    chunks = Chunks(attributes["data"]["samples"], attributes["chunk"])
+    committed = [c for c in range(len(chunks)) if journal.committed(c) is not None]
+    if not incomplete:
+        raise IncompleteTableError(
+            f"{journal.path} is incomplete: {len(committed)} of {len(chunks)} chunks are there; "
+            "call evaluate again to finish it, or open(path, incomplete=True) to see what is there"
+        )
+    table = xr.open_zarr(journal.table, consolidated=False)
+    samples = [np.arange(chunks.samples)[chunks.bounds(c)] for c in committed]
+    table = table.isel(sample=np.concatenate(samples) if samples else [])
+    return table.assign_attrs(complete=False)
+
+
+def valid(table: xr.Dataset) -> xr.Dataset:
+    """The samples that could be evaluated and whose numbers are all finite."""
+    return table.isel(sample=np.flatnonzero(table.finite.values))
+
+
+def of_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
+    """The relevance for one class of each sample.
+
+    Args:
+        table: a relevance table.
+        which: `"label"` for the true class, `"prediction"` for the predicted one, `"top"` for the
+            one with the highest output, or the name of a class, then the same for all samples.
+
+    Returns:
+        Relevance, [sample, source]; NaN for samples without a label.
+
+    Raises:
+        ValueError: there is no such class, or samples belong to several classes.
+    """
+    if which in ("label", "prediction", "top"):
+        if which != "top" and which not in table.coords:
+            raise ValueError(f"the table has no {which}")
+        chosen = table.output.fillna(-np.inf).argmax("class") if which == "top" else table[which]
+        if chosen.ndim != 1 or chosen.dtype.kind != "i":
+            raise ValueError(f"the {which} is not one class a sample: take 'top', or name a class")
+        picked = table.relevance.isel({"class": chosen.clip(0)}).where(chosen >= 0)
+        return picked.drop_vars("class", errors="ignore")
+    if which not in table["class"].values:
+        names = ", ".join(map(str, table["class"].values))
+        raise ValueError(f"no class {which!r}: 'label', 'prediction', 'top', or one of {names}")
+    return table.relevance.sel({"class": which})
+
+
+def usual_class(table: xr.Dataset) -> str:
+    """Which class of a sample to look at: `"label"` where samples have one, else `"top"`."""
+    label = table.coords.get("label")
+    return "label" if label is not None and label.ndim == 1 and label.dtype.kind == "i" else "top"
+
+
+def share(table: xr.Dataset, which: str = "label", *, bias: bool = False) -> xr.DataArray:
+    """The share of each source in the relevance for one class of each sample.
+
+    It is `|R_s| / sum_t |R_t|`: between 0 and 1, adding up to 1 over the sources, whatever the
+    signs.
+
+    Args:
+        table: a relevance table.
+        which: see `of_class`.
+        bias: whether the bias counts as a source.
+
+    Returns:
+        Shares, [sample, source]; NaN where all relevance is zero or not finite.
+
+    Example:
+        >>> import xarray as xr
+        >>> table = xr.Dataset(
+        ...     {"relevance": (("sample", "source", "class"), [[[3.0], [-1.0], [5.0]]])},
+        ...     coords={"source": ["optical", "sar", "bias"], "label": ("sample", [0])},
+        ... )
+        >>> share(table).values
+        array([[0.75, 0.25]])
+    """
+    relevance = abs(of_class(table, which))
+    if not bias:
+        relevance = relevance.sel(source=relevance.source != BIAS)
+    total = relevance.sum("source", skipna=False)
+    return (relevance / total.where(total > 0)).rename("share")
+
+
+def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.DataArray:
+    """Medians over the samples of each true class.
+
+    Args:
+        values: one value a sample or more, such as `share(table)` or `of_class(table)`, with the
+            coordinate `label`.
+        classes: names of the classes, such as `table["class"]`.
+
+    Returns:
+        Medians, [class, ...]; NaN for a class without samples.
+    """
+    names = np.asarray(classes)
+    grouped = values.groupby("label").median()
+    return (
+        grouped.reindex(label=np.arange(len(names)))
+        .rename(label="class")
+        .assign_coords({"class": names})
+    )
+
+
+def by_bins(
+    values: xr.DataArray, name: str, bins: int | Sequence[float], **options: Any
+) -> xr.DataArray:
+    """Medians over bins of a metadata value, such as the share of each source by cloud cover.
+
+    Args:
+        values: one value a sample or more, such as `share(table)`.
+        name: the metadata, a numeric coordinate of `values`.
+        bins: edges of the bins, or how many.
+        options: further arguments of `xarray.DataArray.groupby_bins`.
+
+    Returns:
+        Medians, [NAME_bins, ...].
+
+    Raises:
+        ValueError: there is no such coordinate, or it is not numeric.
+    """
+    if name not in values.coords or values[name].dtype.kind not in "iuf":
+        numeric = [str(key) for key, coord in values.coords.items() if coord.dtype.kind in "iuf"]
+        raise ValueError(f"no numbers called {name!r}; there are {', '.join(numeric) or 'none'}")
+    return values.groupby_bins(name, bins, **options).median()
+
+
+def accuracy(table: xr.Dataset) -> float:
+    """The fraction of labelled samples that are predicted right, every class of them; NaN if none.
+
+    Samples that failed do not count.
+    """
+    correct = labelled = 0
+    for block in blocks(table):
+        hits, known = _correct(block)
+        correct, labelled = correct + hits.sum(), labelled + known
+    return float(correct / labelled) if labelled else float("nan")
+
+
+def blocks(table: xr.Dataset, samples: int = 4096) -> Iterator[xr.Dataset]:
+    """Go through a table in blocks of samples, each in memory, one after the other.
+
+    Args:
+        table: a relevance table.
+        samples: how many samples a block holds.
+    """
+    size = int(table.attrs.get("chunk", samples))
+    size *= max(samples // size, 1)  # whole chunks, so that none is read twice
+    for start in range(0, table.sizes["sample"], size):
+        yield table.isel(sample=slice(start, start + size)).load()
+
+
+def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
+    """What there is in a table, in a few numbers, computed block by block.
+
+    Args:
+        table: a relevance table.
+        which: the class whose relevance is shared out, see `of_class`; by default the label where
+            samples have one, else the class with the highest output.
+
+    Returns:
+        `samples`, `failures`, `nonfinite` (evaluated, but with a number that is not finite),
+        `labelled`, `accuracy` (None without labels), and `share`: the mean share of each source.
+    """
+    which = which or usual_class(table)
+    sources = [str(name) for name in table.source.values if name != BIAS]
+    counts = dict.fromkeys(("samples", "failures", "nonfinite", "labelled", "correct"), 0)
+    total, shared = np.zeros(len(sources)), 0
+    for block in blocks(table):
+        failed = block.failure.values != ""
+        hits, labelled = _correct(block)
+        counts["samples"] += block.sizes["sample"]
+        counts["failures"] += int(failed.sum())
+        counts["nonfinite"] += int((~failed & ~block.finite.values).sum())
+        counts["labelled"] += labelled
+        counts["correct"] += int(hits.sum())
+        shares = share(valid(block), which).dropna("sample").values.astype(np.float64)
+        total, shared = total + shares.sum(0), shared + len(shares)
+    correct, labelled = counts.pop("correct"), counts["labelled"]
+    mean = total / shared if shared else np.full(len(sources), np.nan)
+    return {
+        **counts,
+        "accuracy": correct / labelled if labelled else None,
+        "share": dict(zip(sources, mean.tolist(), strict=True)),
+    }
+
+
+def print_summary(table: xr.Dataset, *, failures: int = 5) -> None:
+    """Print a summary of a table, with the first failures, to stderr.
+
+    Args:
+        table: a relevance table.
+        failures: of how many samples to say why they failed.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    found = summary(table)
+    shown = Table(show_header=False, title="Relevance table")
+    shown.add_row("samples", f"{found['samples']}")
+    shown.add_row("failed", f"{found['failures']}")
+    shown.add_row("not finite", f"{found['nonfinite']}")
+    if found["accuracy"] is not None:
+        shown.add_row("accuracy", f"{found['accuracy']:.4f}")
+    for source, value in found["share"].items():
+        shown.add_row(Text(f"mean share, {source}"), f"{value:.3f}")
+    console = Console(stderr=True)
+    console.print(shown)
+    if found["failures"]:
+        for name, reason in first_failures(table, failures):
+            console.print(Text(f"  {name}: {reason}", style="red"))
+
+
+def first_failures(table: xr.Dataset, count: int) -> list[tuple[str, str]]:
+    """Names of the first samples that failed, and why."""
+    found: list[tuple[str, str]] = []
+    for block in blocks(table):
+        failed = block.isel(sample=np.flatnonzero(block.failure.values != ""))
+        found += zip(map(str, failed.id.values), map(str, failed.failure.values), strict=True)
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def to_csv(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write a table as CSV: one line for each sample, source and class.
+
+    The columns are `sample`, `source`, `class`, `relevance`, `output`, and what is known of the
+    sample. Written block by block, and to `path` only when it is complete.
+
+    Args:
+        table: a relevance table.
+        path: the file to write; it is replaced.
+    """
+    with _published(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        for number, frame in enumerate(_frames(table)):
+            frame.to_csv(file, index=False, header=number == 0)
+
+
+def to_parquet(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write a table as Parquet: one row for each sample, source and class, as `to_csv` does.
+
+    Args:
+        table: a relevance table.
+        path: the file to write; it is replaced.
+    """
+    with needs_extra("Writing Parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    with _published(Path(path)) as draft:
+        writer = None
+        for frame in _frames(table):
+            rows = pa.Table.from_pandas(frame, preserve_index=False)
+            writer = writer or pq.ParquetWriter(draft, rows.schema)
+            writer.write_table(rows)
+        if writer is not None:
+            writer.close()
+
+
+def _correct(block: xr.Dataset) -> tuple[np.ndarray, int]:
+    """Which labelled samples are predicted right, and how many are labelled."""
+    if "label" not in block.coords or block.label.dtype.kind not in "bi":
+        return np.zeros(0, bool), 0
+    label, prediction = block.label.values, block.prediction.values
+    known = block.failure.values == ""
+    if label.ndim == 1:
+        known &= label >= 0
+        return (label == prediction)[known], int(known.sum())
+    return (label == prediction).all(1)[known], int(known.sum())
+
+
+def _frames(table: xr.Dataset) -> Iterator[pd.DataFrame]:
+    """A table in long form, a data frame for each block."""
+    first, start = ["sample", "id", "source", "class", "relevance", "output"], 0
+    for block in blocks(table):
+        names = [n for n in ("label", "prediction") if n in block.coords and block[n].ndim == 2]
+        size = block.sizes["sample"]
+        numbered = block.reset_coords(names).assign_coords(sample=np.arange(start, start + size))
+        frame = numbered.to_dataframe(dim_order=["sample", "source", "class"]).reset_index()
+        yield frame.loc[:, [*first, *(name for name in frame.columns if name not in first)]]
+        start += size
+
+
+@contextmanager
+def _published(path: Path) -> Iterator[Path]:
+    """A file to write to, which takes its place when the block has succeeded."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

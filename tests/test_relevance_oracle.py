@@ -1,0 +1,34 @@
+"""relevance() against the paper's definition in slots, on random small networks."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from oracles import nets, slots
+
+from rfp_jax import relevance
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def check_against_slots(net: nets.Net) -> None:
+    """Every source's relevance and the bias, to 1e-10 of the largest number in the network."""
+    forms, sources = net.build()
+    rel = relevance(forms.plain, tuple(range(len(sources))))(*sources)
+    expected = forms.slots(*sources)
+    expected_sources, expected_bias = slots.relevance(expected)
+    tolerance = 1e-10 * max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(rel.output, slots.total(expected), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(rel.bias, expected_bias, rtol=0, atol=tolerance)
+    for got, want in zip(rel.sources, expected_sources, strict=True):
+        assert got.dtype == np.float64
+        np.testing.assert_allclose(got, want, rtol=0, atol=tolerance)
+
+
+@given(nets.nets(whole=False))
+def test_equals_the_definition(net):
+    check_against_slots(net)
+
+
+@given(nets.nets(whole=True))
+def test_equals_the_definition_at_zeros_and_ties(net):
+    check_against_slots(net)
