@@ -221,12 +221,11 @@ class Ledger(Propagation):
 
     def freeze(self, equation: Equation) -> Affine:
         """Evaluate an equation by its rule and write it down; without a rule, as a constant."""
-        rule, reason = self.rules(equation), ""
+        rule, reason = constant if equation.is_discrete else self.rules(equation), ""
         try:
             step = super().freeze(equation)
             kept = rule is affine or step.push is equation
             kind = "constant" if step.push is None else "linear" if kept else "rule"
-            rule = rule or constant
         except MissingRuleError as error:
             step = constant(equation, *(pair.activation for pair in equation.pairs))
             kind, reason = "unsupported", error.reason or "no rule"
@@ -261,6 +260,7 @@ class Ledger(Propagation):
         if not isinstance(value, Pair):
             return value
         y = value.activation
+        bias = jnp.where(jnp.isfinite(bias), bias, 0)  # a mask's -inf: the next rule drops it
         bias = (bias if is_share else self.carry(y, bias)).astype(y.dtype)
         *carried, before = value.contributions
         total = bias if before is None else before + bias

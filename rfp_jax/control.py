@@ -113,7 +113,7 @@ def _shard_map(run: Run, eqn: core.JaxprEqn, values: Sequence[Value]) -> Sequenc
 CONTROL: Mapping[str, Control] = {
     **dict.fromkeys(["jit", "pjit", "remat2", "checkpoint", "remat", "composite"], _call("jaxpr")),
     **dict.fromkeys(["custom_jvp_call", "custom_vjp_call"], _call("call_jaxpr")),
-    **dict.fromkeys(["closed_call", "core_call", "eval_jaxpr"], _call("call_jaxpr")),
+    **dict.fromkeys(["call", "closed_call", "core_call", "eval_jaxpr"], _call("call_jaxpr")),
     "custom_vmap_call": _call("call"),
     "cond": _cond,
     "while": _while,

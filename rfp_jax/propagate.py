@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.extend import core, source_info_util
 
 from rfp_jax.control import CONTROL
@@ -17,6 +20,12 @@ from rfp_jax.pair import Pair, Value, activation, slots
 from rfp_jax.roles import ELEMENTWISE, LAYERS, is_gate
 from rfp_jax.rules.affine import Affine, constant
 from rfp_jax.rules.ruleset import Rules
+
+
+def _are_scalars(operands: Sequence[Any]) -> bool:
+    """Whether an equation is of known single numbers, such as exponents, which stay known."""
+    known = (np.ndim(value) == 0 and not isinstance(value, Tracer) for value in operands)
+    return bool(operands) and all(known)
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,9 @@ class Propagation:
     def step(self, eqn: core.JaxprEqn, values: tuple[Value, ...]) -> Sequence[Value]:
         """Evaluate one equation."""
         if not any(isinstance(value, Pair) for value in values):
-            result = bind(eqn, list(map(activation, values)))
+            operands = list(map(activation, values))
+            with jax.ensure_compile_time_eval() if _are_scalars(operands) else nullcontext():
+                result = bind(eqn, operands)
             return result if eqn.primitive.multiple_results else [result]
         name = eqn.primitive.name
         path = "/".join(filter(None, (self.path, str(eqn.source_info.name_stack))))
@@ -89,10 +100,9 @@ class Propagation:
 
     def freeze(self, equation: Equation) -> Affine:
         """Evaluate an equation by its rule."""
-        rule = self.rules(equation)
-        if rule is None and not equation.is_discrete:
+        rule = constant if equation.is_discrete else self.rules(equation)
+        if rule is None:
             raise MissingRuleError(equation)
-        rule = rule or constant
         return rule(equation, *(pair.activation for pair in equation.pairs))
 
     def pairs(self, equation: Equation, step: Affine) -> list[Value]:

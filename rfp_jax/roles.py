@@ -24,7 +24,7 @@ PLACEMENTS = frozenset(
 
 _BOUNDED = frozenset({"logistic", "exp", "exp2", "clamp"})
 _OTHER_SIDE = {"min": "max", "max": "min"}
-LAYERS = frozenset({"dot_general", "conv_general_dilated", "ragged_dot_general", "ragged_dot"})
+LAYERS = frozenset({"dot_general", "conv_general_dilated", "ragged_dot_general"})
 """Primitives that mix elements by weights."""
 
 

@@ -166,13 +166,10 @@ def test_sampled_shapley_converges_and_always_adds_up():
     given, reference = arranged(case.baselines), case.baselines
     exact = np.array(brute_force_shapley(lambda present: case.output(present, reference), 4))
     gain = case.output({0, 1, 2, 3}) - case.output(set(), reference)
-    errors = {}
-    for count in (1, 400):
-        estimate = shapley_sampled(network, ARGNUMS, permutations=count, baseline=given)
-        result = listed(estimate(jax.random.key(1), *case.args))
-        np.testing.assert_allclose(sum(result), gain, atol=1e-12)
-        errors[count] = np.abs(result - exact).mean()
-    assert errors[400] < 0.1 * errors[1]
+    estimate = shapley_sampled(network, ARGNUMS, permutations=400, baseline=given)
+    result = listed(estimate(jax.random.key(1), *case.args))
+    np.testing.assert_allclose(sum(result), gain, atol=1e-12)
+    assert np.abs(result - exact).mean() < 0.05 * np.abs(exact).mean()
 
 
 def test_sampled_shapley_is_unbiased():
@@ -209,9 +206,9 @@ def test_sampled_shapley_takes_many_sources():
 
 
 @pytest.mark.parametrize("batch_size", [None, 7, 64])
-def test_shape_score_is_the_shapley_value_of_accuracies(baseline, batch_size):
+def test_shape_score_is_the_shapley_value_of_accuracies(batch_size):
     case = Case(batch=40)
-    given, reference = baseline(case)
+    given, reference = arranged(case.baselines), case.baselines
     expected = brute_force_shapley(lambda present: case.accuracy(present, reference), 4)
     score = shape_score(network, ARGNUMS, baseline=given, batch_size=batch_size)
     result = listed(score(case.labels, *case.args))
@@ -236,7 +233,7 @@ def test_shape_score_of_two_sources_is_the_published_formula():
 
 def test_sampled_shape_score_estimates_the_exact_one():
     case = Case(batch=40)
-    exact = listed(shape_score(network, ARGNUMS)(case.labels, *case.args))
+    exact = brute_force_shapley(case.accuracy, 4)
     estimate = shape_score_sampled(network, ARGNUMS, permutations=300, batch_size=16)
     result = listed(estimate(jax.random.key(0), case.labels, *case.args))
     np.testing.assert_allclose(result, exact, atol=0.02)
@@ -264,23 +261,27 @@ def test_exact_perceptual_score_is_the_mean_over_all_permutations():
     np.testing.assert_allclose(listed(result.score), everything - np.array(replaced), atol=1e-12)
 
 
+def right_replacements(case, s):
+    """K / N: the mean over samples of the share of replacements that are classified right."""
+    count = len(case.labels)
+    return np.mean([replaced_accuracy(case, s, [j] * count) for j in range(count)])
+
+
 def test_exact_perceptual_score_is_k_of_n_replacements():
     case = Case(batch=30)
     result = perceptual_score_exact(network, ARGNUMS, batch_size=11)(case.labels, *case.args)
-    for s, replaced in enumerate(listed(result.replaced)):
-        right = 0
-        for j in range(30):
-            right += replaced_accuracy(case, s, [j] * 30) * 30
-        np.testing.assert_allclose(replaced, right / 30**2, atol=1e-12)
+    expected = [right_replacements(case, s) for s in range(4)]
+    np.testing.assert_allclose(listed(result.replaced), expected, atol=1e-12)
 
 
 def test_sampled_perceptual_score_converges_to_the_exact_one():
     case = Case(batch=30)
-    exact = perceptual_score_exact(network, ARGNUMS)(case.labels, *case.args)
     measure = perceptual_score(network, ARGNUMS, draws=800, batch_size=16)
     sampled = measure(jax.random.key(0), case.labels, *case.args)
-    np.testing.assert_allclose(sampled.accuracy, exact.accuracy)
-    np.testing.assert_allclose(listed(sampled.score), listed(exact.score), atol=0.015)
+    everything = case.accuracy({0, 1, 2, 3})
+    exact = [everything - right_replacements(case, s) for s in range(4)]
+    np.testing.assert_allclose(sampled.accuracy, everything)
+    np.testing.assert_allclose(listed(sampled.score), exact, atol=0.015)
     again = measure(jax.random.key(0), case.labels, *case.args)
     np.testing.assert_array_equal(listed(sampled.score), listed(again.score))
 
@@ -320,7 +321,7 @@ def test_a_source_that_is_not_looked_at_scores_zero():
 
 def test_mean_score_by_batches_is_the_mean_score():
     case = Case(batch=23)
-    for batch_size in (None, 1, 5, 23, 100):
+    for batch_size in (None, 5, 100):
         score = jax.jit(mean_score(network, ARGNUMS, batch_size=batch_size))
         np.testing.assert_allclose(
             score(case.labels, *case.args), case.accuracy({0, 1, 2, 3}), atol=1e-15
@@ -395,9 +396,9 @@ def test_occlusion_is_captums_ablation():
             np.testing.assert_allclose(result[s][:, target], first, atol=1e-12)
 
 
-def test_integrated_gradients_are_complete_for_a_smooth_network(baseline):
+def test_integrated_gradients_are_complete_for_a_smooth_network():
     case = Case()
-    given, reference = baseline(case)
+    given, reference = arranged(case.baselines), case.baselines
 
     def smooth(params, *sources):
         return network({**params, "b1": params["b1"] + 100.0}, *sources)
@@ -486,6 +487,8 @@ def test_agreement_with_a_constant_is_undefined():
 def test_agreement_of_different_things_is_refused():
     with pytest.raises(ValueError, match="same structure and shapes"):
         agreement((jnp.ones((2, 3)),), (jnp.ones((2, 3)), jnp.ones((2, 3))))
+    with pytest.raises(ValueError, match="same structure and shapes"):
+        agreement({"sar": jnp.ones((2, 3))}, (jnp.ones((2, 3)),))
     with pytest.raises(ValueError, match="axis of samples"):
         agreement(jnp.ones(()), jnp.ones(()))
 
@@ -493,9 +496,9 @@ def test_agreement_of_different_things_is_refused():
 # --- Deletion -------------------------------------------------------------------------------------
 
 
-def test_deletion_is_a_loop_over_samples_and_sources(baseline):
+def test_deletion_is_a_loop_over_samples_and_sources():
     case = Case(batch=12)
-    given, reference = baseline(case)
+    given, reference = arranged(case.baselines), case.baselines
     rng = np.random.default_rng(9)
     relevance = [rng.normal(size=(12, CLASSES)) for _ in range(4)]
     target = rng.integers(0, CLASSES, 12)
@@ -569,7 +572,7 @@ def test_randomization_compares_with_the_original_explanation():
 
 def test_randomization_of_everything_tells_a_good_explanation_from_a_blind_one():
     case = Case(batch=30)
-    random = permute_parameters(jax.random.key(0), case.params)
+    random = Case(seed=1).params
     good = randomization(explain_by_occlusion(case.args), case.params, random)
     assert good.layers == ("all",)
     assert abs(good.rank_correlation[0]) < 0.3

@@ -297,6 +297,8 @@ REFUSED = {
     "reduce": lambda x: lax.reduce(x, 0.0, lambda a, b: a + jnp.sin(b), (0,)),
     "pure_callback": lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct((3,), x.dtype), x),
     "igamma": lambda x: lax.igamma(x, x),
+    "scatter-mul": lambda x: X.at[1].multiply(x[0]),
+    "scatter-max": lambda x: X.at[1].max(x[0]),
     "new_ref": lambda x: jax.new_ref(x)[...],
 }
 

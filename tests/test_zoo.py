@@ -88,8 +88,8 @@ def test_at_least_25_architectures_of_at_least_4_frameworks():
     assert {framework for framework, _ in models} == FRAMEWORKS.keys()
 
 
-def _net(key):
-    del key
+def _net(seed):
+    del seed
     x = jnp.asarray([[0.5, -2.0]])
     return Entry(lambda a, b: jnp.tanh(2 * a - b + 1), (x, x / 3), (0, 1))
 
@@ -124,7 +124,7 @@ def test_a_model_of_another_output_fails_its_row():
     assert not row.passed
 
 
-def _broken(key):
+def _broken(seed):
     raise RuntimeError("no such layer\nat all")
 
 
@@ -172,7 +172,7 @@ def test_randomize_draws_what_initialisers_leave():
         "var": jnp.linspace(1, 2, 50),
         "count": jnp.arange(3),
     }
-    drawn = randomize(tree, jax.random.key(0))
+    drawn = randomize(tree, 0)
     assert drawn["weight"] is tree["weight"]
     assert drawn["count"] is tree["count"]
     assert drawn["bias"].std() > 0.05

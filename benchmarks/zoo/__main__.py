@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import tyro
 from rich.console import Console
 
@@ -43,7 +44,7 @@ def main(options: Zoo) -> int:
     Returns:
         The exit status: 0 if all models passed.
     """
-    console = Console(width=None if sys.stdout.isatty() else 180)
+    console = Console(width=None if sys.stdout.isatty() else 200)
     dtypes = ("float32", "float64") if options.float64 else ("float32",)
     try:
         models = list(find(options.only))
@@ -59,6 +60,7 @@ def main(options: Zoo) -> int:
         seconds = sum(measured.seconds for measured in rows[-1].measured.values())
         verdict = "conserved" if rows[-1].passed else rows[-1].error or "FAILED"
         console.print(f"{name}: {verdict}, {seconds:.0f} s", markup=False, highlight=False)
+        jax.clear_caches()  # compiled programs of big models would add up
         report.save(rows, options.json, options.markdown)
     console.print(report.table(rows))
     console.print(report.summary(rows), markup=False, highlight=False, soft_wrap=True)

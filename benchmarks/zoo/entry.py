@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class Entry(NamedTuple):
@@ -18,43 +19,39 @@ class Entry(NamedTuple):
         argnums: which of the arguments are the sources.
     """
 
-    fun: Callable[..., jax.Array]
+    fun: Callable[..., Any]
     args: tuple[Any, ...]
     argnums: tuple[int, ...]
 
 
-Builder = Callable[[jax.Array], Entry]
-"""`builder(key)` draws a model's weights and sources, in float32."""
+Builder = Callable[[int], Entry]
+"""`builder(seed)` draws a model's weights and sources, in float32."""
 
 
-def draw(key: jax.Array, *shapes: tuple[int, ...]) -> list[jax.Array]:
+def draw(seed: int, *shapes: tuple[int, ...]) -> list[jax.Array]:
     """One array of N(0, 1) numbers for each shape."""
-    keys = jax.random.split(key, len(shapes))
-    return [jax.random.normal(k, shape) for k, shape in zip(keys, shapes, strict=True)]
+    rng = np.random.default_rng(seed)
+    return [jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes]
 
 
-def randomize(tree: Any, key: jax.Array) -> Any:
+def randomize(tree: Any, seed: int) -> Any:
     """Draw what initialisers leave at 0 or 1, so that a wrong rule for it cannot hide.
 
     Scales and variances are multiplied by U(0.5, 1.5), biases and means get N(0, 0.1²) added; in a
     layer that has settled on its statistics these stay near. Weights are random already.
     """
-    leaves, structure = jax.tree.flatten(tree)
-    keys = jax.random.split(key, max(1, len(leaves)))
-    return structure.unflatten(map(_randomized, leaves, keys))
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: _randomized(leaf, rng), tree)
 
 
-def _randomized(leaf: Any, key: jax.Array) -> Any:
-    if not _is_floating(leaf) or not leaf.size:
+def _randomized(leaf: Any, rng: np.random.Generator) -> Any:
+    if not (isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating)):
         return leaf
-    is_constant = bool((leaf == leaf.ravel()[0]).all())
-    if leaf.ndim > 1 and not is_constant:
+    values = np.asarray(leaf)
+    is_constant = values.size > 0 and bool(np.all(values == values.flat[0]))
+    if values.ndim > 1 and not is_constant:
         return leaf
-    if (leaf > 0).all():
-        factor = jax.random.uniform(key, leaf.shape, leaf.dtype, 0.5, 1.5)
-        return factor if is_constant else leaf * factor
-    return leaf + 0.1 * jax.random.normal(key, leaf.shape, leaf.dtype)
-
-
-def _is_floating(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating)
+    factor = rng.uniform(0.5, 1.5, values.shape)
+    if np.all(values > 0):
+        return jnp.asarray(factor if is_constant else values * factor, leaf.dtype)
+    return jnp.asarray(values + rng.normal(0, 0.1, values.shape), leaf.dtype)

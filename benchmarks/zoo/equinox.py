@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -54,7 +55,7 @@ class Recurrent(eqx.Module):
     cell: eqx.nn.GRUCell | eqx.nn.LSTMCell
     head: eqx.nn.Linear
 
-    def __init__(self, cell: type[eqx.nn.GRUCell | eqx.nn.LSTMCell], key: jax.Array):
+    def __init__(self, cell: Callable[..., Any], key: jax.Array):
         key_cell, key_head = jax.random.split(key)
         self.cell = cell(7, 16, key=key_cell)
         self.head = eqx.nn.Linear(16, CLASSES, key=key_head)
@@ -96,8 +97,7 @@ class Block(eqx.Module):
         gated = jax.nn.silu(jax.vmap(self.gate)(y)) * jax.vmap(self.up)(y)
         return x + jax.vmap(self.down)(gated)
 
-    def _rotate(self, *heads: jax.Array) -> tuple[jax.Array, ...]:
-        query, key, value = heads
+    def _rotate(self, query: jax.Array, key: jax.Array, value: jax.Array) -> Any:
         rotate = jax.vmap(self.rotary, in_axes=1, out_axes=1)
         return rotate(query), rotate(key), value
 
@@ -122,50 +122,49 @@ class CausalTransformer(eqx.Module):
         return jax.vmap(self.head)(x)
 
 
-def _convnet(key: jax.Array) -> Entry:
+def _convnet(seed: int) -> Entry:
     """Batch statistics live in a state of their own."""
-    sources = draw(key, (2, 2, 12, 12), (2, 1, 12, 12))
-    model, state = eqx.nn.make_with_state(ConvNet)(key)
+    sources = draw(seed, (2, 2, 12, 12), (2, 1, 12, 12))
+    model, state = eqx.filter_jit(eqx.nn.make_with_state(ConvNet))(jax.random.key(seed))
     over_batch = jax.vmap(model, axis_name="batch", in_axes=(0, 0, None), out_axes=(0, None))
-    _, state = over_batch(*sources, state)  # statistics settle on those of the sources
+    _, state = eqx.filter_jit(over_batch)(*sources, state)  # statistics settle on these
     arrays, rest = eqx.partition((eqx.nn.inference_mode(model), state), eqx.is_array)
 
     def fun(arrays: Any, *sources: jax.Array) -> jax.Array:
         model, state = eqx.combine(arrays, rest)
         return jax.vmap(lambda *one: model(*one, state)[0])(*sources)
 
-    return Entry(fun, (randomize(arrays, key), *sources), (1, 2))
+    return Entry(fun, (randomize(arrays, seed), *sources), (1, 2))
 
 
 def _build(
-    make: Callable[[jax.Array], eqx.Module], key: jax.Array, *shapes: tuple[int, ...]
+    make: Callable[[jax.Array], eqx.Module], shapes: tuple[tuple[int, ...], ...], seed: int
 ) -> Entry:
     """A module of one sample, mapped over a batch."""
-    sources = draw(key, *shapes)
-    arrays, rest = eqx.partition(make(key), eqx.is_array)
+    sources = draw(seed, *shapes)
+    model = eqx.filter_jit(make)(jax.random.key(seed))
+    arrays, rest = eqx.partition(model, eqx.is_array)
 
     def fun(arrays: Any, *sources: jax.Array) -> jax.Array:
         return jax.vmap(eqx.combine(arrays, rest))(*sources)
 
-    return Entry(fun, (randomize(arrays, key), *sources), (1, 2))
+    return Entry(fun, (randomize(arrays, seed), *sources), (1, 2))
 
 
-def _series(make: Callable[[jax.Array], eqx.Module]) -> Builder:
-    return lambda key: _build(make, key, (2, 6, 4), (2, 6, 3))
-
-
-def _text(key: jax.Array) -> Entry:
+def _text(seed: int) -> Entry:
     """The sources are the embeddings of two pieces of a text."""
-    tokens = jax.random.randint(key, (2, 10), 0, 17)
-    entry = _build(CausalTransformer, key, (2, 6, 32), (2, 4, 32))
+    tokens = jax.random.randint(jax.random.key(seed), (2, 10), 0, 17)
+    entry = _build(CausalTransformer, ((2, 6, 32), (2, 4, 32)), seed)
     arrays, *_ = entry.args
     embedded = arrays.embedding.weight[tokens]
     return entry._replace(args=(arrays, embedded[:, :6], embedded[:, 6:]))
 
 
+_SERIES = ((2, 6, 4), (2, 6, 3))
+
 BUILDERS: dict[str, Builder] = {
     "ConvNet (batch and group norm)": _convnet,
-    "LSTM under scan": _series(lambda key: Recurrent(eqx.nn.LSTMCell, key)),
-    "GRU under scan": _series(lambda key: Recurrent(eqx.nn.GRUCell, key)),
+    "LSTM under scan": partial(_build, partial(Recurrent, eqx.nn.LSTMCell), _SERIES),
+    "GRU under scan": partial(_build, partial(Recurrent, eqx.nn.GRUCell), _SERIES),
     "LLaMA-like transformer": _text,
 }

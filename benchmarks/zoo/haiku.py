@@ -32,7 +32,7 @@ def lstm(x: jax.Array, train: bool) -> jax.Array:
     """An LSTM unrolled by `hk.dynamic_unroll`, which is a scan."""
     del train
     core = hk.LSTM(16)
-    outputs, _ = hk.dynamic_unroll(core, x, core.initial_state(len(x)), time_major=False)
+    outputs: Any = hk.dynamic_unroll(core, x, core.initial_state(len(x)), time_major=False)[0]
     return hk.Linear(CLASSES)(outputs[:, -1])
 
 
@@ -40,7 +40,7 @@ def gru(x: jax.Array, train: bool) -> jax.Array:
     """Two layers of GRU, stacked by `hk.DeepRNN`, with residual connections."""
     del train
     core = hk.deep_rnn_with_skip_connections([hk.GRU(16), hk.GRU(16)])
-    outputs, _ = hk.dynamic_unroll(core, x, core.initial_state(len(x)), time_major=False)
+    outputs: Any = hk.dynamic_unroll(core, x, core.initial_state(len(x)), time_major=False)[0]
     return hk.Linear(CLASSES)(outputs[:, -1])
 
 
@@ -57,17 +57,18 @@ def transformer(x: jax.Array, train: bool) -> jax.Array:
     return hk.Linear(CLASSES)(x.mean(axis=1))
 
 
-def _build(network: Network, shape: tuple[int, ...], key: jax.Array) -> Entry:
+def _build(network: Network, shape: tuple[int, ...], seed: int) -> Entry:
     """A network of two sources that differ in their channels only."""
 
     def joined(*sources: jax.Array, train: bool = False) -> jax.Array:
         return network(jnp.concatenate(sources, axis=-1), train)
 
-    sources = draw(key, (2, *shape, 2), (2, *shape, 1))
+    sources = draw(seed, (2, *shape, 2), (2, *shape, 1))
     model = hk.transform_with_state(joined)
-    params, state = model.init(key, *sources, train=True)
-    _, state = model.apply(params, state, None, *sources, train=True)  # statistics settle
-    params, state = randomize((params, state), key)
+    start, train = partial(model.init, train=True), partial(model.apply, train=True)
+    params, state = jax.jit(start)(jax.random.key(seed), *sources)
+    _, state = jax.jit(train)(params, state, None, *sources)  # statistics settle on these
+    params, state = randomize((params, state), seed)
 
     def fun(params: Any, state: Any, *sources: jax.Array) -> jax.Array:
         output, _ = model.apply(params, state, None, *sources)

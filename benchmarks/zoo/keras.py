@@ -32,13 +32,13 @@ def _build(
     make: Callable[[], keras.Model],
     shapes: tuple[tuple[int, ...], ...],
     pixels: bool,
-    key: jax.Array,
+    seed: int,
 ) -> Entry:
     """A model of one input, which is the sources joined, or of several."""
-    sources = draw(key, *((2, *shape) for shape in shapes))
+    sources = draw(seed, *((2, *shape) for shape in shapes))
     if pixels:
         sources = [jnp.clip(128 + 64 * x, 0, 255) for x in sources]
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
     model = make()
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
@@ -55,7 +55,7 @@ def _build(
 
     settle = jax.jit(partial(call, training=True))
     _, others = settle(trained, others, *sources)  # statistics settle on those of the sources
-    trained, others = randomize((trained, others), key)
+    trained, others = randomize((trained, others), seed)
     return Entry(fun, (trained, others, *sources), (2, 3))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +45,7 @@ class UNet(nn.Module):
 class Recurrent(nn.Module):
     """Two time series [batch, time, features] through cells of one kind, and a read-out."""
 
-    cell: type[nn.RNNCellBase]
+    cell: Callable[[int], nn.RNNCellBase]
     bidirectional: bool = False
 
     @nn.compact
@@ -54,7 +56,8 @@ class Recurrent(nn.Module):
             return nn.RNN(self.cell(16))
 
         layer = nn.Bidirectional(over_time(), over_time()) if self.bidirectional else over_time()
-        return nn.Dense(CLASSES)(layer(x)[:, -1])
+        outputs: Any = layer(x)
+        return nn.Dense(CLASSES)(outputs[:, -1])
 
 
 class ConvRecurrent(nn.Module):
@@ -63,8 +66,8 @@ class ConvRecurrent(nn.Module):
     @nn.compact
     def __call__(self, optical: jax.Array, sar: jax.Array) -> jax.Array:
         x = jnp.concatenate([optical, sar], axis=-1)
-        x = nn.RNN(nn.ConvLSTMCell(8, (3, 3)))(x)[:, -1]
-        return nn.Dense(CLASSES)(x.mean((1, 2)))
+        outputs: Any = nn.RNN(nn.ConvLSTMCell(8, (3, 3)))(x)
+        return nn.Dense(CLASSES)(outputs[:, -1].mean((1, 2)))
 
 
 class Mlp(nn.Module):
@@ -187,23 +190,25 @@ class CrossAttention(nn.Module):
 
 
 def _build(
-    module: nn.Module, shape: tuple[int, ...], channels: tuple[int, int], key: jax.Array
+    module: nn.Module, shape: tuple[int, ...], channels: tuple[int, int], seed: int
 ) -> Entry:
     """The module with two sources that differ in their channels only."""
-    inputs = draw(key, *((*shape, count) for count in channels))
-    variables = module.init(key, *inputs)
+    inputs = draw(seed, *((*shape, count) for count in channels))
+    variables: Any = jax.jit(module.init)(jax.random.key(seed), *inputs)
     if "batch_stats" in variables:
-        _, settled = module.apply(variables, *inputs, train=True, mutable=["batch_stats"])
+        train = partial(module.apply, train=True, mutable=["batch_stats"])
+        _, settled = jax.jit(train)(variables, *inputs)
         variables = {**variables, **settled}
-    return Entry(module.apply, (randomize(variables, key), *inputs), (1, 2))
+    return Entry(module.apply, (randomize(variables, seed), *inputs), (1, 2))
 
 
-def _build_text(module: CausalTransformer, key: jax.Array) -> Entry:
+def _build_text(module: CausalTransformer, seed: int) -> Entry:
     """The module with two pieces of a text; the sources are their embeddings."""
-    tokens = jax.random.randint(key, (2, 10), 0, module.vocabulary)
+    tokens = jax.random.randint(jax.random.key(seed), (2, 10), 0, module.vocabulary)
     example = jnp.zeros((2, 5, module.width))
-    variables = randomize(module.init(key, example, example), key)
-    embedded = module.apply(variables, tokens, method="embed")
+    variables: Any = jax.jit(module.init)(jax.random.key(seed), example, example)
+    variables = randomize(variables, seed)
+    embedded: Any = module.apply(variables, tokens, method="embed")
     return Entry(module.apply, (variables, embedded[:, :6], embedded[:, 6:]), (1, 2))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,8 @@ class Recurrent(nnx.Module):
     def __call__(self, optical: jax.Array, sar: jax.Array) -> jax.Array:
         x = jnp.concatenate([optical, sar], axis=-1)
         start = jnp.zeros((x.shape[0], 16), x.dtype)
-        return self.head(self.layer(x, initial_carry=(start, start))[:, -1])
+        outputs: Any = self.layer(x, initial_carry=(start, start))
+        return self.head(outputs[:, -1])
 
 
 class Gated(nnx.Module):
@@ -98,25 +100,23 @@ class Gated(nnx.Module):
 
 
 def _made(
-    make: Callable[[nnx.Rngs], nnx.Module],
-    shapes: tuple[tuple[int, ...], ...],
-    key: jax.Array,
-) -> tuple[nnx.Module, list[jax.Array]]:
+    make: Callable[[nnx.Rngs], nnx.Module], shapes: tuple[tuple[int, ...], ...], seed: int
+) -> tuple[Any, list[jax.Array]]:
     """A module in evaluation mode with random statistics, and its two sources."""
-    sources = draw(key, *shapes)
-    model = make(nnx.Rngs(key))
+    sources = draw(seed, *shapes)
+    model: Any = nnx.jit(lambda: make(nnx.Rngs(seed)))()
     model.train()
-    model(*sources)  # statistics settle on those of the sources
+    nnx.jit(lambda model, *sources: model(*sources))(model, *sources)  # statistics settle on these
     model.eval()
     graph, state = nnx.split(model)
-    return nnx.merge(graph, randomize(state, key)), sources
+    return nnx.merge(graph, randomize(state, seed)), sources
 
 
 def closed_over(make: Callable[[nnx.Rngs], nnx.Module], *shapes: tuple[int, ...]) -> Builder:
     """A builder of a module that is itself the function, its weights constants of it."""
 
-    def build(key: jax.Array) -> Entry:
-        model, sources = _made(make, shapes, key)
+    def build(seed: int) -> Entry:
+        model, sources = _made(make, shapes, seed)
         return Entry(model, tuple(sources), (0, 1))
 
     return build
@@ -125,15 +125,15 @@ def closed_over(make: Callable[[nnx.Rngs], nnx.Module], *shapes: tuple[int, ...]
 def split(make: Callable[[nnx.Rngs], nnx.Module], *shapes: tuple[int, ...]) -> Builder:
     """A builder of a function of a module's state, which is merged inside."""
 
-    def build(key: jax.Array) -> Entry:
-        model, sources = _made(make, shapes, key)
+    def build(seed: int) -> Entry:
+        model, sources = _made(make, shapes, seed)
         graph, state = nnx.split(model)
         return Entry(partial(_merged, graph), (state, *sources), (1, 2))
 
     return build
 
 
-def _merged(graph: nnx.GraphDef, state: nnx.State, *sources: jax.Array) -> jax.Array:
+def _merged(graph: Any, state: Any, *sources: jax.Array) -> jax.Array:
     return nnx.merge(graph, state, copy=True)(*sources)  # a copy that belongs to this trace
 
 

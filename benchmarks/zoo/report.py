@@ -18,7 +18,7 @@ from benchmarks.zoo.measure import EXACT, Row
 
 _PACKAGES = ("jax", "flax", "equinox", "dm-haiku", "keras")
 _COUNTS = ("equations", "linear", "rule", "constant", "unsupported")
-_DIFFERENCES = {"residual": "residual", "theorem": "RFP - LRP", "output": "output"}
+_DIFFERENCES = {"residual": "residual", "theorem": "RFP-LRP", "output": "output"}
 
 
 def machine() -> dict[str, str]:
@@ -51,7 +51,9 @@ def table(rows: Sequence[Row]) -> Table:
     names = _columns(rows)
     for place, name in enumerate(names):
         is_text = place < 2 or place == len(names) - 1
-        shown.add_column(name, justify="left" if is_text else "right", overflow="fold")
+        shown.add_column(
+            name, justify="left" if is_text else "right", overflow="fold", no_wrap=name == "model"
+        )
     for row in rows:
         shown.add_row(*_cells(row, rows), style=None if row.passed else "bold red")
     return shown

@@ -44,11 +44,19 @@ def agreement(first: Any, second: Any) -> Agreement:
         >>> result.rank_correlation.tolist(), result.l1.tolist()
         ([1.0], [2.0])
     """
-    a, b = _rows(first), _rows(second)
-    shapes = [[leaf.shape for leaf in jax.tree.leaves(each)] for each in (first, second)]
+    shapes = [[jnp.shape(leaf) for leaf in jax.tree.leaves(each)] for each in (first, second)]
     if jax.tree.structure(first) != jax.tree.structure(second) or shapes[0] != shapes[1]:
         raise ValueError(f"attributions must be of the same structure and shapes, got {shapes}")
-    return Agreement(_correlation(rankdata(a, axis=1), rankdata(b, axis=1)), _mean_gap(a, b))
+    return _agreement(first, second)
+
+
+@jax.jit
+def _agreement(first: Any, second: Any) -> Agreement:
+    a, b = _rows(first), _rows(second)
+    return Agreement(
+        rank_correlation=_correlation(rankdata(a, axis=1), rankdata(b, axis=1)),
+        l1=jnp.mean(jnp.abs(a - b), axis=1),
+    )
 
 
 def _rows(attribution: Any) -> jax.Array:
@@ -63,7 +71,3 @@ def _correlation(a: jax.Array, b: jax.Array) -> jax.Array:
     a = a - jnp.mean(a, axis=1, keepdims=True)
     b = b - jnp.mean(b, axis=1, keepdims=True)
     return jnp.sum(a * b, axis=1) / jnp.sqrt(jnp.sum(a * a, axis=1) * jnp.sum(b * b, axis=1))
-
-
-def _mean_gap(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.mean(jnp.abs(a - b), axis=1)

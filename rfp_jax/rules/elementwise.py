@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from rfp_jax.equation import Equation
+from rfp_jax.pair import Pair
 from rfp_jax.rules.affine import Affine, constant
 
 
@@ -29,11 +30,14 @@ def elementwise(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> Affine:
     slope = jnp.where(near, derivative, secant)
     # So far out (a mask's -inf) that the slope is lost to rounding, y is a constant.
     lost = (y != y0) & (jnp.abs(slope) < jnp.finfo(x.dtype).tiny)
+    slope = jnp.where(lost, 0, slope)
+    return Affine(y, lambda c: (slope * c).astype(y.dtype), lambda: jnp.where(lost, y, y0))
 
-    def push(c: jax.Array) -> jax.Array:
-        return jnp.where(lost, 0, slope * c).astype(y.dtype)
 
-    return Affine(y, push, lambda: jnp.where(lost, y, y0))
+def one_variable(f: Equation, variable: Pair) -> Affine:
+    """An equation as one elementwise function of a variable that stands further up."""
+    step = elementwise(f.of(variable), variable.activation)
+    return step._replace(of=(variable,))
 
 
 def clip(f: Equation, x: jax.Array) -> Affine:
@@ -42,9 +46,12 @@ def clip(f: Equation, x: jax.Array) -> Affine:
     ReLU passes a contribution where the total is >= 0, at exactly 0 too (Gawlikowski & Gottschling
     2024, and their code).
     """
+    recipe = f.pairs[0].recipe
+    if recipe and recipe.shifts and recipe.dominator and {f.name, recipe.name} == {"min", "max"}:
+        return one_variable(f, recipe.dominator)  # both bounds are one function of x
     (b,) = (value for value, tracked in zip(f.operands, f.tracked, strict=True) if not tracked)
     y = f(x)
-    passes = x >= b if f.name == "max" else x <= b
+    passes = x >= b if f.name == "max" else x < b  # at a tie one of max and min, not both
     if np.ndim(b) == 0 and not isinstance(b, Tracer) and np.asarray(b) == 0:
         return Affine(y, lambda c: jnp.where(passes, c, jnp.zeros_like(c)))
     y0 = f(jnp.zeros_like(x))
@@ -62,11 +69,20 @@ def magnitude(f: Equation, z: jax.Array) -> Affine:
 
 
 def power(f: Equation, *x: jax.Array) -> Affine:
-    """`x ** n` by the secant in x; with a negative or unknown n a denominator, a constant."""
+    """`x ** n` by the secant in x; with a negative n it is a denominator, a constant."""
     exponent = f.params["y"] if "y" in f.params else f.operands[1]
-    if isinstance(exponent, Tracer) or np.any(np.asarray(exponent) < 0):
+    known = not isinstance(exponent, Tracer)
+    if known and np.all(np.asarray(exponent) < 0):
         return constant(f, *x)
-    if len(x) == 1:
-        return elementwise(f, *x)
-    step = elementwise(lambda base: f(base, x[1]), x[0])
-    return step._replace(of=f.pairs[:1])
+    if len(x) == 1 and not f.tracked[0]:
+        return elementwise(f, *x)  # a known base to a tracked power
+    step = elementwise((lambda base: f(base, x[1])) if len(x) == 2 else f, x[0])
+    step = step._replace(of=f.pairs[:1])
+    if known and np.all(np.asarray(exponent) >= 0):
+        return step
+    assert step.push is not None
+    assert step.bias is not None
+    y, push, start, passes = step.output, step.push, step.bias, exponent >= 0
+    return step._replace(
+        push=lambda c: jnp.where(passes, push(c), 0), bias=lambda: jnp.where(passes, start(), y)
+    )

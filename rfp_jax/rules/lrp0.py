@@ -36,7 +36,7 @@ TABLE: dict[str, Rule] = {
     # Linear in what depends on a source, and nothing is added: kept as they are.
     **_each(
         linear,
-        """neg real imag conj convert_element_type reduce_precision copy copy_p
+        """neg real imag conj convert_element_type reduce_precision copy
         reshape squeeze transpose rev broadcast_in_dim broadcast_to slice dynamic_slice split
         unstack tile reduce_sum reduce_window_sum cumsum fft
         sharding_constraint layout_constraint reshard relayout
@@ -47,8 +47,8 @@ TABLE: dict[str, Rule] = {
     # Sums, choices and placements: linear, and what depends on no source is the bias.
     **_each(
         affine,
-        """add add_any sub concatenate stack pad complex dynamic_update_slice scatter-add scatter-sub
-        device_put optimization_barrier""",
+        """add add_any sub concatenate stack pad complex dynamic_update_slice scatter-add
+        scatter-sub device_put optimization_barrier""",
     ),
     "gather": gather,
     **_each(derivative, "scatter name"),
@@ -66,7 +66,7 @@ TABLE: dict[str, Rule] = {
     # Products and quotients.
     "mul": product,
     "div": quotient,
-    **_each(signal, "dot_general conv_general_dilated ragged_dot_general ragged_dot"),
+    **_each(signal, "dot_general conv_general_dilated ragged_dot_general"),
     "reduce_prod": reduce_product,
     "cumprod": running_product,
     # The winner takes all.
@@ -83,7 +83,7 @@ TABLE: dict[str, Rule] = {
         """rsqrt log log2 acosh lgamma digamma polygamma zeta cumlogsumexp stop_gradient nextafter
         argmax argmin eq ne lt le gt ge eq_to lt_to le_to is_finite not and or xor
         reduce_and reduce_or reduce_xor population_count clz shift_left shift_right_arithmetic
-        shift_right_logical bitcast_convert_type debug_callback debug_print zeros_like""",
+        shift_right_logical bitcast_convert_type debug_callback debug_print zeros_like dce_sink""",
     ),
     # Linear in one operand only.
     "rem": remainder,
@@ -100,7 +100,18 @@ TABLE: dict[str, Rule] = {
     ),
     **_each(
         unsupported("which of several updates of one place wins is not followed"),
-        "scatter-max scatter-min",
+        "scatter-max scatter-min pmax pmin",
+    ),
+    **_each(
+        unsupported("made by differentiation: explain the function, not its gradient"),
+        "custom_lin select_and_gather_add select_and_scatter select_and_scatter_add",
+    ),
+    **_each(
+        unsupported("random numbers have no share in their parameters"), "rng_uniform random_gamma"
+    ),
+    **_each(unsupported("how scales and values share is not defined"), "scaled_dot"),
+    **_each(
+        unsupported("what an opaque operation of JAX computes cannot be seen"), "call_hi_primitive"
     ),
     **_each(
         unsupported("a derivative of special functions that JAX cannot differentiate further"),
@@ -112,7 +123,7 @@ TABLE: dict[str, Rule] = {
     ),
     **_each(
         unsupported("the value leaves JAX: what happens to it cannot be seen"),
-        "pure_callback io_callback ffi_call call_exported",
+        "pure_callback io_callback ffi_call call_exported stage",
     ),
     **_each(
         unsupported("it writes to mutable memory, through which contributions are not followed"),

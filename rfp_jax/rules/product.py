@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax.equation import Equation
-from rfp_jax.pair import Pair
 from rfp_jax.rules.additive import affine
 from rfp_jax.rules.affine import Affine, constant, linear
-from rfp_jax.rules.elementwise import elementwise
+from rfp_jax.rules.elementwise import one_variable
 
 
 def uniform(f: Equation, *x: jax.Array) -> Affine:
@@ -50,14 +49,14 @@ def product(f: Equation, *x: jax.Array) -> Affine:
     So `x * sigmoid(x)` written out is SiLU, wherever `jax.jit` stands in it.
     """
     if len(x) == 2 and f.dominator is not None:
-        return self_gated(f, f.dominator)
+        return one_variable(f, f.dominator)
     return signal(f, *x)
 
 
 def quotient(f: Equation, *x: jax.Array) -> Affine:
     """`x / d`: the denominator is a constant, the numerator carries all relevance."""
     if len(x) == 2 and f.dominator is not None:
-        return self_gated(f, f.dominator)
+        return one_variable(f, f.dominator)
     numerator, denominator = f.tracked
     if not numerator:
         return constant(f, *x)
@@ -73,14 +72,8 @@ def select(f: Equation, *x: jax.Array) -> Affine:
     scale: softplus is computed so.
     """
     if len(x) > 1 and f.dominator is not None and f.shifts_since(f.dominator):
-        return self_gated(f, f.dominator)
+        return one_variable(f, f.dominator)
     return affine(f, *x)
-
-
-def self_gated(f: Equation, variable: Pair) -> Affine:
-    """`x * g(x)`, `x / g(x)`: one elementwise function of the nearest variable that both share."""
-    step = elementwise(f.of(variable), variable.activation)
-    return step._replace(of=(variable,))
 
 
 def reduce_product(f: Equation, x: jax.Array) -> Affine:

@@ -7,28 +7,27 @@ import jax.numpy as jnp
 
 from rfp_jax.equation import Equation
 from rfp_jax.rules.affine import Affine
-from rfp_jax.rules.elementwise import elementwise
-from rfp_jax.rules.product import quotient, self_gated, uniform
+from rfp_jax.rules.elementwise import elementwise, one_variable
+from rfp_jax.rules.product import quotient, uniform
 
 
 def taylor(f: Equation, *x: jax.Array) -> Affine:
-    """`f(x) = f'(x) x + b`: contributions pass by the gradient, and what remains is the bias b.
-
-    What is infinite (a mask's -inf) passes nothing on.
-    """
+    """`f(x) = f'(x) x + b`: contributions pass by the gradient, and what remains is the bias b."""
 
     def push(*c: jax.Array) -> jax.Array:
-        passed = (jnp.where(jnp.isfinite(xi), ci, 0) for xi, ci in zip(x, c, strict=True))
-        return jax.jvp(f, x, tuple(passed))[1]
+        return jax.jvp(f, x, c)[1]
+
+    def bias() -> jax.Array:  # what is infinite (a mask's -inf) passes nothing on
+        return y - push(*(jnp.where(jnp.isfinite(xi), xi, 0) for xi in x))
 
     y = f(*x)
-    return Affine(y, push, lambda: y - push(*x))
+    return Affine(y, push, bias)
 
 
 def uniform_product(f: Equation, *x: jax.Array) -> Affine:
     """Half each, gates too; but `x * g(x)` stays one function of x."""
     if len(x) == 2 and f.dominator is not None:
-        return self_gated(f, f.dominator)
+        return one_variable(f, f.dominator)
     return uniform(f, *x)
 
 
