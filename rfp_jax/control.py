@@ -90,7 +90,7 @@ def _scan(run: Run, eqn: core.JaxprEqn, values: Sequence[Value]) -> Sequence[Val
         after, y = _split(body([*consts, *carry, *x]), n_carry)
         return conform(after, carry), y
 
-    first = jax.eval_shape(lambda xs: jax.tree.map(lambda x: x[0], xs), xs)
+    first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
     carry = _fixpoint(lambda c, x: body([*consts, *c, *x])[:n_carry], carry, first)
     after, ys = lax.scan(step, carry, xs, p["length"], p["reverse"], p["unroll"])
     return [*after, *ys]

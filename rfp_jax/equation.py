@@ -33,6 +33,7 @@ class Equation:
         elementwise: whether each element of the result depends on the elements at the same place of
             the operands alone.
         shifts: whether its rule adds a constant.
+        depth: how many dominators stand above the result.
     """
 
     eqn: core.JaxprEqn
@@ -41,6 +42,7 @@ class Equation:
     source: str = ""
     elementwise: bool = False
     shifts: bool = False
+    depth: int = 0
 
     def __call__(self, *activations: jax.Array) -> Any:
         """The equation's result, at these values of its tracked operands."""
@@ -85,11 +87,6 @@ class Equation:
         broadcast = any(pair.activation.shape != shape for pair in self.pairs)
         return None if broadcast else nearest_common_dominator(self.pairs)
 
-    @cached_property
-    def depth(self) -> int:
-        """How many dominators stand above the result."""
-        return 1 + self.dominator.depth if self.dominator else 0
-
     @property
     def is_first(self) -> bool:
         """Whether no layer with weights lies between the sources and the operands."""
@@ -118,13 +115,17 @@ class Equation:
 
         def fun(z: jax.Array) -> jax.Array:
             values = {id(ancestor): z}
-
-            def value(pair: Pair) -> jax.Array:
-                if id(pair) not in values:
-                    assert pair.recipe is not None  # dominated by ancestor, and not the ancestor
-                    values[id(pair)] = pair.recipe(*map(value, pair.recipe.pairs))
-                return values[id(pair)]
-
-            return self(*map(value, self.pairs))
+            waiting = list(self.pairs)
+            while waiting:  # no recursion: chains can be long
+                pair = waiting[-1]
+                if id(pair) in values:
+                    waiting.pop()
+                    continue
+                assert pair.recipe is not None  # dominated by ancestor, and not the ancestor
+                missing = [p for p in pair.recipe.pairs if id(p) not in values]
+                waiting.extend(missing)
+                if not missing:
+                    values[id(pair)] = pair.recipe(*(values[id(p)] for p in pair.recipe.pairs))
+            return self(*(values[id(pair)] for pair in self.pairs))
 
         return fun

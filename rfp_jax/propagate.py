@@ -22,10 +22,9 @@ from rfp_jax.rules.affine import Affine, constant
 from rfp_jax.rules.ruleset import Rules
 
 
-def _are_scalars(operands: Sequence[Any]) -> bool:
-    """Whether an equation is of known single numbers, such as exponents, which stay known."""
-    known = (np.ndim(value) == 0 and not isinstance(value, Tracer) for value in operands)
-    return bool(operands) and all(known)
+def _are_known_scalars(operands: Sequence[Any]) -> bool:
+    """Whether operands are known single numbers, such as exponents and bounds of a clip."""
+    return all(np.ndim(value) == 0 and not isinstance(value, Tracer) for value in operands)
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,8 @@ class Propagation:
         """Evaluate one equation."""
         if not any(isinstance(value, Pair) for value in values):
             operands = list(map(activation, values))
-            with jax.ensure_compile_time_eval() if _are_scalars(operands) else nullcontext():
+            stays_known = eqn.primitive.name in ELEMENTWISE and _are_known_scalars(operands)
+            with jax.ensure_compile_time_eval() if stays_known else nullcontext():
                 result = bind(eqn, operands)
             return result if eqn.primitive.multiple_results else [result]
         name = eqn.primitive.name
@@ -118,12 +118,16 @@ class Propagation:
             else self.push(equation, step, inputs, carried)
             for carried in slots(inputs)
         ]
+        recipe, dominator = None, equation.dominator
+        if dominator is not None:
+            depth = dominator.depth + 1
+            recipe = replace(equation, shifts=step.bias is not None, depth=depth)
         common = Pair(
             activation=outputs[0],
             contributions=(),
             gate=is_gate(equation),
             entered=equation.name in LAYERS or any(pair.entered for pair in equation.pairs),
-            recipe=replace(equation, shifts=step.bias is not None) if equation.dominator else None,
+            recipe=recipe,
             layer=step.layer,
         )
 

@@ -13,6 +13,9 @@ from jax.extend import core
 
 Argnums = int | Sequence[int]
 
+_ARRAY = object()
+_ARRAYS = (jax.Array, np.ndarray, np.generic)
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -25,6 +28,7 @@ class Trace:
         output_tree: the structure of the function's output.
         output_shapes: the shapes of its arrays.
         aux_tree: the structure of its auxiliary output.
+        aux_leaves: what of it is no array, with a mark in the place of every array.
     """
 
     jaxpr: core.Jaxpr
@@ -34,10 +38,14 @@ class Trace:
     output_tree: Any
     output_shapes: list[tuple[int, ...]]
     aux_tree: Any
+    aux_leaves: list[Any]
 
     def aux(self, results: Sequence[Any]) -> Any:
-        """The auxiliary output among the program's results."""
-        return self.aux_tree.unflatten(results[self.output_tree.num_leaves :])
+        """The auxiliary output: arrays among the program's results, and what is no array."""
+        arrays = iter(results[self.output_tree.num_leaves :])
+        return self.aux_tree.unflatten(
+            [next(arrays) if leaf is _ARRAY else leaf for leaf in self.aux_leaves]
+        )
 
 
 def trace(
@@ -54,6 +62,7 @@ def trace(
             array; the function returns no array.
         ValueError: `argnums` is empty, repeated or out of range; a source has no leaf.
     """
+    argnums = int(argnums) if isinstance(argnums, np.integer) else argnums
     places = _places(argnums, len(args))
     chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[i] for i in places)
     named, tree = jax.tree_util.tree_flatten_with_path(tuple(args[i] for i in places))
@@ -65,7 +74,7 @@ def trace(
         )
     trees = {}
 
-    def of_sources(*leaves: jax.Array) -> list[jax.Array]:
+    def of_sources(*leaves: jax.Array) -> list[Any]:
         full = list(args)
         for place, value in zip(places, jax.tree.unflatten(tree, leaves), strict=True):
             full[place] = value
@@ -77,6 +86,7 @@ def trace(
         output, aux = returned if has_aux else (returned, None)
         outputs, trees["output"] = jax.tree.flatten(output)
         auxiliary, trees["aux"] = jax.tree.flatten(aux)
+        trees["rest"] = [_ARRAY if isinstance(leaf, _ARRAYS) else leaf for leaf in auxiliary]
         for value in outputs:
             if not isinstance(value, jax.Array | np.ndarray | np.generic | float | int | complex):
                 raise TypeError(
@@ -87,7 +97,8 @@ def trace(
             raise TypeError(
                 f"{_name(fun)} must return an array or a tree of arrays, got {output!r}"
             )
-        return [*map(jnp.asarray, outputs), *auxiliary]
+        arrays = [leaf for leaf in auxiliary if isinstance(leaf, _ARRAYS)]
+        return [*map(jnp.asarray, outputs), *arrays]
 
     closed, results = jax.make_jaxpr(of_sources, return_shape=True)(*leaves)
     return Trace(
@@ -98,6 +109,7 @@ def trace(
         output_tree=trees["output"],
         output_shapes=[result.shape for result in results[: trees["output"].num_leaves]],
         aux_tree=trees["aux"],
+        aux_leaves=trees["rest"],
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from jax import lax
+
 from rfp_jax import relevance
 
 CLASSES = 10

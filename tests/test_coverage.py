@@ -47,6 +47,7 @@ UNCALLED = {
     "relayout": "made by partitioning",
     **dict.fromkeys(["broadcast_to", "with_memory_space_constraint"], "made by Pallas"),
     "zeros_like": "made by differentiation, of a type",
+    "dce_sink": "returns nothing",
     **dict.fromkeys(
         () if hasattr(jax_primitives, "log2_p") else ("log2", "one_minus_square", "polynomial"),
         "new in JAX 0.12",
