@@ -85,9 +85,10 @@ def call(
 
 
 def within(low: float = -INFINITY, high: float = INFINITY) -> np.ndarray:
-    """The special values of a domain, and its ends."""
+    """The special values of a domain, and its ends; of one length, so that XLA compiles once."""
     ends = [end for end in (low, high) if abs(end) < INFINITY]
-    return np.concatenate([SPECIAL[(low <= SPECIAL) & (high >= SPECIAL)], ends])
+    values = np.concatenate([SPECIAL[(low <= SPECIAL) & (high >= SPECIAL)], ends])
+    return np.resize(values, len(SPECIAL) + 2)
 
 
 def numbers(*shape: int, seed: int = 0) -> np.ndarray:
