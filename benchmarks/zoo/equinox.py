@@ -125,8 +125,13 @@ class CausalTransformer(eqx.Module):
 def _convnet(seed: int) -> Entry:
     """Batch statistics live in a state of their own."""
     sources = draw(seed, (2, 2, 12, 12), (2, 1, 12, 12))
-    model, state = eqx.filter_jit(eqx.nn.make_with_state(ConvNet))(jax.random.key(seed))
-    over_batch = jax.vmap(model, axis_name="batch", in_axes=(0, 0, None), out_axes=(0, None))
+    model, state = eqx.nn.make_with_state(ConvNet)(jax.random.key(seed))
+    over_batch = jax.vmap(
+        lambda optical, sar, state: model(optical, sar, state),  # noqa: PLW0108 (Equinox warns of a module in vmap)
+        axis_name="batch",
+        in_axes=(0, 0, None),
+        out_axes=(0, None),
+    )
     _, state = eqx.filter_jit(over_batch)(*sources, state)  # statistics settle on these
     arrays, rest = eqx.partition((eqx.nn.inference_mode(model), state), eqx.is_array)
 
