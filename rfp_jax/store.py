@@ -9,6 +9,7 @@ here are short names for xarray operations.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,9 @@ def open(path: str | os.PathLike[str], *, incomplete: bool = False) -> xr.Datase
             f"{journal.path} is incomplete: {len(committed)} of {len(chunks)} chunks are there; "
             "call evaluate again to finish it, or open(path, incomplete=True) to see what is there"
         )
-    table = xr.open_zarr(journal.table, consolidated=False)
+    with warnings.catch_warnings():  # a kill may leave half a metadata file beside the table's own
+        warnings.filterwarnings("ignore", r"Object at \S+\.partial is not", category=UserWarning)
+        table = xr.open_zarr(journal.table, consolidated=False)
     samples = [np.arange(chunks.samples)[chunks.bounds(c)] for c in committed]
     table = table.isel(sample=np.concatenate(samples) if samples else [])
     return table.assign_attrs(complete=False)

@@ -381,6 +381,7 @@ def test_an_incomplete_table_is_never_taken_for_complete(tmp_path):
         store.IncompleteTableError, match="1 of 3 chunks are there; call evaluate again"
     ):
         store.open(path)
+    (tmp_path / "t.zarr.partial/table.zarr/zarr.0f.partial").write_text("half of what was writ")
     part = store.open(path, incomplete=True)
     assert part.sizes["sample"] == 8
     assert part.attrs["complete"] is False

@@ -44,7 +44,7 @@ def clamp(f: Equation, *x: jax.Array) -> Affine:
 
 def reduce_maximum(f: Equation, x: jax.Array) -> Affine:
     """`max` over axes: all to the first of the greatest."""
-    axes = f.params["axes"]
+    axes = sorted(f.params["axes"])  # ties: the first in the order of the array
     arg = jnp.argmax if f.name == "reduce_max" else jnp.argmin
 
     def rows(a: jax.Array) -> jax.Array:

@@ -1,0 +1,43 @@
+"""Pictures of relevance: arrays in, matplotlib figures out.
+
+Functions `draw_*` draw on axes they are given; the others return a new figure. None uses pyplot's
+state, so none needs a display or leaves a figure open: write one with `figure.savefig(path)`.
+
+Relevance comes as a mapping, name of the source to an array [samples, classes]. The order of the
+names is the order of the colours, so the same sources have the same colours in every picture.
+"""
+
+from rfp_jax.plot.colors import (
+    BIAS_COLOR,
+    DIFFERENCE_COLOR,
+    OUTPUT_COLOR,
+    RELEVANCE_COLORS,
+    SOURCE_COLORS,
+    TRUE_CLASS_COLOR,
+    WRONG_COLOR,
+    source_colors,
+)
+from rfp_jax.plot.distributions import draw_violins, of_class, violins
+from rfp_jax.plot.pixels import draw_heatmap, heatmap
+from rfp_jax.plot.samples import draw_bars, draw_sources, examples
+from rfp_jax.plot.sequences import tokens
+
+__all__ = [
+    "BIAS_COLOR",
+    "DIFFERENCE_COLOR",
+    "OUTPUT_COLOR",
+    "RELEVANCE_COLORS",
+    "SOURCE_COLORS",
+    "TRUE_CLASS_COLOR",
+    "WRONG_COLOR",
+    "draw_bars",
+    "draw_heatmap",
+    "draw_sources",
+    "draw_violins",
+    "examples",
+    "heatmap",
+    "of_class",
+    "source_colors",
+    "tokens",
+    "violins",
+]

@@ -1,0 +1,67 @@
+"""What pictures of several kinds are made of: axes, images and the scale of relevance."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rfp_jax._extras import needs_extra
+from rfp_jax.plot.colors import RELEVANCE_COLORS
+
+with needs_extra("Drawing pictures"):
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+SMALL = 8
+"""Size of small text, in points."""
+
+
+def tidy(ax: Axes) -> None:
+    """Take away what does not carry information."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=SMALL, length=2)
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
+def draw_image(
+    ax: Axes, image: ArrayLike, limits: tuple[float, float], *, alpha: float = 1
+) -> None:
+    """One image, in colour if it has three channels, each pixel 1 wide."""
+    image = np.asarray(image)
+    height, width = image.shape[:2]
+    extent = (0, width, height, 0)
+    if image.ndim == 3 and image.shape[-1] == 3:
+        ax.imshow(np.clip(image, 0, 1), extent=extent, alpha=alpha)
+    else:
+        grey = image.reshape(height, width)
+        ax.imshow(grey, cmap="gray_r", vmin=limits[0], vmax=limits[1], extent=extent, alpha=alpha)
+
+
+def draw_scale(figure: Figure, limit: float, *, exceeded: bool) -> None:
+    """The bar that says which colour is which relevance; pointed if some values are beyond it."""
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(-limit, limit), RELEVANCE_COLORS),
+        ax=figure.axes,
+        location="bottom",
+        fraction=0.05,
+        shrink=0.5,
+        aspect=40,
+        extend="both" if exceeded else "neither",
+    )
+    bar.set_ticks([-limit, 0, limit], labels=[signed(v) for v in (-limit, 0, limit)])
+    bar.ax.tick_params(labelsize=SMALL, length=2)
+    bar.set_label("relevance: red speaks for the output, blue against it", fontsize=SMALL)
+
+
+def greatest(arrays: Iterable[np.ndarray]) -> float:
+    """The greatest magnitude of what is finite, 1 if there is nothing but zeros."""
+    finite = (np.abs(array[np.isfinite(array)]).max(initial=0) for array in arrays)
+    return float(max(finite, default=0)) or 1.0
+
+
+def signed(value: float) -> str:
+    """A number with its sign, three digits."""
+    return f"{value:+.3g}".replace("-", "−") if value else "0"
