@@ -20,7 +20,11 @@ SMALL = 8
 
 
 def tidy(ax: Axes) -> None:
-    """Take away what does not carry information."""
+    """Take away what does not carry information.
+
+    Args:
+        ax: the axes to tidy.
+    """
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=SMALL, length=2)
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -29,7 +33,14 @@ def tidy(ax: Axes) -> None:
 def draw_image(
     ax: Axes, image: ArrayLike, limits: tuple[float, float], *, alpha: float = 1
 ) -> None:
-    """One image, in colour if it has three channels, each pixel 1 wide."""
+    """Draw one image, in colour if it has three channels, each pixel 1 wide.
+
+    Args:
+        ax: the axes to draw on.
+        image: [height, width], [height, width, 1], or colours [height, width, 3] from 0 to 1.
+        limits: the values shown white and black where there are no colours.
+        alpha: from 0, invisible, to 1.
+    """
     image = np.asarray(image)
     height, width = image.shape[:2]
     extent = (0, width, height, 0)
@@ -41,7 +52,13 @@ def draw_image(
 
 
 def draw_scale(figure: Figure, limit: float, *, exceeded: bool) -> None:
-    """The bar that says which colour is which relevance; pointed if some values are beyond it."""
+    """Draw the bar that says which colour is which relevance.
+
+    Args:
+        figure: the figure to draw below.
+        limit: the relevance that has the full colour.
+        exceeded: whether some values are beyond it; then the bar is pointed.
+    """
     bar = figure.colorbar(
         ScalarMappable(Normalize(-limit, limit), RELEVANCE_COLORS),
         ax=figure.axes,
@@ -57,11 +74,21 @@ def draw_scale(figure: Figure, limit: float, *, exceeded: bool) -> None:
 
 
 def greatest(arrays: Iterable[np.ndarray]) -> float:
-    """The greatest magnitude of what is finite, 1 if there is nothing but zeros."""
+    """Find the greatest magnitude of what is finite, 1 if there is nothing but zeros.
+
+    Example:
+        >>> greatest([np.array([1.0, -3.0]), np.array([np.nan])])
+        3.0
+    """
     finite = (np.abs(array[np.isfinite(array)]).max(initial=0) for array in arrays)
     return float(max(finite, default=0)) or 1.0
 
 
 def signed(value: float) -> str:
-    """A number with its sign, three digits."""
+    """Write a number with its sign, three digits.
+
+    Example:
+        >>> signed(-12.345)
+        '−12.3'
+    """
     return f"{value:+.3g}".replace("-", "−") if value else "0"
