@@ -303,10 +303,10 @@ def certify(ledger: Ledger, call: Trace) -> Audit:
     """Run a call with its bias on its own: what does not add up, and which bias came from where."""
     count = call.output_tree.num_leaves
 
-    def survey(leaves: list[jax.Array]) -> None:
-        propagate(ledger, call.jaxpr, call.consts, leaves)
+    def survey(consts: Sequence[Any], leaves: list[jax.Array]) -> None:
+        propagate(ledger, call.jaxpr, consts, leaves)
 
-    jax.eval_shape(survey, call.leaves)
+    jax.eval_shape(survey, call.consts, call.leaves)
 
     def explained(values: list[Value]) -> jax.Array:
         """The bias of the greatest output of each sample, averaged over samples."""
@@ -321,17 +321,20 @@ def certify(ledger: Ledger, call: Trace) -> Audit:
             parts.append(jnp.mean(picked))
         return jnp.sum(jnp.stack(parts)) if parts else jnp.zeros(())
 
-    def run(weights: jax.Array) -> tuple[jax.Array, tuple[list[jax.Array], list[jax.Array]]]:
+    def run(
+        weights: jax.Array, consts: Sequence[Any], leaves: list[jax.Array]
+    ) -> tuple[jax.Array, tuple[list[jax.Array], list[jax.Array]]]:
         weighed = replace(ledger, weights=weights)
-        values = propagate(weighed, call.jaxpr, call.consts, call.leaves)[:count]
+        values = propagate(weighed, call.jaxpr, consts, leaves)[:count]
         return explained(values), (list(map(_residual, values)), list(map(_is_finite, values)))
 
     ones = jnp.ones(len(ledger.entries), jnp.result_type(*call.leaves).type(0).real.dtype)
+    given = (ones, call.consts, call.leaves)  # weights as constants would be folded, slowly
     if has_while(call.jaxpr):  # forwards only: the biases are not told apart
-        _, (residuals, finite) = jax.jit(run)(ones)
+        _, (residuals, finite) = jax.jit(run)(*given)
         origin = [None] * len(ledger.entries)
     else:
-        (_, (residuals, finite)), gradient = jax.jit(jax.value_and_grad(run, has_aux=True))(ones)
+        (_, (residuals, finite)), gradient = jax.jit(jax.value_and_grad(run, has_aux=True))(*given)
         origin = np.asarray(gradient, np.float64).tolist()
     entries = tuple(
         replace(entry, bias=bias if entry.adds_bias else None)
