@@ -217,3 +217,69 @@ def test_tokens_stand_in_cells_of_their_relevance(rng):
 def test_tokens_refuse_relevance_of_another_length():
     with pytest.raises(ValueError, match=r"here \[1, 2\]; got \[1, 1\]"):
         plot.tokens([["a", "b"]], [[1.0]])
+
+
+def test_curve_is_the_mean_of_its_repeats_in_the_band_of_all():
+    ax = Figure().subplots()
+    repeats = [[1.0, 4.0, np.nan], [3.0, 2.0, 6.0]]
+    plot.draw_curve(ax, [0.0, 0.5, 1.0], repeats, color="#0072B2")
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [2, 3, 6])
+    corners = ax.collections[0].get_paths()[0].vertices
+    for x, low, high in ((0, 1, 3), (0.5, 2, 4), (1, 6, 6)):
+        at = corners[corners[:, 0] == x, 1]
+        assert (at.min(), at.max()) == (low, high)
+
+
+def test_curves_of_a_quantity_have_one_scale_and_one_colour():
+    colors = plot.source_colors(["left", "right"]) | {"": "black"}
+    values = {
+        "noise": {"share": {"left": [0.5, 0.1], "right": [0.5, 0.9]}, "accuracy": {"": [1, 0.5]}},
+        "shuffle": {"share": {"left": [0.4, 2.0], "right": [0.6, 0.0]}, "accuracy": {"": [0, 1]}},
+    }
+    condition = {"noise": [0, 1], "shuffle": [0, 1]}
+    figure = plot.curves(condition, values, colors=colors)
+    axes = np.reshape(figure.axes, (2, 2))
+    assert [[ax.get_xlabel() for ax in row] for row in axes] == [["noise"] * 2, ["shuffle"] * 2]
+    assert axes[0, 0].get_ylim() == axes[1, 0].get_ylim() != axes[0, 1].get_ylim()
+    assert [line.get_color() for line in axes[1, 0].lines] == ["#0072B2", "#E69F00"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["left", "right"]
+    with pytest.raises(ValueError, match=r"conditions \['shuffle'\], but values of \['noise'"):
+        plot.curves({"shuffle": [0, 1]}, values, colors=colors)
+    with pytest.raises(ValueError, match=r"with 3 points, got \[2\]"):
+        plot.draw_curve(axes[0, 0], [1, 2, 3], [1, 2], color="black")
+
+
+def test_densities_lie_where_the_class_lies(rng):
+    labels = np.arange(200) % 4
+    apart = np.where(labels == 2, 10.0, -10.0) + rng.normal(size=200)
+    relevance = np.zeros((200, 4))
+    relevance[:, 2] = apart
+    sources = {"left": relevance, "right": 0 * relevance}
+    figure = plot.densities({"a": sources, "b": sources}, labels, classes=[2, 0], names="wxyz")
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b", "", ""]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["y", "", "w", ""]
+    ax = figure.axes[0]
+    (filled,) = ax.collections
+    others, median = [line for line in ax.lines if to_hex(line.get_color()).upper() == "#0072B2"]
+    x, y = others.get_data()
+    assert x[np.argmax(y)] == pytest.approx(-10, abs=1)
+    body = filled.get_paths()[0].vertices
+    assert body[np.argmax(body[:, 1]), 0] == pytest.approx(10, abs=1)
+    assert median.get_xdata()[0] == np.median(apart[labels == 2])
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [1.0, np.nan, np.nan], [np.nan] * 3])
+def test_densities_of_scarce_values_draw_without_a_warning(values, tmp_path):
+    relevance = {"left": np.array(values)[:, None]}
+    plot.densities({"net": relevance}, [0, 0, 0], classes=[0]).savefig(tmp_path / "density.png")
+
+
+def test_grid_shows_every_sample_on_one_scale(rng):
+    images = {"left": rng.random((5, 8, 4, 1)), "right": rng.random((5, 8, 4))}
+    figure = plot.grid(images, list("abcde"), columns=3)
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b", "c", "d", "e", ""]
+    shown = [image for ax in figure.axes for image in ax.images]
+    assert len({image.get_clim() for image in shown}) == 1
+    np.testing.assert_allclose(shown[3].get_array(), images["right"][1])
+    with pytest.raises(ValueError, match=r"4 names, but images: {'left': 5, 'right': 5}"):
+        plot.grid(images, list("abcd"))

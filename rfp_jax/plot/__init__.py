@@ -17,9 +17,11 @@ from rfp_jax.plot.colors import (
     WRONG_COLOR,
     source_colors,
 )
+from rfp_jax.plot.curves import curves, draw_curve
+from rfp_jax.plot.densities import densities, draw_density
 from rfp_jax.plot.distributions import draw_violins, of_class, violins
 from rfp_jax.plot.pixels import draw_heatmap, heatmap
-from rfp_jax.plot.samples import draw_bars, draw_sources, examples
+from rfp_jax.plot.samples import draw_bars, draw_sources, examples, grid
 from rfp_jax.plot.sequences import tokens
 
 __all__ = [
@@ -30,11 +32,16 @@ __all__ = [
     "SOURCE_COLORS",
     "TRUE_CLASS_COLOR",
     "WRONG_COLOR",
+    "curves",
+    "densities",
     "draw_bars",
+    "draw_curve",
+    "draw_density",
     "draw_heatmap",
     "draw_sources",
     "draw_violins",
     "examples",
+    "grid",
     "heatmap",
     "of_class",
     "source_colors",

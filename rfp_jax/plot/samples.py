@@ -1,6 +1,6 @@
 """Single samples: their sources, and what their outputs are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -105,6 +105,61 @@ def draw_sources(ax: Axes, images: Mapping[str, ArrayLike], *, limits: tuple[flo
     ax.set_axis_off()
 
 
+def grid(
+    images: Mapping[str, ArrayLike],
+    names: Sequence[str],
+    *,
+    title: str = "",
+    columns: int = 10,
+) -> Figure:
+    """Draw the images of many samples, those of one sample side by side under its name.
+
+    Args:
+        images: name of the source to its images, [samples, height, width] or [..., 1].
+        names: what stands above each sample, for instance its class.
+        title: title of the figure.
+        columns: how many samples stand side by side.
+
+    Returns:
+        The figure, about an inch for each sample; all images have one scale.
+
+    Raises:
+        ValueError: if there are not as many names as images.
+
+    Example:
+        >>> images = {"left": np.zeros((3, 8, 4)), "right": np.ones((3, 8, 4))}
+        >>> figure = grid(images, ["7", "1", "4"], columns=2)
+        >>> [ax.get_title() for ax in figure.axes]
+        ['7', '1', '4', '']
+    """
+    colors = source_colors(images)
+    stacks = {name: np.asarray(images[name]) for name in colors}
+    if any(len(stack) != len(names) for stack in stacks.values()):
+        counts = {name: len(stack) for name, stack in stacks.items()}
+        raise ValueError(f"{len(names)} names, but images: {counts}")
+    limits = _limits(stacks)
+    columns = min(columns, len(names))
+    rows = -(-len(names) // columns)
+    wide = sum(stack.shape[2] for stack in stacks.values()) / max(
+        stack.shape[1] for stack in stacks.values()
+    )
+    figure = Figure(figsize=(0.9 * wide * columns + 0.4, 1.1 * rows + 0.9), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for sample, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
+        draw_sources(ax, {key: stack[sample] for key, stack in stacks.items()}, limits=limits)
+        ax.set_title(name, fontsize=SMALL + 1, pad=3)
+    figure.legend(
+        handles=[Patch(color=color, label=name) for name, color in colors.items()],
+        loc="outside lower center",
+        ncols=len(colors),
+        frameon=False,
+    )
+    return figure
+
+
 def examples(
     images: Mapping[str, ArrayLike],
     relevance: Mapping[str, ArrayLike],
@@ -138,7 +193,7 @@ def examples(
     """
     colors = source_colors(relevance)
     images = {name: np.asarray(stack) for name, stack in images.items()}
-    limits = min(map(np.min, images.values())), max(map(np.max, images.values()))
+    limits = _limits(images)
     parts = {name: np.asarray(values) for name, values in relevance.items()}
     bias, output, labels = np.asarray(bias), np.asarray(output), np.asarray(labels)
 
@@ -187,3 +242,11 @@ def examples(
         frameon=False,
     )
     return figure
+
+
+def _limits(images: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    """The smallest and the largest value of all images."""
+    return (
+        float(min(image.min() for image in images.values())),
+        float(max(image.max() for image in images.values())),
+    )
