@@ -258,6 +258,7 @@ def test_densities_lie_where_the_class_lies(rng):
     figure = plot.densities({"a": sources, "b": sources}, labels, classes=[2, 0], names="wxyz")
     assert [ax.get_title() for ax in figure.axes] == ["a", "b", "", ""]
     assert [ax.get_ylabel() for ax in figure.axes] == ["y", "", "w", ""]
+    assert all(ax.yaxis.label.get_visible() for ax in figure.axes[::2])
     ax = figure.axes[0]
     (filled,) = ax.collections
     others, median = [line for line in ax.lines if to_hex(line.get_color()).upper() == "#0072B2"]

@@ -96,7 +96,9 @@ def densities(
             for source, color in colors.items():
                 values = np.asarray(sources[source])[:, label]
                 draw_density(ax, values, labels == label, color=color)
-        row[0].set_ylabel(names[label] if names else str(label), rotation=0, ha="right")
+        # seaborn hides the label of an axis without ticks
+        word = names[label] if names else str(label)
+        row[0].set_ylabel(word, rotation=0, ha="right", va="center", visible=True)
     for ax, network in zip(grid[0], relevance, strict=True):
         ax.set_title(network, fontsize="medium")
     figure.supylabel("class", fontsize="medium")
