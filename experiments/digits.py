@@ -6,7 +6,7 @@ every test image and every class, how much of the class's score came from which 
 """
 
 import json
-from collections.abc import Callable
+from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -15,16 +15,16 @@ from experiments.command import importing, running, staged
 
 with importing():
     import jax
-    import jax.numpy as jnp
     import numpy as np
     import optax
     import tyro
-    from flax import linen as nn
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table
 
     import rfp_jax
+    from experiments.network import TwoBranchNet, biases_as_source
+    from experiments.training import Epoch, epochs
     from rfp_jax import plot
     from rfp_jax.data import MultiSource, MultiSourceConfig, load_digits
 
@@ -61,23 +61,6 @@ class Config:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
 
 
-class TwoBranchNet(nn.Module):
-    """The paper's SmallNet, padded so that it fits images as small as 8 x 4 pixels."""
-
-    @nn.compact
-    def __call__(self, *sources: jax.Array) -> jax.Array:
-        """Class scores (logits) [batch, 10] of sources [batch, height, width, channels]."""
-
-        def branch(x: jax.Array) -> jax.Array:
-            for features in (32, 64):
-                x = nn.relu(nn.Conv(features, (3, 3), padding="SAME")(x))
-            return nn.max_pool(x, (2, 2), strides=(2, 2))
-
-        x = jnp.concatenate([branch(source) for source in sources], axis=-1)
-        x = nn.relu(nn.Dense(128)(x.reshape(len(x), -1)))
-        return nn.Dense(10)(x)
-
-
 class Explained(NamedTuple):
     """What is known of every test image; arrays of [images, ...].
 
@@ -107,27 +90,26 @@ def train(config: Config, data: MultiSource, progress: Progress) -> Any:
     Returns:
         The variables of `TwoBranchNet`.
     """
-    batches = data.batches(config.batch_size, epochs=config.epochs, shuffle=True)
     optimizer = optax.adam(config.learning_rate)
     variables = TwoBranchNet().init(
         jax.random.key(config.seed), *(image[None] for image in data[0]["images"])
     )
-    state = optimizer.init(variables)
 
     def loss(variables: Any, images: tuple[jax.Array, ...], labels: jax.Array) -> jax.Array:
         logits = cast(jax.Array, TwoBranchNet().apply(variables, *images))
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
-    @jax.jit
-    def step(variables: Any, state: Any, images: Any, labels: Any) -> tuple[Any, Any]:
-        updates, state = optimizer.update(
-            jax.grad(loss)(variables, images, labels), state, variables
-        )
-        return optax.apply_updates(variables, updates), state
-
-    for batch in progress.track(batches, description="Training", total=len(batches)):
-        variables, state = step(variables, state, batch["images"], batch["label"])
-    return variables
+    training = epochs(
+        loss,
+        Epoch(0, variables, optimizer.init(variables), float("nan")),
+        data,
+        optimizer,
+        until=config.epochs,
+        batch_size=config.batch_size,
+        progress=progress,
+    )
+    (last,) = deque(training, maxlen=1)
+    return last.variables
 
 
 def explain(config: Config, data: MultiSource, variables: Any, progress: Progress) -> Explained:
@@ -156,28 +138,6 @@ def explain(config: Config, data: MultiSource, variables: Any, progress: Progres
         for batch in progress.track(batches, description="Relevance", total=len(batches))
     ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *results)
-
-
-def biases_as_source(apply: Callable[..., Any]) -> Callable[..., Any]:
-    """Make the strength of a network's biases an argument, so that they can be a source themselves.
-
-    `relevance` reports as bias what remains of the output beside the sources, so its parts add up
-    by construction. With the biases as one more source nothing may remain, and that can fail.
-
-    Args:
-        apply: of a Linen module, `apply(variables, *sources)`.
-
-    Returns:
-        A function `(variables, strength, *sources)`: the same network at strength 1.
-    """
-
-    def scaled_apply(variables: Any, strength: jax.Array, *sources: jax.Array) -> Any:
-        scaled = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: strength * leaf if path[-1].key == "bias" else leaf, variables
-        )
-        return apply(scaled, *sources)
-
-    return scaled_apply
 
 
 def summarize(config: Config, explained: Explained, trained_on: int) -> dict[str, Any]:

@@ -18,8 +18,9 @@ with importing():
     from rich.progress import Progress
 
     import rfp_jax
-    from experiments.digits import DATA, SOURCES, TwoBranchNet, train, worth_seeing
+    from experiments.digits import DATA, SOURCES, train, worth_seeing
     from experiments.digits import Config as Training
+    from experiments.network import TwoBranchNet
     from rfp_jax import plot, rules
     from rfp_jax.data import MultiSource, MultiSourceConfig, load_digits
 

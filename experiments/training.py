@@ -1,0 +1,96 @@
+"""Training on batches of two sources, epoch by epoch."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from rich.progress import Progress
+
+from rfp_jax.data import MultiSource
+
+Loss = Callable[[Any, tuple[Any, ...], Any], jax.Array]
+"""Mean loss of a batch, a scalar, from variables, images of each source, and labels."""
+
+
+class Epoch(NamedTuple):
+    """What is known after an epoch.
+
+    Attributes:
+        number: how many epochs there have been.
+        variables: of the network.
+        optimizer: the optimizer's state.
+        loss: mean loss of the epoch's batches, each before the step that it led to.
+    """
+
+    number: int
+    variables: Any
+    optimizer: Any
+    loss: float
+
+
+def epochs(
+    loss: Loss,
+    start: Epoch,
+    data: MultiSource,
+    optimizer: optax.GradientTransformation,
+    *,
+    until: int,
+    batch_size: int,
+    progress: Progress,
+) -> Iterator[Epoch]:
+    """Train epoch by epoch.
+
+    Args:
+        loss: what to minimise.
+        start: the state to start from; `Epoch(0, variables, optimizer.init(variables), nan)` for a
+            new network.
+        data: the training samples, which come in another order in every epoch.
+        optimizer: takes the steps.
+        until: how many epochs there shall have been in the end.
+        batch_size: samples in one batch.
+        progress: where to show how far it is.
+
+    Yields:
+        The state after each epoch. It is the same whether all epochs came from one call or the
+        later ones from another call that started where the first had ended.
+    """
+
+    @jax.jit
+    def step(variables: Any, state: Any, images: Any, labels: Any) -> tuple[Any, Any, jax.Array]:
+        value, gradient = jax.value_and_grad(loss)(variables, images, labels)
+        updates, state = optimizer.update(gradient, state, variables)
+        return optax.apply_updates(variables, updates), state, value
+
+    batches = data.batches(batch_size, epochs=until, shuffle=True)
+    size = len(batches) // until
+    task = progress.add_task("Training", total=len(batches), completed=start.number * size)
+    _, variables, state, _ = start
+    for number in range(start.number, until):
+        values = []
+        for batch in batches.slice(slice(number * size, (number + 1) * size)):
+            variables, state, value = step(variables, state, batch["images"], batch["label"])
+            values.append(value)
+            progress.advance(task)
+        yield Epoch(number + 1, variables, state, float(np.mean(values)))
+
+
+@partial(jax.jit, static_argnums=0)
+def outputs(apply: Callable[..., Any], variables: Any, images: tuple[Any, ...]) -> jax.Array:
+    """Compute a network's outputs for any number of samples, some of them at a time.
+
+    Args:
+        apply: the network, `apply(variables, *images)`.
+        variables: its variables.
+        images: images of each source, [samples, height, width, channels].
+
+    Returns:
+        Outputs, [samples, classes].
+    """
+
+    def one(image: tuple[jax.Array, ...]) -> jax.Array:
+        return apply(variables, *(source[None] for source in image))[0]
+
+    return jax.lax.map(one, images, batch_size=128)
