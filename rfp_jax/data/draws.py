@@ -21,6 +21,8 @@ class Purpose(IntEnum):
     LABEL_NOISE = 3
     SHUFFLE = 4
     PARTNER = 5
+    CLOUDY = 6
+    ORDER = 7
 
 
 def draw(seed: int, purpose: Purpose, *name: int, size: int) -> np.ndarray:

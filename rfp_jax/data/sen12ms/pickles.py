@@ -1,0 +1,171 @@
+"""Reading a pickle from the net without running any code that it may carry.
+
+A pickle names functions and calls them. Here it can name NumPy's makers of arrays and numbers
+alone, and what answers to these names are classes of this file, which make arrays of plain numbers
+or text and nothing else; NumPy's own makers could make any object.
+"""
+
+import codecs
+import math
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_CODES = re.compile(r"[<>|=]?(?:[biuf](?:1|2|4|8)|b1|[US][0-9]{1,9})")
+
+
+class UnsafePickleError(ValueError):
+    """A pickle that asks for something that could run code. Nothing of it was run."""
+
+
+def read_pickle(path: Path) -> Any:
+    """Read lists, tuples, sets, dicts, text, numbers and NumPy arrays of these from a pickle.
+
+    Args:
+        path: the file.
+
+    Returns:
+        What it holds; NumPy arrays and numbers as such.
+
+    Raises:
+        UnsafePickleError: if the pickle asks for anything else; names it.
+        ValueError: if the file is damaged, cut short or no pickle.
+        OSError: if it cannot be opened.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "list.pkl")
+        >>> _ = path.write_bytes(pickle.dumps(["a", np.arange(2)]))
+        >>> read_pickle(path)
+        ['a', array([0, 1])]
+    """
+    with path.open("rb") as file:
+        try:
+            content = _Unpickler(file).load()
+        except UnsafePickleError as error:
+            raise UnsafePickleError(
+                f"{path} asks for {error}, which is no part of a list or a table of labels and "
+                "could run code. Nothing was run. Get the file from its authors again."
+            ) from None
+        except Exception as error:  # whatever a damaged or hostile file makes the reader raise
+            raise ValueError(
+                f"{path} is no pickle, or a damaged or half downloaded one "
+                f"({type(error).__name__}: {error}); download it again"
+            ) from error
+    return content
+
+
+class _NoState:
+    """A class whose objects and which itself a pickle cannot change (opcode BUILD)."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError(f"state for {type(self).__name__}, which has none")
+
+
+class _Dtype:
+    """Stands for `numpy.dtype`."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if not isinstance(code, str) or _CODES.fullmatch(code) is None:
+            raise UnsafePickleError(f"the NumPy type {code!r}")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = state[1]
+        if order not in ("<", ">", "|", "=") or any(state[3:5]):  # fields of a structure
+            raise UnsafePickleError("a structured NumPy type")
+        if order in "<>":
+            self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """Stands for `numpy.ndarray` while it is being made."""
+
+    array: np.ndarray | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, columns_first, data = state
+        self.array = _array(data, kind, shape, "F" if columns_first else "C")
+
+
+class _Reconstruct(_NoState):
+    """Stands for NumPy's maker of empty arrays."""
+
+    def __new__(cls, *_: object) -> Any:
+        return _Array()
+
+
+class _FromBuffer(_NoState):
+    """Stands for NumPy's maker of arrays from bytes (pickles of protocol 5)."""
+
+    def __new__(cls, data: Any, kind: Any, shape: Any, order: Any) -> Any:
+        made = _Array()
+        made.array = _array(data, kind, shape, order)
+        return made
+
+
+class _Scalar(_NoState):
+    """Stands for NumPy's maker of numbers."""
+
+    def __new__(cls, kind: Any, data: Any = b"") -> Any:
+        return _array(data, kind, (), "C")[()]
+
+
+class _Encode(_NoState):
+    """Stands for `_codecs.encode`, by which old pickles spell bytes."""
+
+    def __new__(cls, text: str, encoding: str = "latin1") -> Any:
+        if encoding not in ("latin1", "latin-1"):
+            raise UnsafePickleError(f"the codec {encoding!r}")
+        return codecs.latin_1_encode(text)[0]
+
+
+def _array(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
+    if not isinstance(kind, _Dtype) or not isinstance(data, bytes | bytearray):
+        raise pickle.UnpicklingError("an array that is not made of plain bytes")
+    flat = np.frombuffer(bytes(data), kind.dtype)
+    if flat.size != math.prod(shape):
+        raise pickle.UnpicklingError(f"{flat.size} values for an array of shape {shape}")
+    return flat.reshape(shape, order="F" if order == "F" else "C").copy()
+
+
+_KNOWN: Mapping[tuple[str, str], type] = {
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _Array,
+    ("_codecs", "encode"): _Encode,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Reconstruct for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _Scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _FromBuffer for core in ("core", "_core")},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _KNOWN[module, name]
+        except KeyError:
+            raise UnsafePickleError(f"{module}.{name}") from None
+
+    def load(self) -> Any:
+        return _finished(super().load())
+
+
+def _finished(content: Any) -> Any:
+    """Replace what stands for arrays by the arrays."""
+    if isinstance(content, _Array):
+        if content.array is None:
+            raise pickle.UnpicklingError("an array without content")
+        return content.array
+    if isinstance(content, dict):
+        return {_finished(key): _finished(value) for key, value in content.items()}
+    if isinstance(content, list | tuple | set | frozenset):
+        return type(content)(map(_finished, content))
+    if isinstance(content, str | bytes | bytearray | int | float | bool | np.generic | None):
+        return content
+    raise UnsafePickleError(f"an object of type {type(content).__name__}")
