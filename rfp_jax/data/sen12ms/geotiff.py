@@ -61,6 +61,7 @@ def read_s1(path: Path, *, size: int = SIZE) -> np.ndarray:
 def _read(path: Path, bands: Sequence[int] | None, *, count: int, size: int) -> np.ndarray:
     with needs_extra("Reading GeoTIFFs"):
         import rasterio
+        from rasterio.errors import RasterioError
     if not path.is_file():
         raise MissingFileError(f"{path} is missing: a half download, or another folder is meant")
     try:
@@ -73,7 +74,7 @@ def _read(path: Path, bands: Sequence[int] | None, *, count: int, size: int) -> 
                     f"{path}: expected {size} x {size} pixels, got {file.height} x {file.width}"
                 )
             image = file.read(None if bands is None else list(bands))
-    except rasterio.errors.RasterioError as error:
+    except RasterioError as error:
         raise PatchError(
             f"{path} cannot be read: damaged or half downloaded ({error}); download it again"
         ) from error

@@ -24,9 +24,8 @@ from rfp_jax.data.sen12ms.layout import BROKEN, Patch
 from rfp_jax.data.sen12ms.pickles import read_pickle
 
 LABELS = "IGBP_probability_labels"
-LISTS = tuple(
-    f"{split}_list{kind}" for split in ("train", "val", "test") for kind in ("", "_cloudy")
-)
+SPLITS = ("train", "val", "test")
+LISTS = tuple(f"{split}_list{kind}" for split in SPLITS for kind in ("", "_cloudy"))
 
 
 class MissingLabelError(LookupError):
@@ -155,7 +154,7 @@ def read_split(folder: Path, split: str) -> tuple[Patch, ...]:
         FileNotFoundError: if there is no such list; says where to get it.
         ValueError: see `read_list`; also for another split.
     """
-    if split not in ("train", "val", "test"):
+    if split not in SPLITS:
         raise ValueError(f"split must be 'train', 'val' or 'test', got {split!r}")
     found = read_list(folder, f"{split}_list")
     if found is None:

@@ -12,7 +12,8 @@ for bit in float32. Float16 halves the size, at a relative precision of 5e-4.
 import functools
 import json
 import os
-from collections.abc import Callable, Iterable
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -119,15 +120,15 @@ def pack(
             finally:
                 writer.close()
             shards.append(path)
-        np.savez_compressed(
-            unfinished / INDEX,
-            names=np.array([patch.name for patch in source.patches]),
-            probabilities=probabilities,
-            failures=np.array(failures),
-            twins=source.twins,
+        index = {
+            "names": np.array([patch.name for patch in source.patches]),
+            "probabilities": probabilities,
+            "failures": np.array(failures),
+            "twins": source.twins,
             **{f"{kind}_record": at for kind, at in places.items()},
             **{f"{kind}_cover": values for kind, values in cover.items() if kind != "sar"},
-        )
+        }
+        np.savez_compressed(unfinished / INDEX, allow_pickle=False, **index)
         sizes = {path.name: path.stat().st_size for path in shards}
         manifest = Manifest(FORMAT, source.split, source.size, dtype, source.note, sizes)
         (unfinished / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
@@ -162,7 +163,7 @@ class Packed:
                     "copied in part or damaged; copy or pack it again"
                 )
         self._index = _read_index(self.folder / INDEX)
-        self.patches = tuple(map(Patch.parse, self._index["names"].tolist()))
+        self.patches: Sequence[Patch] = tuple(map(Patch.parse, self._index["names"].tolist()))
         self.twins = self._index["twins"]
         self._records = grain.sources.ArrayRecordDataSource(list(map(str, paths)))
 
@@ -248,12 +249,12 @@ def open_patches(
 def _read(source: Archive, dtype: np.dtype[Any], skip_broken: bool, index: int) -> _Images:
     try:
         clear = source.read(index, optical="s2", sar=True, cloudy=False, cover=True)
-        found = {"optical": clear.optical, "sar": clear.sar}
-        cover: dict[Kind, float] = {"optical": clear.cloud_cover or 0.0}
+        pixels: dict[Kind, Any] = {"optical": clear.optical, "sar": clear.sar}
+        cover: dict[Kind, Any] = {"optical": clear.cloud_cover}
         if source.twins[index]:
             twin = source.read(index, optical="s2", sar=False, cloudy=True, cover=True)
-            found["cloudy"], cover["cloudy"] = twin.optical, twin.cloud_cover or 0.0
-        pixels = {kind: found[kind].astype(dtype) for kind in KINDS if found.get(kind) is not None}
+            pixels["cloudy"], cover["cloudy"] = twin.optical, twin.cloud_cover
+        pixels = {kind: image.astype(dtype) for kind, image in pixels.items()}
         return _Images(pixels, cover, source.probabilities(index), "")
     except (ValueError, LookupError) as error:
         if not skip_broken:
@@ -291,8 +292,6 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _read_index(path: Path) -> dict[str, np.ndarray]:
-    import zipfile
-
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)

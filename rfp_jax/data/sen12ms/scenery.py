@@ -7,7 +7,6 @@ by hand so that both sensors tell classes apart, the optical one better.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft
 
 SPECTRA = np.array(
     [  # B1    B2    B3    B4    B5    B6    B7    B8   B8A    B9  B10   B11   B12
@@ -126,9 +125,8 @@ def clouded(rng: np.random.Generator, clear: np.ndarray, wanted: float) -> Cloud
     opacity = 1 - np.exp(-rng.uniform(1.2, 4) * (depth + 0.04).clip(0))
     apart = rng.uniform(0.06, 0.16, 2) * size * rng.choice([-1, 1], 2)
     shadow = np.roll(opacity, tuple(apart.astype(int)), (0, 1)) * rng.uniform(0.4, 0.65)
-    bright = CLOUD[:, None, None] * (
-        0.92 + 0.08 * fractal(rng, size, corner=4, slope=2).clip(-2, 1)
-    )
+    tops = fractal(rng, size, corner=4, slope=2).clip(-2, 1)
+    bright = CLOUD[:, None, None] * (0.92 + 0.08 * tops)
     ground = clear * (1 - shadow)
     return Clouded(
         s2=_digital(ground * (1 - opacity) + bright * opacity),
@@ -148,11 +146,10 @@ def fractal(rng: np.random.Generator, size: int, *, corner: float, slope: float)
     Returns:
         Float32, [size, size], mean 0 and standard deviation 1.
     """
-    white = fft.rfft2(rng.standard_normal((size, size), np.float32))
-    squared = (fft.fftfreq(size, 1 / size) ** 2)[:, None] + (fft.rfftfreq(size, 1 / size) ** 2)[
-        None
-    ]
-    surface = fft.irfft2(white * (squared + corner**2) ** (-slope / 4), s=(size, size))
+    white = np.fft.rfft2(rng.standard_normal((size, size), np.float32))
+    down, across = np.fft.fftfreq(size, 1 / size), np.fft.rfftfreq(size, 1 / size)
+    squared = (down**2)[:, None] + (across**2)[None]
+    surface = np.fft.irfft2(white * (squared + corner**2) ** (-slope / 4), s=(size, size))
     surface -= surface.mean()
     return (surface / surface.std()).astype(np.float32)
 
