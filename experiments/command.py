@@ -6,6 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended: 128 and the number of the signal."""
@@ -54,6 +59,49 @@ def running() -> Iterator[None]:
         _say_interrupted()
         # At once: XLA's threads may be computing still, and crash if Python cleans up around them.
         os._exit(INTERRUPTED)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Put into this what fails where the input is bad: the error is printed without a traceback.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        SystemExit: with code 1 and the message of a `ValueError` or an `OSError`.
+
+    Example:
+        >>> with refusing():
+        ...     raise ValueError("fractions lie in [0, 1]")
+        Traceback (most recent call last):
+        SystemExit: error: fractions lie in [0, 1]
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def bar(console: "Console") -> "Progress":
+    """Make a bar that counts batches.
+
+    Args:
+        console: where it is shown.
+
+    Returns:
+        The bar, a context.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("batches"),
+        TimeElapsedColumn(),
+        console=console,
+    )
 
 
 def _say_interrupted() -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from experiments.command import importing, running, staged
+from experiments.command import bar, importing, running, staged
 
 with importing():
     import jax
@@ -19,7 +19,7 @@ with importing():
     import optax
     import tyro
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress
     from rich.table import Table
 
     import rfp_jax
@@ -237,14 +237,8 @@ def main(config: Config) -> None:
         for split in ("train", "test")
     )
     console.print(f"The {DATA}: {len(training)} to train on, {len(test)} to test")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("batches"),
-    )
     with staged(config.out) as folder:
-        with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        with bar(console) as progress:
             variables = train(config, training, progress)
             explained = explain(config, test, variables, progress)
         summary = summarize(config, explained, trained_on=len(training))

@@ -1,0 +1,1 @@
+"""Data-fusion MNIST: train a network on two sources of digits, explain it, draw, sweep."""

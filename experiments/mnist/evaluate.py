@@ -1,0 +1,189 @@
+"""Evaluation: the relevance table of the test samples, and what it says in numbers."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from rich.console import Console
+from rich.table import Table
+
+import rfp_jax
+from experiments.mnist.settings import CLASSES, Settings
+from experiments.mnist.train import trained
+from experiments.network import biases_as_source
+from experiments.results import write_json
+from experiments.training import outputs
+from rfp_jax import losses, store
+from rfp_jax.baselines import accuracy
+from rfp_jax.data import Sample
+from rfp_jax.evaluate import evaluate as evaluate_all
+
+Precision = Literal["float32", "float64"]
+
+
+def evaluate(
+    settings: Settings, out: Path, console: Console, *, dtype: Precision = "float32"
+) -> dict[str, Any]:
+    """Compute the relevance of all classes of all test samples, and sum it up.
+
+    Writes the table, `relevance.zarr`, and `evaluation.json`; in double precision
+    `relevance_float64.zarr` and `evaluation_float64.json`.
+
+    Args:
+        settings: what was trained.
+        out: the folder of results.
+        console: where to show the numbers.
+        dtype: precision of the computation; the network was trained in single precision.
+
+    Returns:
+        What `evaluation.json` holds.
+
+    Raises:
+        CheckpointError: if the network is not trained, or the checkpoint is of another one.
+        TableMismatchError: if a table of something else is there.
+    """
+    data = settings.load("test")
+    with jax.enable_x64(dtype == "float64"):
+        variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), trained(settings, out))
+        table = evaluate_all(
+            settings.network.apply,
+            grain.MapDataset.source(data).map(lambda sample: record(settings, sample)),
+            table_path(out, dtype),
+            params=variables,
+            sources=settings.sources,
+            classes=CLASSES,
+            metadata=tuple(_flags(settings)),
+            method=with_propagated_bias,
+            manifest={"network": type(settings.network).__name__, "loss": settings.words},
+            data_arguments={"name": settings.data, "split": "test", **asdict(settings.samples)},
+            dtype=dtype,
+            progress=console.is_terminal,
+        ).load()
+        images = tuple(image.astype(dtype) for image in data.arrays()["images"])
+        plain = outputs(settings.network.apply, variables, images)
+        summary = {"dtype": dtype, **summarize(table, plain)}
+    write_json(out / f"evaluation{_suffix(dtype)}.json", summary)
+    show(console, table, summary)
+    return summary
+
+
+def with_propagated_bias(
+    fun: Callable[..., Any], argnums: tuple[int, ...], rules: Any = "lrp0"
+) -> Callable[..., rfp_jax.Relevance]:
+    """Make a relevance whose bias is propagated like a source, not what remains of the output.
+
+    So the sum of a sample's relevances is a result of its own, to be compared with the output.
+
+    Args:
+        fun: `apply` of a Linen module.
+        argnums: which arguments are sources; the variables come first.
+        rules: as for `rfp_jax.relevance`.
+
+    Returns:
+        A function that returns a `Relevance`, as that of `rfp_jax.relevance` does.
+    """
+    explain = rfp_jax.relevance(
+        biases_as_source(fun), argnums=(1, *(place + 1 for place in argnums)), rules=rules
+    )
+
+    def explained(variables: Any, *sources: jax.Array) -> rfp_jax.Relevance:
+        found = explain(variables, jnp.ones((), sources[0].dtype), *sources)
+        return found._replace(sources=found.sources[1:], bias=found.sources[0])
+
+    return explained
+
+
+def record(settings: Settings, sample: Sample) -> dict[str, Any]:
+    """Turn a sample into what `rfp_jax.evaluate` reads: values by name."""
+    flags = {name: sample[what][source].item() for name, (what, source) in _flags(settings).items()}
+    images = dict(zip(settings.sources, sample["images"], strict=True))
+    return images | {"label": sample["label"], "id": sample["id"].item()} | flags
+
+
+def summarize(table: xr.Dataset, plain: Any) -> dict[str, Any]:
+    """Put a relevance table into numbers.
+
+    Args:
+        table: the table, in memory.
+        plain: the network's outputs, computed without relevance, [samples, classes].
+
+    Returns:
+        Accuracy and loss, of the network and of the sum of relevances; how far the two differ;
+        medians over the samples of the relevance and of the share of each source, true class.
+    """
+    label = jnp.asarray(table.label.values)
+    plain = jnp.asarray(plain)
+    total = jnp.asarray(table.relevance.sum("source").values)
+    difference = np.abs(total - plain)
+    return {
+        "samples": table.sizes["sample"],
+        "accuracy": float(accuracy(plain, label).mean()),
+        "loss": float(losses.cross_entropy(plain, label)),
+        "accuracy_of_sum": float(accuracy(total, label).mean()),
+        "loss_of_sum": float(losses.cross_entropy(total, label)),
+        "largest_difference": float(difference.max()),
+        "mean_difference": float(difference.mean()),
+        "largest_output": float(np.abs(plain).max()),
+        "median_relevance": _medians(store.of_class(table)),
+        "median_share": _medians(store.share(table)),
+    }
+
+
+def show(console: Console, table: xr.Dataset, summary: dict[str, Any]) -> None:
+    """Print the medians of each class, and how the sum of relevances compares with the output."""
+    relevance, share = store.of_class(table), store.share(table)
+    right = (table.label == table.prediction).groupby("label").mean()
+    medians = [store.by_class(values, table["class"]) for values in (relevance, share)]
+    columns = [
+        f"{word} {name}"
+        for word, each in zip(("", "share"), medians, strict=True)
+        for name in each.source.values
+    ]
+    shown = Table("class", "accuracy", *columns, title="Medians for the true class")
+    for place, name in enumerate(table["class"].values):
+        numbers = [f"{value:.2f}" for each in medians for value in each.values[place]]
+        accurate = right.reindex(label=[place]).item()
+        shown.add_row(str(name), f"{accurate:.3f}", *numbers)
+    shown.add_section()
+    overall = [*summary["median_relevance"].values(), *summary["median_share"].values()]
+    shown.add_row("all", f"{summary['accuracy']:.3f}", *(f"{value:.2f}" for value in overall))
+    console.print(shown)
+    console.print(
+        f"test accuracy    network {summary['accuracy']:.4f}   sum of relevances "
+        f"{summary['accuracy_of_sum']:.4f}\n"
+        f"test loss        network {summary['loss']:.4f}   sum of relevances "
+        f"{summary['loss_of_sum']:.4f}\n"
+        f"largest difference of the two outputs {summary['largest_difference']:.1e}, mean "
+        f"{summary['mean_difference']:.1e}, in {summary['dtype']}; outputs reach "
+        f"{summary['largest_output']:.1f}"
+    )
+
+
+def table_path(out: Path, dtype: Precision = "float32") -> Path:
+    """Where the relevance table of a folder of results is."""
+    return out / f"relevance{_suffix(dtype)}.zarr"
+
+
+def _suffix(dtype: Precision) -> str:
+    return "" if dtype == "float32" else f"_{dtype}"
+
+
+def _flags(settings: Settings) -> dict[str, tuple[str, int]]:
+    """What is kept of each sample beside its label: name to entry of the sample and source."""
+    kept = ("source_id", "source_label", "data_noise", "label_noise")
+    return {
+        f"{what}_{name}": (what, place)
+        for what in kept
+        for place, name in enumerate(settings.sources)
+    }
+
+
+def _medians(values: xr.DataArray) -> dict[str, float]:
+    medians = values.median("sample")
+    return {str(name): float(medians.sel(source=name)) for name in values.source.values}
