@@ -1,0 +1,1 @@
+"""SAR and optical images of SEN12MS, clear and cloudy: `python -m experiments.sen12ms --help`."""

@@ -1,0 +1,78 @@
+"""The whole experiment on a small synthetic archive, without a download."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from experiments.sen12ms.evaluation import evaluate
+from experiments.sen12ms.plotting import draw
+from experiments.sen12ms.settings import Demo, Plot
+from experiments.sen12ms.training import train
+from rfp_jax.data.sen12ms import synthesize
+from rfp_jax.data.sen12ms.archive import SYNTHETIC
+
+
+def demo(config: Demo, console: Console) -> dict[str, Any]:
+    """Synthesise, train with and without relevance loss, evaluate clear and cloudy, draw.
+
+    Steps that are complete already are not done again.
+
+    Args:
+        config: what can be set.
+        console: where to show progress.
+
+    Returns:
+        The summaries of the evaluations, by network and condition.
+
+    Raises:
+        ValueError: if `config.out` holds a demo with other settings.
+    """
+    _archive(config, console)
+    networks = {"cross_entropy": 0.0}
+    if config.relevance_loss:
+        networks["relevance_loss"] = config.relevance_loss
+    summaries = {}
+    for name, weight in networks.items():
+        console.print(f"\n[bold]{name}[/bold]: training on synthetic patches")
+        train(config.train(name, weight), console)
+        summaries[name] = evaluate(config.evaluate(name), console)
+    for name in networks:
+        others = [config.out / other / "evaluation" for other in networks if other != name]
+        compare = others[0] if others and name == "cross_entropy" else None
+        drawn = Plot(
+            data=config.data,
+            evaluation=config.out / name / "evaluation",
+            compare=compare,
+            out=config.out / name / "figures",
+        )
+        for path in draw(drawn):
+            console.print(path, soft_wrap=True)
+    return summaries
+
+
+def _archive(config: Demo, console: Console) -> Path:
+    note = config.archive / SYNTHETIC
+    if note.is_file():
+        there, wanted = json.loads(note.read_text()), _facts(config)
+        if any(there.get(key) != value for key, value in wanted.items()):
+            raise ValueError(
+                f"{config.archive} is another synthetic archive than one of {wanted}: choose "
+                "another folder (--out), or remove it"
+            )
+        return config.archive
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Synthesising patches", total=config.patches)
+        return synthesize(
+            config.archive,
+            config.patches,
+            size=config.size,
+            seed=config.seed,
+            advance=lambda: progress.advance(task),
+        )
+
+
+def _facts(config: Demo) -> dict[str, int]:
+    return {"patches": config.patches, "size": config.size, "seed": config.seed}

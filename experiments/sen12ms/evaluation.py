@@ -1,0 +1,176 @@
+"""Relevance tables of a network on clear and on cloudy patches, and what they say in numbers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+import rfp_jax
+from experiments.command import staged
+from experiments.sen12ms import checkpoint
+from experiments.sen12ms.scores import scores
+from experiments.sen12ms.settings import CONDITIONS, Evaluate, recorded
+from experiments.sen12ms.training import binary_cross_entropy, correct
+from rfp_jax import store
+from rfp_jax.evaluate import evaluate as evaluate_all
+from rfp_jax.losses import cross_entropy
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SUMMARY = "summary.json"
+
+
+def certified(
+    fun: Callable[..., Any], argnums: tuple[int, ...], *, rules: Any
+) -> Callable[..., Any]:
+    """Relevance with the bias propagated on its own, so that the sum of all parts can be wrong.
+
+    `rfp_jax.relevance` reports as bias what remains of the output, and then everything adds up by
+    construction. Here the strength of everything that a layer adds (biases, and the means that
+    batch normalisation subtracts) is one more source. The output is that of the plain network.
+
+    Args:
+        fun: `apply` of a Linen module in inference, `fun(variables, *sources)`.
+        argnums: positions of the sources, from 1 on.
+        rules: the rules of propagation.
+
+    Returns:
+        A function of the same arguments that returns a `Relevance`.
+    """
+
+    def with_strength(strength: jax.Array, variables: Any, *sources: jax.Array) -> Any:
+        scaled = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: strength * leaf if path[-1].key in ("bias", "mean") else leaf,
+            variables,
+        )
+        return fun(scaled, *sources)
+
+    places = (0, *(place + 1 for place in argnums))
+    explained = rfp_jax.relevance(with_strength, places, rules=rules)
+
+    def relevance(variables: Any, *sources: jax.Array) -> rfp_jax.Relevance:
+        found = explained(jnp.ones((), sources[0].dtype), variables, *sources)
+        bias, *parts = found.sources
+        return rfp_jax.Relevance(fun(variables, *sources), tuple(parts), bias)
+
+    return relevance
+
+
+def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
+    """Evaluate a network in each condition; what is complete already is not computed again.
+
+    Args:
+        config: what can be set.
+        console: where to show progress.
+
+    Returns:
+        What `summary.json` holds, see `summarize`; by condition.
+
+    Raises:
+        ValueError: if the network does not fit the data.
+        TableMismatchError: if `config.out` holds an evaluation with other settings.
+    """
+    network = checkpoint.load(config.checkpoint)
+    dtype = np.float64 if config.float64 else np.float32
+    summary: dict[str, Any] = {}
+    for condition in config.conditions:
+        data = config.data.open(
+            config.split, cloud_fraction=CONDITIONS[condition], cloud_cover=True, seed=config.seed
+        )
+        sources = data.config
+        checkpoint.check_fits(network, sources.channels, sources.classes, data.patches.size)
+        measured = ("cloudy", "cloud_cover") if sources.optical else ("cloudy",)
+        console.print(f"{condition}: {len(data)} patches of the {config.split} split")
+        with jax.enable_x64(config.float64):
+            table = evaluate_all(
+                network.model.apply,
+                data,
+                config.out / f"{condition}.zarr",
+                params=jax.tree.map(dtype, network.variables),
+                sources=sources.sources,
+                classes=sources.class_names,
+                metadata=measured,
+                ids=data.ids,
+                method=certified,
+                manifest=dict(network.manifest),
+                data_arguments={
+                    "condition": condition,
+                    "split": config.split,
+                    "note": data.patches.note,
+                    **recorded(config.data),
+                },
+                dtype=dtype,
+                chunk=config.chunk,
+                batch=config.batch_size,
+                threads=config.data.threads,
+            )
+        summary[condition] = summarize(table)
+        if config.scores:
+            path = config.out / f"{condition}_scores.json"
+            found = scores(config, condition, network, path, console)
+            summary[condition]["scores"] = found
+    with staged(config.out) as folder:
+        (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def summarize(table: "xr.Dataset") -> dict[str, Any]:
+    """Put a relevance table into numbers.
+
+    Args:
+        table: of `evaluate`.
+
+    Returns:
+        `samples`, `failures`, `cloudy` (how many of those evaluated show a cloudy twin); `accuracy`
+        and `loss` of the plain output; the same of the sum of all relevances, bias included;
+        `deviation` of that sum from the output, largest and mean magnitude; `largest_output`;
+        `share`: the mean share of each source in the relevance of the true class.
+    """
+    facts = store.summary(table)
+    good = store.valid(table).load()
+    criterion = cross_entropy if good.label.ndim == 1 else binary_cross_entropy
+    output, labels = good.output.values, good.label.values
+    total = good.relevance.sum("source").values
+    deviation = np.abs(total - output)
+
+    def measure(logits: np.ndarray) -> dict[str, float]:
+        with jax.enable_x64(logits.dtype == np.float64):
+            given = jnp.asarray(logits), jnp.asarray(labels)
+            return {
+                "accuracy": float(correct(*given).mean()),
+                "loss": float(criterion(*given)),
+            }
+
+    return {
+        "samples": facts["samples"],
+        "failures": facts["failures"],
+        "cloudy": int(good.cloudy.values.sum()),
+        "data": table.attrs["data"]["arguments"]["note"] or "SEN12MS",
+        "dtype": str(output.dtype),
+        "plain": measure(output),
+        "sum_of_relevances": measure(total),
+        "deviation": {"largest": float(deviation.max()), "mean": float(deviation.mean())},
+        "largest_output": float(np.abs(output).max()),
+        "share": facts["share"],
+    }
+
+
+def tables(out: Path) -> "dict[str, xr.Dataset]":
+    """The tables that an evaluation wrote, by condition.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        IncompleteTableError: if one is not complete.
+    """
+    there = [name for name in CONDITIONS if list(out.glob(f"{name}.zarr*"))]
+    if not there:
+        raise FileNotFoundError(
+            f"no evaluation in {out}: run `python -m experiments.sen12ms evaluate` first"
+        )
+    return {name: store.open(out / f"{name}.zarr") for name in there}

@@ -1,0 +1,218 @@
+"""From the tables of an evaluation to figures and to the table of classes."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.command import staged
+from experiments.sen12ms import figures
+from experiments.sen12ms.evaluation import tables
+from experiments.sen12ms.settings import CONDITIONS, Plot
+from rfp_jax import plot, store
+from rfp_jax.data.sen12ms import Sen12MS
+from rfp_jax.evaluate.table import BIAS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PER_CLASS = "per_class.csv"
+
+
+def draw(config: Plot) -> list[Path]:
+    """Draw all figures that the evaluation has the data for.
+
+    Args:
+        config: what can be set.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileNotFoundError: if there is no evaluation.
+        ValueError: if the two evaluations are of different patches.
+    """
+    found = {name: store.valid(table).load() for name, table in tables(config.evaluation).items()}
+    arguments = next(iter(found.values())).attrs["data"]["arguments"]
+    about = f" ({arguments['note'] or 'SEN12MS, ' + arguments['split'] + ' split'})"
+    with staged(config.out) as folder:
+        for name, figure in _figures(config, found, about):
+            figure.savefig(folder / f"{name}.png", dpi=110)
+        _write_classes(folder / PER_CLASS, found)
+        names = sorted(path.name for path in folder.iterdir())
+    return [config.out / name for name in names]
+
+
+def _figures(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> Any:
+    names = [str(name) for name in next(iter(found.values()))["class"].values]
+    yield from _of_patches(config, found, names, about)
+    for condition, table in found.items():
+        if _labelled(table):
+            yield (
+                f"violins_{condition}",
+                plot.violins(
+                    sources(table),
+                    table.label.values,
+                    title=f"Relevance for the true class, {condition} patches{about}",
+                ),
+            )
+    yield from _over_cover(config, found, about)
+    if config.compare is not None:
+        yield from _compared(config, found, names, about)
+
+
+def _of_patches(
+    config: Plot, found: "Mapping[str, xr.Dataset]", names: list[str], about: str
+) -> Any:
+    """Pictures of single patches, which need the data themselves."""
+    data = {name: config.data.open(config.split, cloud_fraction=CONDITIONS[name]) for name in found}
+    chosen = _worth_seeing(found, config.samples)
+    patches = [
+        {name: _shown(found[name], data[name], identity) for name in found} for identity in chosen
+    ]
+    if not patches:
+        return
+    yield "examples", figures.examples(patches, names, title=f"Patches{about}")
+    title = f"What each class's output is made of{about}"
+    yield "sheet", figures.sheet(patches, names, title=title)
+
+
+def _over_cover(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> Any:
+    tables = [table for table in found.values() if "cloud_cover" in table.coords]
+    if not tables or not _labelled(tables[0]) or len(sources(tables[0])) < 2:
+        return
+    # a patch without a twin is the same in both tables: count it once
+    kept = [tables[0], *(t.isel(sample=np.flatnonzero(t.cloudy.values)) for t in tables[1:])]
+    cover = np.concatenate([table.cloud_cover.values for table in kept])
+    share, relevance = (
+        {name: np.concatenate([of(table, name) for table in kept]) for name in sources(tables[0])}
+        for of in (
+            lambda table, name: store.share(table).sel(source=name).values,
+            lambda table, name: store.of_class(table).sel(source=name).values,
+        )
+    )
+    right = np.concatenate([table.prediction.values == table.label.values for table in kept])
+    title = f"Relevance for the true class against cloud cover{about}"
+    yield (
+        "cloud_cover",
+        figures.against_cover(cover, share, relevance, right, bins=config.bins, title=title),
+    )
+
+
+def _compared(config: Plot, found: "Mapping[str, xr.Dataset]", names: list[str], about: str) -> Any:
+    assert config.compare is not None
+    others = {name: store.valid(table).load() for name, table in tables(config.compare).items()}
+    for condition, table in found.items():
+        if condition not in others or not _labelled(table):
+            continue
+        other = others[condition]
+        if not np.array_equal(table.id.values, other.id.values):
+            raise ValueError(f"{config.evaluation} and {config.compare} are of different patches")
+        labels = table.label.values
+        yield (
+            f"densities_{condition}",
+            plot.densities(
+                {_loss(table): sources(table), _loss(other): sources(other)},
+                labels,
+                classes=np.unique(labels).tolist(),
+                names=names,
+                title=f"Relevance for each class, {condition} patches{about}",
+            ),
+        )
+
+
+def sources(table: "xr.Dataset") -> dict[str, np.ndarray]:
+    """Relevance of each source of a table, [samples, classes] each, without the bias."""
+    return {
+        str(name): table.relevance.sel(source=name).values
+        for name in table.source.values
+        if name != BIAS
+    }
+
+
+def share_by_cover(table: "xr.Dataset", bins: int) -> "xr.DataArray":
+    """Median share of each source in the relevance of the true class, over bins of cloud cover.
+
+    Args:
+        table: a relevance table with the coordinate `cloud_cover`.
+        bins: how many bins of equal width.
+
+    Returns:
+        [cloud_cover_bins, source].
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    return store.by_bins(
+        store.share(store.valid(table)), "cloud_cover", edges.tolist(), include_lowest=True
+    )
+
+
+def _labelled(table: "xr.Dataset") -> bool:
+    return table.label.ndim == 1
+
+
+def _loss(table: "xr.Dataset") -> str:
+    """What a network was trained with, as far as its manifest says."""
+    settings = table.attrs["model"]["manifest"].get("settings", {})
+    weight = settings.get("relevance_loss")
+    return f"relevance loss, weight {weight:g}" if weight else "cross-entropy"
+
+
+def _worth_seeing(found: "Mapping[str, xr.Dataset]", count: int) -> list[str]:
+    """Patches of different classes that can be seen in all conditions, cloudy ones if there are."""
+    last = list(found.values())[-1]
+    common = set.intersection(*(set(map(str, table.id.values)) for table in found.values()))
+    classes = last.label.values if _labelled(last) else np.zeros(last.sizes["sample"], int)
+    cover = last.cloud_cover.values if "cloud_cover" in last.coords else np.zeros(len(classes))
+    middling = np.abs(cover - 0.6)  # clouds that leave some ground to see
+    order = np.lexsort((middling, ~last.cloudy.values))
+    turn = np.zeros(len(order), int)
+    for k in np.unique(classes):
+        own = order[classes[order] == k]
+        turn[own] = np.arange(len(own))
+    order = order[np.argsort(turn[order], kind="stable")]
+    ids = [str(last.id.values[at]) for at in order]
+    return [identity for identity in ids if identity in common][:count]
+
+
+def _shown(table: "xr.Dataset", data: Sen12MS, identity: str) -> figures.Shown:
+    at = int(np.flatnonzero(table.id.values == identity)[0])
+    row, sample = table.isel(sample=at), data[data.ids.index(identity)]
+    return figures.Shown(
+        optical=sample.get("optical"),
+        sar=sample.get("sar"),
+        label=int(row.label) if _labelled(table) else -1,
+        cloud_cover=float(row.cloud_cover) if "cloud_cover" in table.coords else None,
+        relevance={name: values[at] for name, values in sources(table).items()},
+        bias=row.relevance.sel(source=BIAS).values,
+        output=row.output.values,
+    )
+
+
+def _write_classes(path: Path, found: "Mapping[str, xr.Dataset]") -> None:
+    """A row for each condition and class: patches, accuracy, median relevance and share."""
+    labelled = {name: table for name, table in found.items() if _labelled(table)}
+    if not labelled:
+        return
+    first = next(iter(labelled.values()))
+    parts = [str(name) for name in first.source.values]
+    shared = [name for name in parts if name != BIAS]
+    head = ["condition", "class", "patches", "accuracy"]
+    head += [f"median relevance of {name}" for name in parts]
+    head += [f"median share of {name}" for name in shared]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        for condition, table in labelled.items():
+            relevance, share = store.of_class(table).values, store.share(table).values
+            right = table.prediction.values == table.label.values
+            names = [*map(str, table["class"].values), "all"]
+            for k, name in enumerate(names):
+                rows = table.label.values == k if name != "all" else np.ones(len(right), bool)
+                if not rows.any():
+                    writer.writerow([condition, name, 0, *[""] * (len(head) - 3)])
+                    continue
+                numbers = [right[rows].mean(), *np.median(relevance[rows], 0)]
+                numbers += [*np.nanmedian(share[rows], 0)]
+                writer.writerow([condition, name, rows.sum(), *(f"{x:.4f}" for x in numbers)])
