@@ -209,7 +209,7 @@ def table(
             shown.add_section()
         last = condition
         pairs = [
-            " / ".join(f"{np.mean([read(found)[name] for found in each]):.3f}" for name in sources)
+            " / ".join(f"{np.mean([read(found)[name] for found in each]):z.2f}" for name in sources)
             for read in (lambda m: m.share, lambda m: m.perceptual, lambda m: m.shapley)
         ]
         accuracy = np.mean([found.accuracy for found in each])
