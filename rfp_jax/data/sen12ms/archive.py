@@ -177,7 +177,7 @@ class Archive:
     def _twins(self, listed: tuple[Patch, ...] | None) -> np.ndarray:
         if listed is not None:
             twins = np.fromiter(map(set(listed).__contains__, self.patches), bool)
-            if not twins.any():
+            if listed and not twins.any():
                 raise ValueError(
                     f"none of the patches in {self.split}_list_cloudy is in {self.split}_list"
                 )

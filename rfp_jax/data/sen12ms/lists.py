@@ -119,7 +119,7 @@ def read_list(folder: Path, name: str) -> tuple[Patch, ...] | None:
 
     Raises:
         UnsafePickleError: if the pickle asks for code.
-        ValueError: if the file is damaged, empty or holds something else.
+        ValueError: if the file is damaged or holds something else.
     """
     safe, published = folder / f"{name}.txt", folder / f"{name}.pkl"
     if safe.is_file():
@@ -135,8 +135,8 @@ def read_list(folder: Path, name: str) -> tuple[Patch, ...] | None:
         return None
     if isinstance(names, np.ndarray):
         names = names.tolist()
-    if not isinstance(names, list | tuple) or not names:
-        raise ValueError(f"{path} must hold a list of patch names, got an empty or other one")
+    if not isinstance(names, list | tuple):
+        raise ValueError(f"{path} must hold a list of patch names, got {type(names).__name__}")
     return tuple(patch for patch in _patches(path, names) if patch not in BROKEN)
 
 
@@ -160,6 +160,8 @@ def read_split(folder: Path, split: str) -> tuple[Patch, ...]:
     if found is None:
         _published(folder / f"{split}_list.pkl")
         raise AssertionError("the list is there and was not read")
+    if not found:
+        raise ValueError(f"{split}_list in {folder} names no patch")
     return found
 
 
@@ -213,7 +215,8 @@ def _list_of_names(path: Path) -> Iterable[str]:
 
 def _read_npz(path: Path) -> tuple[list[Any], np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # the file is opened here: NumPy leaves it open where it is damaged
+        with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
             return file["names"].tolist(), np.asarray(file["probabilities"], np.float64)
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no table of labels, or a damaged one: {error}") from error

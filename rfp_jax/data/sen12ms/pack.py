@@ -293,7 +293,8 @@ def _read_manifest(folder: Path) -> Manifest:
 
 def _read_index(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # the file is opened here: NumPy leaves it open where it is damaged
+        with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
             return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is missing or damaged: {error}; pack again") from error

@@ -126,6 +126,13 @@ class _Encode(_NoState):
         return codecs.latin_1_encode(text)[0]
 
 
+class _NoBytes(_NoState):
+    """Stands for `bytes()`, by which old pickles spell bytes where there are none."""
+
+    def __new__(cls) -> Any:
+        return b""
+
+
 def _array(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
     if not isinstance(kind, _Dtype) or not isinstance(data, bytes | bytearray):
         raise pickle.UnpicklingError("an array that is not made of plain bytes")
@@ -139,6 +146,7 @@ _KNOWN: Mapping[tuple[str, str], type] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _Array,
     ("_codecs", "encode"): _Encode,
+    ("__builtin__", "bytes"): _NoBytes,  # what Python 2 called it
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Reconstruct for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _Scalar for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _FromBuffer for core in ("core", "_core")},

@@ -133,11 +133,13 @@ def _write_twin(root: Path, patch: Patch, s2: np.ndarray) -> None:
 
 def _write(path: Path, image: np.ndarray, patch: Patch) -> None:
     import rasterio
-    from rasterio.transform import from_origin
 
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = image.shape
-    corner = from_origin(500_000 + 1_280 * patch.number, 5_300_000 - 25_600 * patch.scene, 10, 10)
+    corner = rasterio.Affine(
+        *(10, 0, 500_000 + 1_280 * patch.number),
+        *(0, -10, 5_300_000 - 25_600 * patch.scene),
+    )
     with rasterio.open(
         path,
         "w",
