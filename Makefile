@@ -8,7 +8,7 @@ LATEST ?= python3.12
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-latest zoo stress lint docs lock clean
+.PHONY: help demo test test-latest zoo stress lint notebooks docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,7 +23,7 @@ test-latest: .venv-latest/.suite  ## the suite on Python 3.12 and the newest JAX
 	.venv-latest/bin/python -m pytest -n auto
 
 zoo: $(VENV)/.test  ## every architecture and framework: coverage, conservation, RFP = LRP (long)
-	$(BIN)/python -m benchmarks.zoo
+	$(BIN)/python -m benchmarks.zoo --float64
 
 stress: $(VENV)/.test  ## the long forms of the fault-injection tests
 	$(BIN)/python -m pytest tests/stress
@@ -32,6 +32,10 @@ lint: $(VENV)/.test  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+notebooks: $(VENV)/.test  ## run the notebooks, in step with their text forms (experiments/notebooks)
+	$(BIN)/jupytext --quiet --sync experiments/notebooks/*.py
+	$(BIN)/jupyter-execute --inplace experiments/mnist.ipynb experiments/regression.ipynb
 
 docs: $(VENV)/.docs  ## build the documentation, strictly, into site/
 	$(BIN)/python docs/check_public.py

@@ -3,6 +3,7 @@
 Two sources are made of one image: its halves, or the whole image twice, each spoilt as you like.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -103,13 +104,22 @@ def sweep(
         sweep(settings, out, _console(), fractions=fractions, seeds=seeds, source=source)
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    Args:
+        arguments: of the command line; None takes this process's.
+    """
+    commands = {each.__name__: each for each in (train, evaluate, plot, playground, sweep)}
+    tyro.extras.subcommand_cli_from_dict(
+        commands, prog="python -m experiments.mnist", description=__doc__, args=arguments
+    )
+
+
 def _console() -> Console:
     return Console(highlight=False)
 
 
 if __name__ == "__main__":
     with running():
-        commands = {each.__name__: each for each in (train, evaluate, plot, playground, sweep)}
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog="python -m experiments.mnist", description=__doc__
-        )
+        main()
