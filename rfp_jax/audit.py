@@ -224,7 +224,7 @@ class Ledger(Propagation):
         rule, reason = constant if equation.is_discrete else self.rules(equation), ""
         try:
             step = super().freeze(equation)
-            kept = rule is affine or step.push is equation
+            kept = rule is affine or step.sums or step.push is equation
             kind = "constant" if step.push is None else "linear" if kept else "rule"
         except MissingRuleError as error:
             step = constant(equation, *(pair.activation for pair in equation.pairs))

@@ -34,7 +34,8 @@ class Pair:
         gate: whether the activation is a weight (a sigmoid's, a softmax's) rather than a signal; a
             product of a gate and a signal leaves all relevance with the signal.
         entered: whether it lies behind a layer with weights.
-        recipe: the elementwise equation that computed the activation, if it was one.
+        recipe: the equation that computed the activation, if it was elementwise or a concatenation:
+            rules look back at these.
         layer: the layer with weights whose output the activation is, if rules for layers are used.
     """
 

@@ -119,7 +119,9 @@ class Propagation:
             for carried in slots(inputs)
         ]
         recipe, dominator = None, equation.dominator
-        if dominator is not None:
+        if equation.name == "concatenate":
+            recipe = equation
+        elif dominator is not None:
             depth = dominator.depth + 1
             recipe = replace(equation, shifts=step.bias is not None, depth=depth)
         common = Pair(
@@ -153,8 +155,9 @@ class Propagation:
             # All of it came from this source, and nothing was added.
             return list(step.output) if several else [step.output]
         assert step.push is not None
-        filled = (jnp.zeros_like(pair.activation) if c is None else c for c, pair in given)
-        pushed = step.push(*filled)
+        if not step.sums:
+            carried = [jnp.zeros_like(pair.activation) if c is None else c for c, pair in given]
+        pushed = step.push(*carried)
         return pushed if several else [pushed]
 
     def seed(self, x: jax.Array) -> jax.Array:

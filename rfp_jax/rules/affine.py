@@ -29,6 +29,8 @@ class Affine(NamedTuple):
             rule may see through them to what they were made of.
         layer: the layer with weights that ends here, for rules that look at weights.
         shares: whether `push` and `bias` are of shares of relevance, not of contributions.
+        sums: whether `push` is a sum of one linear term an operand; then None may stand for a
+            contribution that is absent, and its term costs nothing.
     """
 
     output: Any
@@ -37,6 +39,7 @@ class Affine(NamedTuple):
     of: tuple[Pair, ...] | None = None
     layer: Layer | None = None
     shares: bool = False
+    sums: bool = False
 
 
 Rule = Callable[..., Affine]

@@ -8,14 +8,8 @@ from __future__ import annotations
 from rfp_jax.rules.additive import affine, derivative, gather
 from rfp_jax.rules.affine import Rule, constant, linear
 from rfp_jax.rules.elementwise import elementwise, magnitude, power
-from rfp_jax.rules.product import (
-    product,
-    quotient,
-    reduce_product,
-    running_product,
-    select,
-    signal,
-)
+from rfp_jax.rules.joined import weighted
+from rfp_jax.rules.product import product, quotient, reduce_product, running_product, select
 from rfp_jax.rules.refuse import remainder, scaling_scatter, solve, special, unsupported
 from rfp_jax.rules.winner import (
     clamp,
@@ -66,7 +60,7 @@ TABLE: dict[str, Rule] = {
     # Products and quotients.
     "mul": product,
     "div": quotient,
-    **_each(signal, "dot_general conv_general_dilated ragged_dot_general"),
+    **_each(weighted, "dot_general conv_general_dilated ragged_dot_general"),
     "reduce_prod": reduce_product,
     "cumprod": running_product,
     # The winner takes all.

@@ -1,0 +1,121 @@
+"""One workload: all contestants are checked, then timed in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.speed import contestants, peers, timing
+from benchmarks.speed.contestants import Contestant
+from benchmarks.speed.program import Cost
+from benchmarks.speed.workloads import Workload
+
+LIMIT = 1e-3
+"""The greatest relative error, in float32, with which an answer counts as right."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was measured of one contestant.
+
+    Attributes:
+        name: the contestant's.
+        error: its greatest error relative to the greatest magnitude; NaN if it answers another
+            question.
+        seconds: a run, in each round.
+        ratios: the same, as multiples of the forward pass in the same round.
+        cost: what XLA says of it.
+    """
+
+    name: str
+    error: float
+    seconds: list[float]
+    ratios: list[float]
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of one workload.
+
+    Attributes:
+        workload: its name.
+        batch: samples in a batch.
+        lines: one a contestant; the first is the plain forward pass.
+        failures: contestants that failed or were wrong, and why; they were not timed.
+    """
+
+    workload: str
+    batch: int
+    lines: list[Line]
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def ratio(self, name: str) -> float:
+        """A contestant's median time in forward passes."""
+        (line,) = (line for line in self.lines if line.name == name)
+        return float(np.median(line.ratios))
+
+
+def measure(
+    work: Workload,
+    *,
+    rounds: int,
+    seconds: float,
+    reference: Path | None = None,
+    only: Callable[[str], bool] = lambda name: True,
+    tick: Callable[[], object] = lambda: None,
+) -> Result:
+    """Check and time all ways to explain a workload.
+
+    Args:
+        work: the workload.
+        rounds: how many turns each gets.
+        seconds: about how long that may take.
+        reference: a clone of the authors' repository.
+        only: tells which peers take part; the forward pass and `relevance` always do.
+        tick: called after each round.
+
+    Returns:
+        What was measured.
+    """
+    right = contestants.truth(work)
+    failures: dict[str, str] = {}
+    with ExitStack() as stack:
+        taking_part: list[Contestant] = []
+        groups = (contestants.ours, contestants.of_jax, peers.captum, contestants.of_baselines)
+        for group in groups:
+            taking_part += [c for c in group(work) if _is_ours(c.name) or only(c.name)]
+        if reference and work.arch in peers.KNOWN:
+            taking_part.append(stack.enter_context(peers.authors(work, reference)))
+        errors = {}
+        for contestant in taking_part:
+            found = contestant.run()
+            if not contestant.answers:
+                errors[contestant.name] = np.nan
+                continue
+            errors[contestant.name] = contestants.error(found, right[contestant.answers])
+            if not errors[contestant.name] <= LIMIT:
+                failures[contestant.name] = f"off by {errors[contestant.name]:.1e}"
+        runs = {c.name: c.run for c in taking_part if c.name not in failures}
+        times = timing.interleave(runs, rounds=rounds, seconds=seconds, tick=tick)
+    unit = times["forward"]
+    costs = {c.name: c.cost for c in taking_part}
+    lines = [
+        Line(
+            name,
+            errors[name],
+            taken.tolist(),
+            timing.ratios(taken, unit).tolist(),
+            costs[name],
+        )
+        for name, taken in times.items()
+    ]
+    return Result(work.name, work.batch, lines, failures)
+
+
+def _is_ours(name: str) -> bool:
+    return name in ("forward", "relevance")

@@ -1,0 +1,109 @@
+"""The peers in PyTorch: Captum's LRP, and the authors' own RFP from a clone of their repository."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.speed.contestants import Contestant
+from benchmarks.speed.workloads import Workload
+
+KNOWN = ("smallnet", "resnet50")
+"""The networks that are written out for them."""
+
+EPSILON = 1e-9
+"""Captum's stabiliser, small enough for the numbers of LRP-0."""
+
+
+def channels_first(source: Any) -> np.ndarray:
+    """An image batch as PyTorch has it."""
+    return np.ascontiguousarray(np.moveaxis(np.asarray(source), -1, 1))
+
+
+def captum(work: Workload) -> Iterator[Contestant]:
+    """Captum's LRP of one output, and of all outputs one by one.
+
+    Captum needs every ReLU and every sum to be a module, and joined sources to be one tensor.
+    """
+    if work.arch not in KNOWN:
+        return
+    import torch
+    from captum.attr import LRP
+    from captum.attr._utils.lrp_rules import EpsilonRule
+
+    from benchmarks.speed.torch_networks import build
+
+    network, join, split = build(work)
+    for module in network.modules():
+        if not list(module.children()) and not isinstance(module, torch.nn.ReLU):
+            module.rule = EpsilonRule(EPSILON)
+    explain = LRP(network)
+    inputs = join([torch.from_numpy(channels_first(x)) for x in work.sources])
+
+    def attribute(target: Any) -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own hooks
+            given = tuple(x.clone().requires_grad_() for x in inputs)
+            heats = split(explain.attribute(given, target=target))
+        return np.stack([heat.detach().numpy().sum((1, 2, 3)) for heat in heats])
+
+    with torch.no_grad():
+        output = network(*inputs)
+    best, count = output.argmax(-1), output.shape[-1]
+    yield Contestant("Captum LRP of the arg-max", lambda: attribute(best), "chosen")
+    yield Contestant(
+        "Captum LRP of all outputs",
+        lambda: np.stack([attribute(k) for k in range(count)], -1),
+        "sources",
+    )
+
+
+@contextmanager
+def authors(work: Workload, clone: Path) -> Iterator[Contestant]:
+    """The authors' PyTorch code, in a process of its own, because it patches torch globally.
+
+    Args:
+        work: a workload of SmallNet or ResNet-50.
+        clone: a clone of the authors' repository.
+
+    Yields:
+        The contestant; its process ends with the context.
+
+    Raises:
+        RuntimeError: the process has ended; what it said is on the standard error.
+    """
+    from benchmarks.speed.torch_networks import state_dict
+
+    with tempfile.TemporaryDirectory() as scratch:
+        given, answer = Path(scratch, "given.npz"), Path(scratch, "answer.npy")
+        inputs = {f"source/{i}": channels_first(x) for i, x in enumerate(work.sources)}
+        weights = {f"weight/{key}": value for key, value in state_dict(work).items()}
+        np.savez(given, **inputs, **weights)
+        module = "benchmarks.speed.authors"
+        command = [sys.executable, "-m", module, str(clone), work.arch, str(given), str(answer)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+            asked, answers = process.stdin, process.stdout
+            assert asked
+            assert answers
+
+            def run() -> np.ndarray:
+                try:
+                    asked.write("run\n")
+                    asked.flush()
+                except BrokenPipeError:
+                    pass
+                if not answers.readline():
+                    raise RuntimeError(f"the authors' code in {clone} failed; its error is above")
+                return np.load(answer, mmap_mode="r")
+
+            yield Contestant("authors' RFP in PyTorch", run, "sources")
+            asked.close()

@@ -1,0 +1,191 @@
+"""The results as tables to look at, as Markdown, as JSON and as a figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.speed.goals import Goal
+from benchmarks.speed.measure import Line, Result
+from benchmarks.speed.scaling import SUBJECTS, Point
+
+_PACKAGES = ("jax", "jaxlib", "flax", "torch", "captum")
+
+
+def machine() -> dict[str, str]:
+    """What it ran on."""
+    found = {name: _version(name) for name in _PACKAGES}
+    processor = next(
+        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), ""
+    )
+    cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "")
+    return {
+        "device": jax.devices()[0].device_kind,
+        "processor": processor,
+        "cores": cores,
+        "python": platform.python_version(),
+        **found,
+    }
+
+
+def table(result: Result) -> Table:
+    """One workload's contestants."""
+    unit = result.lines[0]
+    shown = Table(title=result.workload, title_justify="left", box=MARKDOWN)
+    shown.add_column("", no_wrap=True)
+    for column in ("ms", "x forward", "quartiles", "flops x", "bytes x", "memory x", "compile s"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    shown.add_column("error", justify="right", no_wrap=True)
+    for line in result.lines:
+        shown.add_row(*_cells(line, unit))
+    for name, why in result.failures.items():
+        shown.add_row(name, *[""] * 7, why, style="bold red")
+    return shown
+
+
+def growth(along: str, points: Sequence[Point]) -> Table:
+    """One scaling."""
+    shown = Table(title=f"{along}: {SUBJECTS[along]}", title_justify="left", box=MARKDOWN)
+    for column in (along, "forward ms", "relevance ms", "x forward", "flops x"):
+        shown.add_column(column, justify="right")
+    for p in points:
+        numbers = (f"{p.forward * 1e3:.1f}", f"{p.relevance * 1e3:.1f}", f"{p.ratio:.2f}")
+        shown.add_row(str(p.size), *numbers, "" if np.isnan(p.flops) else f"{p.flops:.2f}")
+    return shown
+
+
+def verdicts(goals: Iterable[Goal]) -> Table:
+    """What was to be reached, and what was."""
+    shown = Table(title="goals", title_justify="left", box=MARKDOWN)
+    for column in ("", "goal", "measured", ""):
+        shown.add_column(column, justify="right" if column else "left")
+    for goal in goals:
+        shown.add_row(goal.what, goal.wanted, f"{goal.found:.2f}", goal.verdict)
+    return shown
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    """All tables, with what they were measured on."""
+    described = ", ".join(f"{name} {value}" for name, value in machine().items() if value)
+    parts = [f"Measured on: {described}.\n"]
+    for shown in tables:
+        title, shown.title = shown.title, None
+        console = Console(width=200, color_system=None)
+        with console.capture() as captured:
+            console.print(shown)
+        shown.title = title
+        lines = (line.rstrip() for line in captured.get().splitlines() if line.strip())
+        parts.append(f"### {title}\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def record(
+    results: Sequence[Result], growths: Mapping[str, Sequence[Point]], goals: Sequence[Goal]
+) -> str:
+    """Everything, as JSON."""
+    found: dict[str, Any] = {
+        "machine": machine(),
+        "workloads": list(map(dataclasses.asdict, results)),
+        "scaling": {k: list(map(dataclasses.asdict, v)) for k, v in growths.items()},
+        "goals": [dataclasses.asdict(goal) | {"reached": goal.reached} for goal in goals],
+    }
+    return json.dumps(found, indent=1)
+
+
+def draw(results: Sequence[Result], growths: Mapping[str, Sequence[Point]], path: Path) -> None:
+    """Ratios to the forward pass as bars, one panel a workload, and the scalings as curves."""
+    from matplotlib.figure import Figure
+
+    panels = [*results, *growths.items()]
+    rows = -(-len(panels) // 2)
+    figure = Figure(figsize=(11, 3.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, 2, squeeze=False).ravel()
+    for ax, panel in zip(axes, panels, strict=False):
+        if isinstance(panel, Result):
+            _bars(ax, panel)
+        else:
+            _curve(ax, *panel)
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    figure.savefig(path, dpi=80)
+
+
+def _bars(ax: Any, result: Result) -> None:
+    names = [line.name for line in result.lines][::-1]
+    values = [float(np.median(line.ratios)) for line in result.lines][::-1]
+    colours = ["#c44e52" if name == "relevance" else "#8c9bb0" for name in names]
+    ax.barh(names, values, color=colours)
+    for place, value in enumerate(values):
+        ax.annotate(f" {value:.3g}", (value, place), va="center", fontsize=8, annotation_clip=False)
+    ax.set_xscale("log")
+    ax.set_xlim(0.7, max(values) * 2.5)
+    ax.set_title(result.workload, fontsize=10)
+    ax.set_xlabel("time in forward passes", fontsize=8)
+    ax.tick_params(labelsize=8)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _curve(ax: Any, along: str, points: Sequence[Point]) -> None:
+    sizes = [p.size for p in points]
+    ax.plot(sizes, [p.ratio for p in points], "o-", color="#c44e52", label="relevance, measured")
+    if along == "sources":
+        floor = [1 + size for size in sizes]
+        ax.plot(sizes, floor, ":", color="#555555", label="1 + S forward passes")
+        ax.set_yscale("log", base=2)
+    else:
+        counted = [p.flops for p in points]
+        ax.plot(sizes, counted, ":", color="#555555", label="operations, counted by XLA")
+        ax.set_ylim(bottom=0)
+    ax.set_xscale("log", base=2 if along != "outputs" else 10)
+    ax.set_xticks(sizes, list(map(str, sizes)))
+    ax.minorticks_off()
+    ax.set_title(f"{along}: {SUBJECTS[along]}", fontsize=10)
+    ax.set_ylabel("forward passes", fontsize=8)
+    ax.tick_params(labelsize=8)
+    ax.legend(fontsize=8, frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _cells(line: Line, unit: Line) -> list[str]:
+    low, high = np.percentile(line.ratios, [25, 75])
+    cells = [
+        line.name,
+        f"{np.median(line.seconds) * 1e3:.1f}",
+        f"{np.median(line.ratios):.2f}",
+        f"{low:.2f} to {high:.2f}",
+    ]
+    if line.cost and unit.cost:
+        loops = line.name == "jax.vjp, output by output"  # XLA counts a loop's body once
+        cells += [
+            "" if loops else f"{line.cost.flops / unit.cost.flops:.2f}",
+            "" if loops else f"{line.cost.bytes / unit.cost.bytes:.2f}",
+            f"{line.cost.memory / unit.cost.memory:.2f}",
+            f"{line.cost.compile_seconds:.1f}",
+        ]
+    else:
+        cells += [""] * 4
+    return [*cells, "" if np.isnan(line.error) else f"{line.error:.0e}"]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []

@@ -1,0 +1,120 @@
+"""The workloads' networks in PyTorch, with the same weights, as each peer wants them written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import convert
+from benchmarks.speed.workloads import Workload
+from convert.torch_models import MODELS, Bottleneck, ResNet50, SmallNet
+
+Join = Callable[[list[Tensor]], tuple[Tensor, ...]]
+Split = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
+def state_dict(work: Workload) -> dict[str, np.ndarray]:
+    """The workload's weights by the keys of PyTorch."""
+    return convert.to_torch(work.arch, work.variables)
+
+
+def network(
+    arch: str, weights: Mapping[str, np.ndarray], inputs: Sequence[np.ndarray]
+) -> SmallNet | ResNet50:
+    """A network of `convert`, with weights, for inference.
+
+    Args:
+        arch: "smallnet" or "resnet50".
+        weights: by the keys of PyTorch.
+        inputs: the sources, [batch, channels, height, width].
+    """
+    channels = [x.shape[1] for x in inputs]
+    positions = int(np.prod([(n - 4) // 2 for n in inputs[0].shape[2:]]))
+    head = "fc2.weight" if arch == "smallnet" else "FC.weight"
+    joined = channels if arch == "smallnet" else [sum(channels)]
+    model = MODELS[arch](joined, len(weights[head]), positions)
+    model.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})
+    return model.eval()
+
+
+def build(work: Workload) -> tuple[nn.Module, Join, Split]:
+    """The network for Captum: how to join the sources for it, and how to split its heatmaps."""
+    inputs = [np.moveaxis(np.asarray(x[:1]), -1, 1) for x in work.sources]
+    model = network(work.arch, state_dict(work), inputs)
+    if isinstance(model, SmallNet):
+        return model, tuple, lambda heats: heats
+    channels = [x.shape[1] for x in inputs]
+    return (
+        ResNetOfModules(model),
+        lambda sources: (torch.cat(sources, dim=1),),
+        lambda heats: heats[0].split(channels, dim=1),
+    )
+
+
+class ResNetOfModules(nn.Module):
+    """ResNet-50 without identities, flattening and sums that are no modules of Captum's."""
+
+    def __init__(self, model: ResNet50) -> None:
+        super().__init__()
+        *layers, self.pool, _ = model.encoder
+        self.layers = nn.Sequential()
+        for layer in layers:
+            is_stage = isinstance(layer, nn.Sequential)
+            self.layers.append(nn.Sequential(*map(BlockOfModules, layer)) if is_stage else layer)
+        self.head = model.FC
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of an input [batch, channels, height, width]."""
+        return self.head(self.pool(self.layers(x)).flatten(1))
+
+
+class BlockOfModules(nn.Module):
+    """A bottleneck whose sum is a module."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        from captum.attr._utils.custom_modules import Addition_Module
+
+        assert isinstance(block, Bottleneck)
+        self.main = nn.Sequential(
+            *(block.conv1, block.bn1, nn.ReLU()),
+            *(block.conv2, block.bn2, nn.ReLU()),
+            *(block.conv3, block.bn3),
+        )
+        self.shortcut = block.downsample if list(block.downsample.children()) else None
+        self.add, self.relu = Addition_Module(), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Feature map to feature map."""
+        return self.relu(self.add(self.main(x), self.shortcut(x) if self.shortcut else x))
+
+
+class SmallNetOfAuthors(nn.Module):
+    """SmallNet in the calls that the authors' code replaces."""
+
+    def __init__(self, model: SmallNet) -> None:
+        super().__init__()
+        self.branch1, self.branch2 = model.branch1, model.branch2
+        self.fc1, self.relu, self.fc2 = model.fc1, nn.ReLU(), model.fc2
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Logits of two sources [slot, batch, channels, height, width]."""
+        branches = self.branch1(left), self.branch2(right)
+        flat = [torch.flatten(x, start_dim=-3) for x in branches]
+        return self.fc2(self.relu(self.fc1(torch.cat(flat, -1))))
+
+
+class ResNetOfAuthors(nn.Module):
+    """ResNet-50 in the calls that the authors' code replaces."""
+
+    def __init__(self, model: ResNet50) -> None:
+        super().__init__()
+        self.encoder, self.head = model.encoder[:-1], model.FC
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of an input [slot, batch, channels, height, width]."""
+        return self.head(torch.flatten(self.encoder(x), start_dim=1))
