@@ -30,8 +30,7 @@ def train(settings: Given, out: Path = OUT) -> None:
     """
     from experiments.mnist.train import train
 
-    with refusing():
-        train(settings, out, _console())
+    train(settings, out, _console())
     print(f"checkpoint and metrics: {out}")
 
 
@@ -45,8 +44,7 @@ def evaluate(out: Path = OUT, float64: bool = False) -> None:
     from experiments.mnist.evaluate import evaluate, table_path
 
     precision = "float64" if float64 else "float32"
-    with refusing():
-        evaluate(Settings.of(out), out, _console(), dtype=precision)
+    evaluate(Settings.of(out), out, _console(), dtype=precision)
     print(f"relevance table: {table_path(out, precision)}")
 
 
@@ -66,8 +64,7 @@ def plot(
     """
     from experiments.mnist.figures import draw
 
-    with refusing():
-        draw(Settings.of(out), out, _console(), beside=beside, classes=classes, samples=samples)
+    draw(Settings.of(out), out, _console(), beside=beside, classes=classes, samples=samples)
 
 
 def playground(settings: Given, out: Path = OUT) -> None:
@@ -100,8 +97,7 @@ def sweep(
     """
     from experiments.mnist.sweep import sweep
 
-    with refusing():
-        sweep(settings, out, _console(), fractions=fractions, seeds=seeds, source=source)
+    sweep(settings, out, _console(), fractions=fractions, seeds=seeds, source=source)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -111,9 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: of the command line; None takes this process's.
     """
     commands = {each.__name__: each for each in (train, evaluate, plot, playground, sweep)}
-    tyro.extras.subcommand_cli_from_dict(
-        commands, prog="python -m experiments.mnist", description=__doc__, args=arguments
-    )
+    with refusing():
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog="python -m experiments.mnist", description=__doc__, args=arguments
+        )
 
 
 def _console() -> Console:

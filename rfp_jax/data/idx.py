@@ -59,6 +59,8 @@ def read_idx_pairs(images_path: Path, labels_path: Path) -> Iterator[tuple[np.nd
             raise ValueError(
                 f"{images_path} has {count} images, but {labels_path} has {label_count} labels"
             )
+        if count == 0:
+            raise ValueError(f"{images_path}: this split is empty; download the file again")
         for _ in range(count):
             pixels = _exactly(images, SIDE * SIDE, images_path)
             (label,) = _exactly(labels, 1, labels_path)
