@@ -8,7 +8,7 @@ LATEST ?= python3.12
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-latest zoo stress lint notebooks docs lock clean
+.PHONY: help demo test test-latest zoo bench stress lint notebooks docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ test-latest: .venv-latest/.suite  ## the suite on Python 3.12 and the newest JAX
 
 zoo: $(VENV)/.test  ## every architecture and framework: coverage, conservation, RFP = LRP (long)
 	$(BIN)/python -m benchmarks.zoo --float64
+
+bench: $(VENV)/.test  ## time relevance beside the forward pass and its peers (long; REFERENCE=clone)
+	$(BIN)/python -m benchmarks $(if $(REFERENCE),--reference $(REFERENCE))
 
 stress: $(VENV)/.test  ## the long forms of the fault-injection tests
 	$(BIN)/python -m pytest tests/stress

@@ -35,8 +35,8 @@ class Benchmark:
     batch, "pixels a side"); all if not given."""
     reference: Path | None = None
     """A clone of the authors' repository (github.com/JakobCode/RFP), to be timed as well."""
-    peers: bool = True
-    """Whether others than the forward pass and `relevance` take part."""
+    others: bool = True
+    """Whether others than this project's own transformations take part."""
     rounds: int = 15
     """How many turns each contestant gets, if the time suffices; never fewer than three."""
     seconds: float = 120.0
@@ -76,7 +76,7 @@ def main(options: Benchmark) -> int:
                     rounds=options.rounds,
                     seconds=options.seconds,
                     reference=options.reference,
-                    only=lambda _: options.peers,
+                    others=options.others,
                     tick=tick,
                 )
                 tables.append(report.table(results[name]))

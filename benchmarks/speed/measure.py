@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.speed import contestants, peers, timing
-from benchmarks.speed.contestants import Contestant
 from benchmarks.speed.program import Cost
 from benchmarks.speed.workloads import Workload
 
@@ -66,7 +65,7 @@ def measure(
     rounds: int,
     seconds: float,
     reference: Path | None = None,
-    only: Callable[[str], bool] = lambda name: True,
+    others: bool = True,
     tick: Callable[[], object] = lambda: None,
 ) -> Result:
     """Check and time all ways to explain a workload.
@@ -76,7 +75,7 @@ def measure(
         rounds: how many turns each gets.
         seconds: about how long that may take.
         reference: a clone of the authors' repository.
-        only: tells which peers take part; the forward pass and `relevance` always do.
+        others: whether others than this project's own transformations take part.
         tick: called after each round.
 
     Returns:
@@ -85,10 +84,10 @@ def measure(
     right = contestants.truth(work)
     failures: dict[str, str] = {}
     with ExitStack() as stack:
-        taking_part: list[Contestant] = []
-        groups = (contestants.ours, contestants.of_jax, peers.captum, contestants.of_baselines)
-        for group in groups:
-            taking_part += [c for c in group(work) if _is_ours(c.name) or only(c.name)]
+        taking_part = list(contestants.ours(work))
+        if others:
+            for group in (contestants.of_jax, peers.captum, contestants.of_baselines):
+                taking_part += group(work)
         if reference and work.arch in peers.KNOWN:
             taking_part.append(stack.enter_context(peers.authors(work, reference)))
         errors = {}
@@ -115,7 +114,3 @@ def measure(
         for name, taken in times.items()
     ]
     return Result(work.name, work.batch, lines, failures)
-
-
-def _is_ours(name: str) -> bool:
-    return name in ("forward", "relevance")

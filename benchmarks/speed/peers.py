@@ -25,7 +25,7 @@ EPSILON = 1e-9
 
 def channels_first(source: Any) -> np.ndarray:
     """An image batch as PyTorch has it."""
-    return np.ascontiguousarray(np.moveaxis(np.asarray(source), -1, 1))
+    return np.moveaxis(np.asarray(source), -1, 1).copy()
 
 
 def captum(work: Workload) -> Iterator[Contestant]:
@@ -42,7 +42,8 @@ def captum(work: Workload) -> Iterator[Contestant]:
     from benchmarks.speed.torch_networks import build
 
     network, join, split = build(work)
-    for module in network.modules():
+    modules: Iterator[Any] = network.modules()
+    for module in modules:
         if not list(module.children()) and not isinstance(module, torch.nn.ReLU):
             module.rule = EpsilonRule(EPSILON)
     explain = LRP(network)
@@ -84,9 +85,11 @@ def authors(work: Workload, clone: Path) -> Iterator[Contestant]:
 
     with tempfile.TemporaryDirectory() as scratch:
         given, answer = Path(scratch, "given.npz"), Path(scratch, "answer.npy")
-        inputs = {f"source/{i}": channels_first(x) for i, x in enumerate(work.sources)}
-        weights = {f"weight/{key}": value for key, value in state_dict(work).items()}
-        np.savez(given, **inputs, **weights)
+        arrays: dict[str, Any] = {
+            **{f"source/{i}": channels_first(x) for i, x in enumerate(work.sources)},
+            **{f"weight/{key}": value for key, value in state_dict(work).items()},
+        }
+        np.savez(given, **arrays)
         module = "benchmarks.speed.authors"
         command = [sys.executable, "-m", module, str(clone), work.arch, str(given), str(answer)]
         pipe = subprocess.PIPE

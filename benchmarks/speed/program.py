@@ -58,7 +58,7 @@ def build(fun: Callable[..., Any], arguments: Sequence[Any]) -> Program:
         does not multiply them.
     """
     start = time.perf_counter()
-    compiled = jax.jit(fun).lower(*arguments).compile()
+    compiled: Any = jax.jit(fun).lower(*arguments).compile()
     seconds = time.perf_counter() - start
     counted = compiled.cost_analysis()
     memory = compiled.memory_analysis()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import convert
 from benchmarks.speed.workloads import Workload
-from convert.torch_models import MODELS, Bottleneck, ResNet50, SmallNet
+from convert.torch_models import MODELS, ResNet50, SmallNet
 
 Join = Callable[[list[Tensor]], tuple[Tensor, ...]]
 Split = Callable[[Sequence[Tensor]], Sequence[Tensor]]
@@ -22,9 +22,7 @@ def state_dict(work: Workload) -> dict[str, np.ndarray]:
     return convert.to_torch(work.arch, work.variables)
 
 
-def network(
-    arch: str, weights: Mapping[str, np.ndarray], inputs: Sequence[np.ndarray]
-) -> SmallNet | ResNet50:
+def network(arch: str, weights: Mapping[str, np.ndarray], inputs: Sequence[np.ndarray]) -> Any:
     """A network of `convert`, with weights, for inference.
 
     Args:
@@ -73,13 +71,14 @@ class ResNetOfModules(nn.Module):
 
 
 class BlockOfModules(nn.Module):
-    """A bottleneck whose sum is a module."""
+    """A bottleneck whose sum is a module; without a shortcut it passes its input on."""
 
-    def __init__(self, block: Any) -> None:
+    shortcut: nn.Sequential | None
+
+    def __init__(self, block: Any) -> None:  # a Bottleneck of convert.torch_models
         super().__init__()
         from captum.attr._utils.custom_modules import Addition_Module
 
-        assert isinstance(block, Bottleneck)
         self.main = nn.Sequential(
             *(block.conv1, block.bn1, nn.ReLU()),
             *(block.conv2, block.bn2, nn.ReLU()),
@@ -90,13 +89,14 @@ class BlockOfModules(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature map to feature map."""
-        return self.relu(self.add(self.main(x), self.shortcut(x) if self.shortcut else x))
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        return self.relu(self.add(self.main(x), shortcut))
 
 
 class SmallNetOfAuthors(nn.Module):
     """SmallNet in the calls that the authors' code replaces."""
 
-    def __init__(self, model: SmallNet) -> None:
+    def __init__(self, model: Any) -> None:  # a SmallNet of convert.torch_models
         super().__init__()
         self.branch1, self.branch2 = model.branch1, model.branch2
         self.fc1, self.relu, self.fc2 = model.fc1, nn.ReLU(), model.fc2

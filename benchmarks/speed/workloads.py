@@ -28,7 +28,7 @@ class Workload:
     """
 
     name: str
-    fun: Callable[..., jax.Array]
+    fun: Callable[..., Any]
     variables: Any
     sources: tuple[jax.Array, ...]
     arch: str = ""

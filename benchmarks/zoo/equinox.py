@@ -132,7 +132,8 @@ def _convnet(seed: int) -> Entry:
         in_axes=(0, 0, None),
         out_axes=(0, None),
     )
-    _, state = eqx.filter_jit(over_batch)(*sources, state)  # statistics settle on these
+    settle: Any = eqx.filter_jit(over_batch)
+    _, state = settle(*sources, state)  # statistics settle on these
     arrays, rest = eqx.partition((eqx.nn.inference_mode(model), state), eqx.is_array)
 
     def fun(arrays: Any, *sources: jax.Array) -> jax.Array:
