@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from experiments.command import bar, importing, running, staged
+from experiments import results
+from experiments.command import bar, importing, refusing, running, staged
 
 with importing():
     import jax
@@ -232,6 +233,8 @@ def main(config: Config) -> None:
         config: what can be set.
     """
     console = Console(highlight=False)
+    with refusing():
+        results.refuse_other(config.out)
     training, test = (
         MultiSource(load_digits(split), MultiSourceConfig(seed=config.seed))
         for split in ("train", "test")

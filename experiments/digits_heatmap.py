@@ -8,7 +8,8 @@ sheet says it by other rules, `EpsilonPlus`, that shows the evidence for a class
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.command import importing, running, staged
+from experiments import results
+from experiments.command import importing, refusing, running, staged
 
 with importing():
     import jax
@@ -49,6 +50,8 @@ def main(config: Config) -> None:
         config: what can be set.
     """
     console = Console(highlight=False)
+    with refusing():
+        results.refuse_other(config.out)
     training, test = (
         MultiSource(load_digits(split), MultiSourceConfig(seed=config.seed))
         for split in ("train", "test")

@@ -50,6 +50,20 @@ def claim(folder: Path, experiment: str, settings: Mapping[str, Any]) -> None:
     write_json(folder / ABOUT, now)
 
 
+def refuse_other(folder: Path) -> None:
+    """Make sure that no other experiment has claimed a folder; for commands that claim none.
+
+    Args:
+        folder: the folder; it need not be there.
+
+    Raises:
+        OtherExperimentError: if an experiment has claimed it.
+    """
+    if (folder / ABOUT).exists():
+        name = about(folder)["experiment"]
+        raise OtherExperimentError(f"{folder} holds the experiment {name!r}. {_REMEDY}")
+
+
 def about(folder: Path, experiment: str | None = None) -> dict[str, Any]:
     """Read what a folder holds.
 

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from experiments import regression
+from experiments import digits, regression
 from rfp_jax import plot
 
 SETTINGS = regression.Settings(steps=60, batch_size=512)
@@ -97,6 +97,8 @@ def test_command_writes_its_files_and_refuses_a_folder_of_others(tmp_path, capsy
     before = {path: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(SystemExit, match=r"holds another experiment:\n  steps: 3 there, 4 now"):
         regression.main(regression.Settings(steps=4, batch_size=64), out=out)
+    with pytest.raises(SystemExit, match=r"holds the experiment 'regression'. Choose another"):
+        digits.main(digits.Config(out=out))
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 

@@ -67,16 +67,30 @@ def plot(
     draw(Settings.of(out), out, _console(), beside=beside, classes=classes, samples=samples)
 
 
-def playground(settings: Given, out: Path = OUT) -> None:
+def playground(
+    settings: Given,
+    out: Path = OUT,
+    *,
+    float64: bool = False,
+    beside: Path | None = None,
+    classes: tuple[int, ...] = (0, 3, 8),
+    samples: int = 8,
+) -> None:
     """Train, evaluate and plot in one go.
 
     Args:
         settings: What is trained.
         out: Folder for the results; made if missing.
+        float64: Whether to evaluate in double precision too.
+        beside: Such a folder of another network on the same data, to compare with.
+        classes: The classes to compare two networks by.
+        samples: How many correct and how many wrong samples to show.
     """
     train(settings, out)
     evaluate(out)
-    plot(out)
+    if float64:
+        evaluate(out, float64=True)
+    plot(out, beside, classes, samples)
 
 
 def sweep(
