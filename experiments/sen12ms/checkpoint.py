@@ -52,7 +52,8 @@ def load(folder: Path) -> Network:
     try:
         manifest = json.loads(path.read_text("utf-8"))
         model = build(manifest["architecture"], manifest["classes"])
-        manifest["channels"], manifest["inputs"]
+        if sum(manifest["channels"]) != manifest["inputs"]:
+            raise ValueError(f"{manifest['inputs']} inputs, but channels {manifest['channels']}")
         variables = load_variables(folder)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(

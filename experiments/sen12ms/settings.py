@@ -11,7 +11,7 @@ from rfp_jax.data.sen12ms.dataset import Inputs
 from rfp_jax.data.sen12ms.labels import Classes
 from rfp_jax.data.sen12ms.layout import SIZE, Split
 
-Architecture = Literal["resnet50", "fusion_resnet18"]
+Architecture = Literal["resnet50", "fusion_resnet18", "smallnet"]
 CONDITIONS = {"clear": 0.0, "cloudy": 1.0}
 """Which fraction of the patches with a cloudy twin shows it, in each condition."""
 
@@ -73,7 +73,8 @@ class Train:
     Attributes:
         data: Which data.
         out: Folder for the checkpoint and the metrics of every epoch.
-        architecture: One network for all channels, or a branch for each source.
+        architecture: One network for all channels, or a branch for each source; smallnet fits
+            patches of one size and is for small ones.
         epochs: How often to go through the training patches.
         batch_size: Patches in a batch.
         learning_rate: Step size of AdamW at the start; it falls to zero on a cosine.
@@ -116,11 +117,16 @@ class Train:
             raise ValueError(f"cloud_fraction must lie in [0, 1], got {self.cloud_fraction}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
-        if self.architecture == "fusion_resnet18" and self.data.inputs != "s1s2":
+        if self.branched and self.data.inputs != "s1s2":
             raise ValueError(
-                "fusion_resnet18 has a branch for each of two sources: use inputs s1s2, "
+                f"{self.architecture} has a branch for each of two sources: use inputs s1s2, "
                 f"not {self.data.inputs}"
             )
+
+    @property
+    def branched(self) -> bool:
+        """Whether the network has a branch for each source."""
+        return self.architecture != "resnet50"
 
 
 @dataclass(frozen=True)
@@ -249,6 +255,8 @@ class Demo:
             data=self.data,
             checkpoint=self.out / name / "checkpoint",
             out=self.out / name / "evaluation",
+            scores=200,
+            draws=3,
             seed=self.seed,
         )
 

@@ -141,9 +141,9 @@ def make_step(
 
     def loss(params: Any, statistics: Any, images: Any, labels: Any) -> tuple[jax.Array, Any]:
         def forward(params: Any, *images: jax.Array) -> tuple[jax.Array, Any]:
-            variables = {"params": params, "batch_stats": statistics}
-            logits, updates = apply(variables, *images, train=True, mutable=["batch_stats"])
-            return logits.astype(jnp.float32), updates["batch_stats"]
+            variables = {"params": params, **statistics}
+            logits, updates = apply(variables, *images, train=True, mutable=list(statistics))
+            return logits.astype(jnp.float32), updates
 
         if not config.relevance_loss:
             logits, statistics_now = forward(params, *images)
@@ -158,13 +158,14 @@ def make_step(
     ) -> tuple[Any, Any, jax.Array]:
         if config.augment:
             images = augment(key, images)
-        params, statistics = variables["params"], variables["batch_stats"]
+        params = variables["params"]
+        statistics = {name: tree for name, tree in variables.items() if name != "params"}
         (value, statistics), gradient = jax.value_and_grad(loss, has_aux=True)(
             params, statistics, images, labels
         )
         updates, state = optimizer.update(gradient, state, params)
         params = optax.apply_updates(params, updates)
-        return {"params": params, "batch_stats": statistics}, state, value
+        return {"params": params, **statistics}, state, value
 
     return jax.jit(step)
 
@@ -203,13 +204,13 @@ def _validate(look: Callable[..., Any], variables: Any, data: Sen12MS, config: T
 
 
 def _save(config: Train, data: Sen12MS, epoch: Epoch, accuracy: float, model: nn.Module) -> None:
-    channels = list(data.config.channels)
+    channels, size = list(data.config.channels), data.patches.size
     manifest = {
         "architecture": config.architecture,
         "inputs": sum(channels),
-        "channels": channels if config.architecture == "fusion_resnet18" else [sum(channels)],
+        "channels": channels if config.branched else [sum(channels)],
         "classes": config.data.classes,
-        "input_size": None,
+        "input_size": [size, size] if config.architecture == "smallnet" else None,
         "epoch": epoch.number,
         "best_prec": accuracy,
         "data": data.patches.note or "SEN12MS",
