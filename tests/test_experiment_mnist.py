@@ -112,6 +112,8 @@ def test_evaluation_says_what_the_table_holds(out):
     assert found["loss_of_sum"] == pytest.approx(found["loss"], rel=1e-5)
     assert 0 < found["mean_difference"] <= found["largest_difference"] < 2e-5
     own = {name: table.relevance.sel(source=name).values for name in ("left", "right", "bias")}
+    alone = {name: np.mean(own[name].argmax(1) == label) for name in SETTINGS.sources}
+    assert found["accuracy_of_source_alone"] == alone
     true = {name: plot.of_class(values, label) for name, values in own.items()}
     for name, values in true.items():
         assert found["median_relevance"][name] == pytest.approx(np.median(values))

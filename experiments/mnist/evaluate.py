@@ -22,6 +22,7 @@ from experiments.training import outputs
 from rfp_jax import losses, store
 from rfp_jax.data import Sample
 from rfp_jax.evaluate import evaluate as evaluate_all
+from rfp_jax.evaluate.table import BIAS
 
 Precision = Literal["float32", "float64"]
 
@@ -113,8 +114,10 @@ def summarize(table: xr.Dataset, plain: Any) -> dict[str, Any]:
         plain: the network's outputs, computed without relevance, [samples, classes].
 
     Returns:
-        Accuracy and loss, of the network and of the sum of relevances; how far the two differ;
-        medians over the samples of the relevance and of the share of each source, true class.
+        Accuracy and loss, of the network and of the sum of relevances; accuracy where the
+        relevances of one source alone are taken as the outputs; how far the sum is from the
+        output; medians over the samples of the relevance and of the share of each source, true
+        class.
     """
     label, plain = table.label.values, np.asarray(plain)
     total = table.relevance.sum("source").values
@@ -125,6 +128,10 @@ def summarize(table: xr.Dataset, plain: Any) -> dict[str, Any]:
         "loss": float(losses.cross_entropy(jnp.asarray(plain), jnp.asarray(label))),
         "accuracy_of_sum": float(np.mean(total.argmax(1) == label)),
         "loss_of_sum": float(losses.cross_entropy(jnp.asarray(total), jnp.asarray(label))),
+        "accuracy_of_source_alone": {
+            name: float(np.mean(values.argmax(1) == label))
+            for name, values in by_source(table).items()
+        },
         "largest_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
         "largest_output": float(np.abs(plain).max()),
@@ -152,15 +159,25 @@ def show(console: Console, table: xr.Dataset, summary: dict[str, Any]) -> None:
     overall = [*summary["median_relevance"].values(), *summary["median_share"].values()]
     shown.add_row("all", f"{summary['accuracy']:.3f}", *(f"{value:.2f}" for value in overall))
     console.print(shown)
+    alone = "   ".join(
+        f"{name} {value:.4f}" for name, value in summary["accuracy_of_source_alone"].items()
+    )
     console.print(
         f"test accuracy    network {summary['accuracy']:.4f}   sum of relevances "
         f"{summary['accuracy_of_sum']:.4f}\n"
+        f"                 relevance of one source alone: {alone}\n"
         f"test loss        network {summary['loss']:.4f}   sum of relevances "
         f"{summary['loss_of_sum']:.4f}\n"
         f"largest difference of the two outputs {summary['largest_difference']:.1e}, mean "
         f"{summary['mean_difference']:.1e}, in {summary['dtype']}; outputs reach "
         f"{summary['largest_output']:.1f}"
     )
+
+
+def by_source(table: xr.Dataset) -> dict[str, np.ndarray]:
+    """Name of each source, the bias aside, to its relevance [samples, classes]."""
+    names = [str(name) for name in table.source.values if name != BIAS]
+    return {name: table.relevance.sel(source=name).values for name in names}
 
 
 def table_path(out: Path, dtype: Precision = "float32") -> Path:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.command import staged
-from experiments.mnist.evaluate import table_path
+from experiments.mnist.evaluate import by_source, table_path
 from experiments.mnist.settings import CLASSES, Settings
 from experiments.mnist.train import METRICS
 from experiments.results import OtherExperimentError, differences
@@ -56,7 +56,7 @@ def draw(
     pictures["training"] = training({name: each for name, (_, each) in networks.items()})
     if beside is not None:
         pictures["densities"] = plot.densities(
-            {name: _sources(table) for name, table in tables.items()},
+            {name: by_source(table) for name, table in tables.items()},
             tables[settings.words].label.values,
             classes=classes,
             title=f"Relevance of each source, {len(networks)} networks on the same samples",
@@ -72,7 +72,7 @@ def single(settings: Settings, table: xr.Dataset, samples: int) -> dict[str, Fig
     """Draw the figures of one network, by name."""
     arrays = settings.load("test").arrays()
     images = dict(zip(settings.sources, arrays["images"], strict=True))
-    relevance, label = _sources(table), table.label.values
+    relevance, label = by_source(table), table.label.values
     bias, output = table.relevance.sel(source=BIAS).values, table.output.values
     right = table.prediction.values == label
     about = f"{len(label)} test samples, {settings.words}"
@@ -130,8 +130,3 @@ def _other(settings: Settings, beside: Path) -> dict[str, tuple[Settings, Path]]
         )
     name = other.words if other.words != settings.words else str(beside)
     return {name: (other, beside)}
-
-
-def _sources(table: xr.Dataset) -> dict[str, np.ndarray]:
-    names = [str(name) for name in table.source.values if name != BIAS]
-    return {name: table.relevance.sel(source=name).values for name in names}
