@@ -84,8 +84,10 @@ def trained(settings: Settings, out: Path) -> Any:
         variables = network.init(jax.random.key(0), *(image[None] for image in images))
         return Epoch(0, variables, optimizer.init(variables), float("nan"))
 
-    with checkpoints.opened(out / CHECKPOINTS) as saved:
-        found = saved.latest(jax.eval_shape(start))
+    found = None
+    if (out / CHECKPOINTS).is_dir():
+        with checkpoints.opened(out / CHECKPOINTS) as saved:
+            found = saved.latest(jax.eval_shape(start))
     done = found.epoch.number if found else 0
     if found is None or done < settings.epochs:
         raise checkpoints.CheckpointError(
