@@ -88,6 +88,15 @@ def show(summary: Mapping[str, Any], console: Console) -> None:
         for source in first["scores"][method]:
             row(f"{method} score of {source}", "scores", method, source, form=".3f")
     console.print(table)
+    last = list(summary.values())[-1]
+    if last["share_by_cloud_cover"]:
+        covers = Table(title="Median share of the true class's relevance, by cloud cover")
+        for head in ("cloud cover", "patches", *last["share"]):
+            covers.add_column(head, justify="right")
+        for bin_ in last["share_by_cloud_cover"]:
+            shares = (f"{value:.3f}" for value in bin_["share"].values())
+            covers.add_row(f"{bin_['from']:g} to {bin_['to']:g}", str(bin_["samples"]), *shares)
+        console.print(covers)
 
 
 def cli() -> None:

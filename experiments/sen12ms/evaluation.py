@@ -13,6 +13,7 @@ from rich.console import Console
 import rfp_jax
 from experiments.command import staged
 from experiments.sen12ms import checkpoint
+from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.scores import scores
 from experiments.sen12ms.settings import CONDITIONS, Evaluate, recorded
 from experiments.sen12ms.training import binary_cross_entropy, correct
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SUMMARY = "summary.json"
+BINS = 5
+"""Bins of cloud cover in the summary."""
 
 
 def certified(
@@ -130,7 +133,8 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
         `samples`, `failures`, `cloudy` (how many of those evaluated show a cloudy twin); `accuracy`
         and `loss` of the plain output; the same of the sum of all relevances, bias included;
         `deviation` of that sum from the output, largest and mean magnitude; `largest_output`;
-        `share`: the mean share of each source in the relevance of the true class.
+        `share`: the mean share of each source in the relevance of the true class;
+        `share_by_cloud_cover`: see `share_by_cover`.
     """
     facts = store.summary(table)
     good = store.valid(table).load()
@@ -158,7 +162,44 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
         "deviation": {"largest": float(deviation.max()), "mean": float(deviation.mean())},
         "largest_output": float(np.abs(output).max()),
         "share": facts["share"],
+        "share_by_cloud_cover": share_by_cover(good, BINS) if has_cover(good) else [],
     }
+
+
+def has_cover(table: "xr.Dataset") -> bool:
+    """Whether the relevance of a table can be shown against cloud cover.
+
+    It needs the cover, one label a sample, and an optical source beside another.
+    """
+    return "cloud_cover" in table.coords and table.label.ndim == 1 and table.sizes["source"] > 2
+
+
+def share_by_cover(table: "xr.Dataset", bins: int) -> list[dict[str, Any]]:
+    """Median share of each source in the relevance of the true class, over bins of cloud cover.
+
+    Args:
+        table: a relevance table with the coordinate `cloud_cover`.
+        bins: how many bins of equal width from 0 to 1.
+
+    Returns:
+        For each bin with samples: `from`, `to`, `samples`, and `share` by source.
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    share = store.share(table)
+    rows = []
+    for place, members in enumerate(bin_members(table.cloud_cover.values, edges)):
+        if len(members):
+            medians = share.isel(sample=members).median("sample")
+            named = zip(medians.source.values, medians.values, strict=True)
+            rows.append(
+                {
+                    "from": round(float(edges[place]), 6),
+                    "to": round(float(edges[place + 1]), 6),
+                    "samples": len(members),
+                    "share": {str(name): float(value) for name, value in named},
+                }
+            )
+    return rows
 
 
 def tables(out: Path) -> "dict[str, xr.Dataset]":

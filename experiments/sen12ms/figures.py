@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.sen12ms.numbers import bin_members
 from rfp_jax import plot
 from rfp_jax._extras import needs_extra
 from rfp_jax.data.sen12ms.normalise import denormalise_s2
@@ -191,7 +192,7 @@ def against_cover(
     members = bin_members(cover, edges)
     full = [m for m in members if len(m)]
     middles = [(edges[i] + edges[i + 1]) / 2 for i, m in enumerate(members) if len(m)]
-    figure = Figure(figsize=(10.5, 3.4), layout="constrained")
+    figure = Figure(figsize=(10.5, 3.7), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(1, 3)
     colors = plot.source_colors(share)
@@ -214,11 +215,7 @@ def against_cover(
     for ax in axes:
         ax.set(xlim=(0, 1), xticks=edges)
         ax.set_xlabel("cloud cover of the optical image", fontsize=SMALL + 1)
-    axes[0].legend(frameon=False, fontsize=SMALL + 1)
+    figure.legend(
+        handles=axes[0].get_lines(), loc="outside lower center", ncols=len(colors), frameon=False
+    )
     return figure
-
-
-def bin_members(values: np.ndarray, edges: np.ndarray) -> list[np.ndarray]:
-    """Indices of the samples in each bin; the last bin includes its upper edge."""
-    place = np.clip(np.digitize(values, edges) - 1, 0, len(edges) - 2)
-    return [np.flatnonzero(place == k) for k in range(len(edges) - 1)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.command import staged
 from experiments.sen12ms import figures
-from experiments.sen12ms.evaluation import tables
+from experiments.sen12ms.evaluation import has_cover, tables
 from experiments.sen12ms.settings import CONDITIONS, Plot
 from rfp_jax import plot, store
 from rfp_jax.data.sen12ms import Sen12MS
@@ -80,24 +80,21 @@ def _of_patches(
 
 
 def _over_cover(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> Any:
-    tables = [table for table in found.values() if "cloud_cover" in table.coords]
-    if not tables or not _labelled(tables[0]) or len(sources(tables[0])) < 2:
+    table = list(found.values())[-1]  # every patch once, under clouds where it has a twin
+    if not has_cover(table):
         return
-    # a patch without a twin is the same in both tables: count it once
-    kept = [tables[0], *(t.isel(sample=np.flatnonzero(t.cloudy.values)) for t in tables[1:])]
-    cover = np.concatenate([table.cloud_cover.values for table in kept])
-    share, relevance = (
-        {name: np.concatenate([of(table, name) for table in kept]) for name in sources(tables[0])}
-        for of in (
-            lambda table, name: store.share(table).sel(source=name).values,
-            lambda table, name: store.of_class(table).sel(source=name).values,
-        )
-    )
-    right = np.concatenate([table.prediction.values == table.label.values for table in kept])
+    share, relevance = store.share(table), store.of_class(table)
     title = f"Relevance for the true class against cloud cover{about}"
     yield (
         "cloud_cover",
-        figures.against_cover(cover, share, relevance, right, bins=config.bins, title=title),
+        figures.against_cover(
+            table.cloud_cover.values,
+            {name: share.sel(source=name).values for name in sources(table)},
+            {name: relevance.sel(source=name).values for name in sources(table)},
+            table.prediction.values == table.label.values,
+            bins=config.bins,
+            title=title,
+        ),
     )
 
 
@@ -130,22 +127,6 @@ def sources(table: "xr.Dataset") -> dict[str, np.ndarray]:
         for name in table.source.values
         if name != BIAS
     }
-
-
-def share_by_cover(table: "xr.Dataset", bins: int) -> "xr.DataArray":
-    """Median share of each source in the relevance of the true class, over bins of cloud cover.
-
-    Args:
-        table: a relevance table with the coordinate `cloud_cover`.
-        bins: how many bins of equal width.
-
-    Returns:
-        [cloud_cover_bins, source].
-    """
-    edges = np.linspace(0, 1, bins + 1)
-    return store.by_bins(
-        store.share(store.valid(table)), "cloud_cover", edges.tolist(), include_lowest=True
-    )
 
 
 def _labelled(table: "xr.Dataset") -> bool:
