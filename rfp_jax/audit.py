@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
+from jax.typing import DTypeLike
 from rich.console import Console, Group
 from rich.table import Table
 
 from rfp_jax.equation import Equation
 from rfp_jax.errors import MissingRuleError
 from rfp_jax.pair import Pair, Value, activation
+from rfp_jax.precision import check
 from rfp_jax.propagate import Propagation
 from rfp_jax.rules import Affine, Named, Rules, affine, constant, resolve
 from rfp_jax.shares import Shares
@@ -142,7 +144,11 @@ class Audit:
 
 
 def audit(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, rules: str | Rules | Named = "lrp0"
+    fun: Callable[..., Any],
+    argnums: Argnums = 0,
+    *,
+    rules: str | Rules | Named = "lrp0",
+    dtype: DTypeLike | None = None,
 ) -> Callable[..., Audit]:
     """Transform `fun` into a function that checks how its relevance comes about.
 
@@ -154,6 +160,7 @@ def audit(
         fun: the function to explain; see `rfp_jax.relevance`.
         argnums: which positional arguments are sources.
         rules: the rules of propagation, a preset's name, `Rules`, or a rule for layers.
+        dtype: the precision of contributions; see `rfp_jax.relevance`.
 
     Returns:
         A function of the same arguments that returns an `Audit`. Any array may be given as a
@@ -172,24 +179,26 @@ def audit(
         >>> [(entry.primitive, entry.rule, entry.bias) for entry in report.entries]
         [('mul', 'product', None), ('sub', 'affine', -1.0), ('max', 'maximum', None)]
     """
+    check(dtype)
     chosen = resolve(rules)
 
     @functools.wraps(fun)
     def audited(*args: Any, **kwargs: Any) -> Audit:
         leaves, tree = jax.tree.flatten((args, kwargs))
         arrays = {i: leaf for i, leaf in enumerate(leaves) if hasattr(leaf, "shape")}
-        ledger = SharesLedger(chosen) if chosen.needs_shares else Ledger(chosen)
+        kind = SharesLedger if chosen.needs_shares else Ledger
+        ledger = kind(chosen, dtype=dtype)
 
         def coverage(arrays: dict[int, Any]) -> None:
             full = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
             args, kwargs = jax.tree.unflatten(tree, full)
-            call = trace(fun, argnums, args, kwargs)
+            call = trace(fun, argnums, args, kwargs).widened(dtype)
             propagate(ledger, call.jaxpr, call.consts, call.leaves)
 
         if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
             jax.eval_shape(coverage, arrays)
             return Audit(tuple(ledger.entries.values()), chosen.name)
-        return certify(ledger, trace(fun, argnums, args, kwargs))
+        return certify(ledger, trace(fun, argnums, args, kwargs).widened(dtype))
 
     return audited
 

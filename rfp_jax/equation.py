@@ -10,12 +10,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.extend import core
+from jax.typing import DTypeLike
 
 from rfp_jax.pair import Pair, Value, activation, nearest_common_dominator
+from rfp_jax.precision import narrow, widen
 
 
 def bind(eqn: core.JaxprEqn, operands: Sequence[jax.Array]) -> Any:
-    """Evaluate an equation of a jaxpr as JAX would."""
+    """Evaluate an equation of a jaxpr as JAX would, in the program's own precision."""
+    operands = [narrow(value, var.aval) for value, var in zip(operands, eqn.invars, strict=True)]
     return eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
 
 
@@ -34,6 +37,8 @@ class Equation:
             the operands alone.
         shifts: whether its rule adds a constant.
         depth: how many dominators stand above the result.
+        dtype: the precision of contributions, and so of the equation as a function; None for that
+            of the program.
     """
 
     eqn: core.JaxprEqn
@@ -43,6 +48,7 @@ class Equation:
     elementwise: bool = False
     shifts: bool = False
     depth: int = 0
+    dtype: DTypeLike | None = None
 
     def __call__(self, *activations: jax.Array) -> Any:
         """The equation's result, at these values of its tracked operands."""
@@ -51,7 +57,15 @@ class Equation:
 
     def bind(self, operands: Sequence[jax.Array]) -> Any:
         """The equation's result, at these values of all its operands."""
-        return bind(self.eqn, operands)
+        if self.dtype is None:
+            return bind(self.eqn, operands)
+        params = self.eqn.primitive.get_bind_params(self.eqn.params)
+        params = {name: widen(param, self.dtype) for name, param in params.items()}
+        return self.eqn.primitive.bind(*(widen(x, self.dtype) for x in operands), **params)
+
+    def plain(self) -> Any:
+        """What the plain program computes here, in its own precision."""
+        return bind(self.eqn, self.operands)
 
     @property
     def name(self) -> str:

@@ -44,7 +44,7 @@ def side_by_side(
         mine = [slot[first : first + len(own)] for slot in slots]
         rows.append([cs[0] if split is None else jnp.stack(cs) for cs in mine])
         first += len(own)
-    return [activation(value) for value in results], rows
+    return call.results(results), rows
 
 
 def one_after_another(
@@ -67,7 +67,7 @@ def one_after_another(
         results = propagation.run(call.jaxpr, call.consts, pairs)
         outputs = results[: call.output_tree.num_leaves]
         pushed = [_read(propagation, value, 1)[0] for value in outputs]
-        return pushed, list(map(activation, results))
+        return pushed, call.results(results)
 
     zeros = [jnp.zeros_like(leaf) for leaf in call.leaves]
     _, frozen, results = jax.linearize(push, zeros, has_aux=True)

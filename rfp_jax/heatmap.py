@@ -9,9 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from rfp_jax.outputs import Outputs, classes, cotangent, is_all
 from rfp_jax.pair import Pair, Value, activation
+from rfp_jax.precision import check
 from rfp_jax.propagate import Propagation
 from rfp_jax.rules import Named, Rules, resolve
 from rfp_jax.shares import walk
@@ -25,6 +27,7 @@ def heatmap(
     outputs: Outputs = "argmax",
     bias: str = "keep",
     rules: str | Rules | Named = "lrp0",
+    dtype: DTypeLike | None = None,
 ) -> Callable[..., Any]:
     """Transform `fun` into a function that tells how much each input element spoke for an output.
 
@@ -47,6 +50,7 @@ def heatmap(
         bias: only `"keep"`. Sharing out the bias needs all contributions at one place, and going
             backwards there are none: `rfp_jax.relevance(..., bias="share")` goes forwards.
         rules: the rules of propagation, a preset's name, `Rules`, or a rule for layers.
+        dtype: the precision of contributions; see `rfp_jax.relevance`.
 
     Returns:
         A function of the same arguments that returns heatmaps, structured like what `argnums`
@@ -71,11 +75,12 @@ def heatmap(
             f"heatmap cannot do bias={bias!r}: a layer's bias is shared in proportion to what each "
             "source contributed there, which is known only going forwards; use rfp_jax.relevance"
         )
-    propagation = walk(resolve(rules))
+    check(dtype)
+    propagation = replace(walk(resolve(rules)), dtype=dtype)
 
     @functools.wraps(fun)
     def explained(*args: Any, **kwargs: Any) -> Any:
-        call = trace(fun, argnums, args, kwargs)
+        call = trace(fun, argnums, args, kwargs).widened(dtype)
         results, pull = pullback(call, propagation)
         output = call.output_tree.unflatten(results[: call.output_tree.num_leaves])
         if is_all(outputs):
@@ -98,7 +103,7 @@ def pullback(
         pairs = [Pair(x, (c,)) for x, c in leaves]
         results = walk.run(call.jaxpr, call.consts, pairs)
         outputs = results[:count]
-        return list(map(read, outputs)), list(map(activation, results))
+        return list(map(read, outputs)), call.results(results)
 
     def read(value: Value) -> jax.Array:
         y = activation(value)

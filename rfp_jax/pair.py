@@ -121,7 +121,7 @@ def conform(values: Sequence[Value], examples: Sequence[Value]) -> list[Value]:
             return value
         present = [c is not None for c in example.contributions]
         if not isinstance(value, Pair):
-            value = Pair(value, (None,) * len(present))
+            value = Pair(value.astype(example.activation.dtype), (None,) * len(present))
         slots = zip(value.contributions, present, strict=True)
         zeros = jnp.zeros_like
         filled = (zeros(value.activation) if c is None and p else c for c, p in slots)

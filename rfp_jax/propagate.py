@@ -12,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.extend import core, source_info_util
+from jax.typing import DTypeLike
 
 from rfp_jax.control import CONTROL
 from rfp_jax.equation import Equation, bind
 from rfp_jax.errors import IrreversibleError, MissingRuleError
 from rfp_jax.pair import Pair, Value, activation, slots
+from rfp_jax.precision import widen
 from rfp_jax.roles import ELEMENTWISE, LAYERS, is_gate
 from rfp_jax.rules.affine import Affine, constant
 from rfp_jax.rules.ruleset import Rules
@@ -34,12 +36,14 @@ class Propagation:
     Attributes:
         rules: which rule an equation gets.
         reverse: whether the walk will be transposed, which loops of unknown length cannot be.
+        dtype: the precision of contributions; None for that of the activations.
         path: the name stack of the call in whose body the walk is.
         source: the user's line of that call.
     """
 
     rules: Rules
     reverse: bool = False
+    dtype: DTypeLike | None = None
     path: str = ""
     source: str = ""
 
@@ -90,7 +94,8 @@ class Propagation:
             if name == "while" and self.reverse:
                 raise IrreversibleError(path, source)
             return control(self.inside(eqn, path, source).run, eqn, values)
-        equation = Equation(eqn, values, path, source, elementwise=name in ELEMENTWISE)
+        elementwise = name in ELEMENTWISE
+        equation = Equation(eqn, values, path, source, elementwise, dtype=self.dtype)
         return self.pairs(equation, self.freeze(equation))
 
     def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Propagation:
@@ -103,7 +108,8 @@ class Propagation:
         rule = constant if equation.is_discrete else self.rules(equation)
         if rule is None:
             raise MissingRuleError(equation)
-        return rule(equation, *(pair.activation for pair in equation.pairs))
+        step = rule(equation, *(pair.activation for pair in equation.pairs))
+        return step if self.dtype is None else step._replace(output=equation.plain())
 
     def pairs(self, equation: Equation, step: Affine) -> list[Value]:
         """Push every source's contributions through an equation that its rule has frozen."""
@@ -111,6 +117,8 @@ class Propagation:
         outputs = list(step.output) if several else [step.output]
         if step.push is None:
             return outputs
+        outputs = [widen(output, self.dtype) for output in outputs]
+        step = step._replace(output=outputs if several else outputs[0])
         inputs = equation.pairs if step.of is None else step.of
         pushed = [
             [None] * len(outputs)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from rfp_jax.forward import Rows, one_after_another, side_by_side
 from rfp_jax.heatmap import pullback
 from rfp_jax.outputs import Outputs, cotangent, is_all, weighted
+from rfp_jax.precision import check
 from rfp_jax.propagate import Propagation
 from rfp_jax.rules import Named, Rules, resolve
 from rfp_jax.share import SharedBias
@@ -47,6 +50,7 @@ def relevance(
     outputs: Outputs = "all",
     bias: str = "keep",
     rules: str | Rules | Named = "lrp0",
+    dtype: DTypeLike | None = None,
     memory: int = 2**30,
 ) -> Callable[..., Any]:
     """Transform `fun` into a function that tells how much of each output came from each source.
@@ -70,6 +74,9 @@ def relevance(
         bias: `"keep"`: what came from no source is reported as bias. `"share"`: each layer's bias
             is shared among the sources in proportion to the size of their contributions to it.
         rules: the rules of propagation, a preset's name, `Rules`, or a rule for layers.
+        dtype: the precision of contributions and of what is returned of them; by default that of
+            the activations. With `jnp.float32`, a model that computes in bfloat16 is evaluated as
+            it is, but what sources contributed is not rounded to bfloat16 at every step.
         memory: bytes that the parts of a split, pushed at one time, may take.
 
     Returns:
@@ -104,11 +111,12 @@ def relevance(
             f"bias='share' goes with contributions, but the rules {chosen.name} carry shares of "
             "relevance; use bias='keep' or rules without flat, wsquare, zbox and identity"
         )
-    propagation = SharedBias(chosen) if bias == "share" else walk(chosen)
+    check(dtype)
+    propagation = replace(SharedBias(chosen) if bias == "share" else walk(chosen), dtype=dtype)
 
     @functools.wraps(fun)
     def explained(*args: Any, **kwargs: Any) -> Any:
-        call = trace(fun, argnums, args, kwargs, has_aux)
+        call = trace(fun, argnums, args, kwargs, has_aux).widened(dtype)
         splits = split_leaves(split, call.tree)
         if not is_all(outputs) and bias == "keep" and _reverse_is_cheaper(call, splits):
             relevance, aux = _reverse(call, propagation, splits, outputs)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
+from jax.typing import DTypeLike
+
+from rfp_jax.pair import Value, activation
+from rfp_jax.precision import narrow, widen
 
 Argnums = int | Sequence[int]
 
@@ -39,6 +43,15 @@ class Trace:
     output_shapes: list[tuple[int, ...]]
     aux_tree: Any
     aux_leaves: list[Any]
+
+    def widened(self, dtype: DTypeLike | None) -> Trace:
+        """The call with its sources in the precision of contributions."""
+        return replace(self, leaves=[widen(leaf, dtype) for leaf in self.leaves])
+
+    def results(self, values: Sequence[Value]) -> list[jax.Array]:
+        """What the plain program returns, of what a walk returned."""
+        pairs = zip(values, self.jaxpr.outvars, strict=True)
+        return [narrow(activation(value), var.aval) for value, var in pairs]
 
     def aux(self, results: Sequence[Any]) -> Any:
         """The auxiliary output: arrays among the program's results, and what is no array."""
