@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 
 from rfp_jax.data.sen12ms import (
     Archive,
@@ -431,9 +432,11 @@ def _nans(path):
 
 
 def _elsewhere(path):
-    """A file of another format that points to a file outside of the archive."""
-    source = "<SourceFilename>/etc/passwd</SourceFilename>"
-    path.write_text(f'<VRTDataset rasterXSize="{SIZE}" rasterYSize="{SIZE}">{source}</VRTDataset>')
+    """A file of another format that shows a file outside of the archive."""
+    other = path.with_suffix(".elsewhere")
+    path.rename(other)
+    rasterio.shutil.copy(other, path, driver="VRT")
+    assert path.read_text().startswith("<VRTDataset")
 
 
 DAMAGE = [
