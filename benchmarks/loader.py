@@ -89,10 +89,9 @@ def main(config: Config) -> None:
 
 
 def rate(data: Sen12MS, config: Config, threads: int) -> float:
-    """Read an epoch; patches per second, without the start of the threads and the first batch."""
-    iterator = iter(data.loader(config.batch_size, shuffle=True, threads=threads))
-    next(iterator)
-    seconds, count = timed(lambda: sum(len(batch["label"]) for batch in iterator))
+    """Read an epoch, from the start of the threads to the last batch; patches per second."""
+    loader = data.loader(config.batch_size, shuffle=True, threads=threads)
+    seconds, count = timed(lambda: sum(len(batch["label"]) for batch in loader))
     return count / seconds
 
 

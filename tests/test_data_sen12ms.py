@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -823,3 +824,13 @@ def test_read_pickle_takes_no_more_than_the_file(tmp_path):
     path.write_bytes(buffer.getvalue())
     with pytest.raises(ValueError, match=r"a.pkl is no pickle, or a damaged"):
         read_pickle(path)
+
+
+def test_example_of_the_page_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "sen12ms.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "sen12ms.md", "exec"), names)
+    assert names["batch"]["optical"].shape == (4, 64, 64, 10)
+    assert names["sample"].keys() == names["batch"].keys()
