@@ -170,7 +170,9 @@ class Sen12MS:
             drop_remainder: whether to leave out the last batch if it is smaller than the rest.
             threads: how many threads read; 0 reads in the main thread.
             workers: how many processes read, each with as many threads; 0 for none of their own.
-                The program must guard its main part with `if __name__ == "__main__"`.
+                Each makes batches of every so many-th sample, so their contents depend on the
+                number of workers. The program must guard its main part with
+                `if __name__ == "__main__"`.
 
         Returns:
             A Grain data set of batches; its iterator's state can be kept in a checkpoint.
@@ -194,6 +196,10 @@ class Sen12MS:
         dataset = grain.MapDataset.source(_Ordered(self, order + epoch * len(self)))
         batches = dataset.to_iter_dataset(options).batch(batch_size, drop_remainder=drop_remainder)
         if workers:
+            from absl import flags
+
+            if not flags.FLAGS.is_parsed():  # Grain's workers ask for them
+                flags.FLAGS.mark_as_parsed()
             batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
         return batches
 
