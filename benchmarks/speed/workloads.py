@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from rfp_jax.models import FusionResNet18, ResNet50, SmallNet
 
@@ -58,19 +59,24 @@ class VisionTransformer(nn.Module):
     layers: int = 6
     patch: int = 8
     classes: int = 10
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, *sources: jax.Array) -> jax.Array:
+        like: Any = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         size = (self.patch, self.patch)
         x = jnp.concatenate(sources, axis=-1)
-        x = nn.Conv(self.width, size, strides=size, padding="VALID")(x)
+        x = nn.Conv(self.width, size, strides=size, padding="VALID", **like)(x)
         x = x.reshape(len(x), -1, self.width)
-        x = x + self.param("position", nn.initializers.normal(0.02), (1, *x.shape[1:]))
+        normal, shape = nn.initializers.normal(0.02), (1, *x.shape[1:])
+        x = x + self.param("position", normal, shape, self.param_dtype)
         for _ in range(self.layers):
-            x = x + nn.MultiHeadDotProductAttention(self.heads)(nn.LayerNorm()(x))
-            hidden = nn.gelu(nn.Dense(4 * self.width)(nn.LayerNorm()(x)))
-            x = x + nn.Dense(self.width)(hidden)
-        return nn.Dense(self.classes)(nn.LayerNorm()(x).mean(1))
+            attention = nn.MultiHeadDotProductAttention(self.heads, **like)
+            x = x + attention(nn.LayerNorm(**like)(x))
+            hidden = nn.gelu(nn.Dense(4 * self.width, **like)(nn.LayerNorm(**like)(x)))
+            x = x + nn.Dense(self.width, **like)(hidden)
+        return nn.Dense(self.classes, **like)(nn.LayerNorm(**like)(x).mean(1))
 
 
 def make(
