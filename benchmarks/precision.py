@@ -1,7 +1,7 @@
 """What half precision costs relevance: `python -m benchmarks.precision`.
 
 Every network has weights and inputs rounded to bfloat16. What it computes in bfloat16 is compared
-with what it computes from the same numbers in float64: its output, and the relevance of its sources,
+with what it computes from the same numbers in float64: its output and its sources' relevance,
 with contributions in bfloat16 and in float32 beside the bfloat16 activations. Errors are the
 greatest, relative to the greatest magnitude.
 """
