@@ -34,17 +34,18 @@ def train(settings: Given, out: Path = OUT) -> None:
     print(f"checkpoint and metrics: {out}")
 
 
-def evaluate(out: Path = OUT, float64: bool = False) -> None:
+def evaluate(out: Path = OUT, float64: bool = False, strict: bool = False) -> None:
     """Compute the relevance of all classes of all test samples, compare its sum with the output.
 
     Args:
         out: Folder with the results of `train`.
         float64: Whether to compute in double precision.
+        strict: Whether to stop at the first sample that cannot be evaluated.
     """
     from experiments.mnist.evaluate import evaluate, table_path
 
     precision = "float64" if float64 else "float32"
-    evaluate(Settings.of(out), out, _console(), dtype=precision)
+    evaluate(Settings.of(out), out, _console(), dtype=precision, strict=strict)
     print(f"relevance table: {table_path(out, precision)}")
 
 

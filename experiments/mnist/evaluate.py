@@ -28,7 +28,12 @@ Precision = Literal["float32", "float64"]
 
 
 def evaluate(
-    settings: Settings, out: Path, console: Console, *, dtype: Precision = "float32"
+    settings: Settings,
+    out: Path,
+    console: Console,
+    *,
+    dtype: Precision = "float32",
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Compute the relevance of all classes of all test samples, and sum it up.
 
@@ -40,11 +45,14 @@ def evaluate(
         out: the folder of results.
         console: where to show the numbers.
         dtype: precision of the computation; the network was trained in single precision.
+        strict: whether to stop at the first sample that cannot be evaluated, instead of recording
+            it.
 
     Returns:
         What `evaluation.json` holds.
 
     Raises:
+        BadSampleError: if `strict`, and a sample is bad.
         CheckpointError: if the network is not trained, or the checkpoint is of another one.
         TableMismatchError: if a table of something else is there.
     """
@@ -53,7 +61,7 @@ def evaluate(
         variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), trained(settings, out))
         table = evaluate_all(
             settings.network.apply,
-            grain.MapDataset.source(data).map(lambda sample: record(settings, sample)),
+            records(settings),
             table_path(out, dtype),
             params=variables,
             sources=settings.sources,
@@ -63,6 +71,7 @@ def evaluate(
             manifest={"network": type(settings.network).__name__, "loss": settings.words},
             data_arguments={"name": settings.data, "split": "test", **asdict(settings.samples)},
             dtype=dtype,
+            strict=strict,
             progress=console.is_terminal,
         ).load()
         images = tuple(image.astype(dtype) for image in data.arrays()["images"])
@@ -97,6 +106,12 @@ def with_propagated_bias(
         return found._replace(sources=found.sources[1:], bias=found.sources[0])
 
     return explained
+
+
+def records(settings: Settings) -> grain.MapDataset:
+    """The test samples as `rfp_jax.evaluate` reads them."""
+    data = grain.MapDataset.source(settings.load("test"))
+    return data.map(lambda sample: record(settings, sample))
 
 
 def record(settings: Settings, sample: Sample) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.command import staged
-from experiments.mnist.evaluate import by_source, table_path
+from experiments.mnist.evaluate import by_source, records, table_path
 from experiments.mnist.settings import CLASSES, Settings
 from experiments.mnist.train import METRICS
 from experiments.results import OtherExperimentError, differences
-from rfp_jax import plot, store
+from rfp_jax import plot, report, store
 from rfp_jax.evaluate.table import BIAS
 
 FOLDER = "figures"
@@ -66,6 +66,15 @@ def draw(
             figure.savefig(folder / f"{name}.png", dpi=120)
     for name in pictures:
         console.print(out / FOLDER / f"{name}.png", soft_wrap=True)
+    page = out / "report.html"
+    report.write(
+        tables[settings.words],
+        page,
+        title=f"Relevance of {' and '.join(settings.sources)}, {settings.data}",
+        note=f"Trained with {settings.words}.",
+        pictures=report.thumbnails(records(settings), dict.fromkeys(settings.sources, 0)),
+    )
+    console.print(page, soft_wrap=True)
 
 
 def single(settings: Settings, table: xr.Dataset, samples: int) -> dict[str, Figure]:
