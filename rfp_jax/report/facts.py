@@ -94,7 +94,7 @@ class Facts:
 
     def class_head(self) -> str:
         """Head of the table of classes."""
-        heads = ["class", "samples", *(["right"] if self.labelled else [])]
+        heads = ["class", "samples", *(["accuracy"] if self.labelled else [])]
         heads += [f"{name}, median" for name in (*self.sources, BIAS)]
         return "".join(f"<th>{escape(head)}</th>" for head in (*heads, "mean share"))
 
