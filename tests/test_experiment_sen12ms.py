@@ -20,7 +20,9 @@ from flax import linen as nn
 from PIL import Image
 from rich.console import Console
 
+import convert
 import rfp_jax
+from convert.store import save_manifest, save_variables
 from experiments.results import OtherExperimentError
 from experiments.sen12ms import checkpoint, figures, plotting, training
 from experiments.sen12ms.__main__ import main, show
@@ -290,6 +292,36 @@ def test_a_folder_without_a_network_is_refused(tmp_path, content, message):
         (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(ValueError, match=message):
         checkpoint.load(tmp_path)
+
+
+def test_a_converted_network_is_loaded_as_it_was_written(tmp_path):
+    """What `python -m convert` writes for the published ResNet-50 of both sensors."""
+    about = convert.Manifest(
+        architecture="resnet50",
+        inputs=12,
+        channels=[12],
+        classes=10,
+        input_size=None,
+        dtypes=["float32"],
+        source="single_ResNet50_s1s2.pth",
+        source_sha256="0" * 64,
+        epoch=99,
+        best_prec=0.6,
+        num_batches_tracked=None,
+        largest_difference=1e-6,
+        relative_difference=1e-6,
+        versions={},
+    )
+    variables = {"params": {"fc": {"bias": np.arange(10, dtype=np.float32)}}}
+    (tmp_path / "network").mkdir()
+    save_variables(tmp_path / "network", variables)
+    save_manifest(tmp_path / "network", about)
+    network = checkpoint.load(tmp_path / "network")
+    assert (type(network.model).__name__, network.model.num_classes) == ("ResNet50", 10)
+    np.testing.assert_array_equal(network.variables["params"]["fc"]["bias"], np.arange(10))
+    checkpoint.check_fits(network, (10, 2), 10, 256)
+    with pytest.raises(ValueError, match="the network sees 12 channels, the data have 10"):
+        checkpoint.check_fits(network, (10,), 10, 256)
 
 
 def test_several_labels_one_source_and_17_classes(root, tmp_path):
