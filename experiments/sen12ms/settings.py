@@ -1,6 +1,6 @@
 """What can be set on the command line."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -278,6 +278,3 @@ def recorded(settings: Any, *left_out: str) -> dict[str, Any]:
         return str(value) if isinstance(value, Path) else value
 
     return plain(asdict(settings))
-
-
-__all__ = ["CONDITIONS", "Data", "Demo", "Evaluate", "Plot", "Train", "recorded", "replace"]
