@@ -15,8 +15,8 @@ from benchmarks.speed.program import Cost, Program, build
 from benchmarks.speed.workloads import Workload
 from rfp_jax import baselines
 
-Answer = Callable[[Any, Workload], np.ndarray]
-"""What of a result is to be compared: an array like a part of the truth."""
+PLAIN_KERNELS: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": ""}
+"""XLA's compiler on CPU without YNNPACK's fused kernels; see docs/performance.md."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ def ours(work: Workload) -> Iterator[Contestant]:
     yield _program("forward", work.fun, work, "output")
     program = build(relevance, work.arguments)
     yield Contestant("relevance", lambda: program()[1], "sources", program.cost)
+    if jax.default_backend() == "cpu":
+        other = build(relevance, work.arguments, PLAIN_KERNELS)
+        yield Contestant("relevance, plain kernels", lambda: other()[1], "sources", other.cost)
     yield _program("heatmap of the arg-max", _total(work, "argmax"), work, "chosen")
     yield _program("heatmaps of all outputs", _total(work, "all"), work, "sources")
 

@@ -46,19 +46,22 @@ class Program:
         return jax.block_until_ready(self.compiled(*self.arguments))
 
 
-def build(fun: Callable[..., Any], arguments: Sequence[Any]) -> Program:
+def build(
+    fun: Callable[..., Any], arguments: Sequence[Any], options: dict[str, str | bool] | None = None
+) -> Program:
     """Trace and compile a function.
 
     Args:
         fun: a function of arrays.
         arguments: its arguments; they stay on the device.
+        options: of the compiler.
 
     Returns:
         The program. Loops (`lax.map`, `scan`) count as one step in its operations and bytes: XLA
         does not multiply them.
     """
     start = time.perf_counter()
-    compiled: Any = jax.jit(fun).lower(*arguments).compile()
+    compiled: Any = jax.jit(fun).lower(*arguments).compile(options)
     seconds = time.perf_counter() - start
     counted = compiled.cost_analysis()
     memory = compiled.memory_analysis()

@@ -32,14 +32,16 @@ def interleave(
     Returns:
         For each function its seconds a run, one entry a turn; turn i of all lies in round i.
     """
-    repeats, turns = {}, {}
-    for name, run in runs.items():
+    repeats: dict[str, int] = {}
+    turns: dict[str, int] = {}
+    times: dict[str, list[float]] = {}
+    for name, run in runs.items():  # the first round, in which it shows who is slow
         once = _time(run, 1)
         repeats[name] = max(1, round(TURN / once))
+        times[name] = [once if repeats[name] == 1 else _time(run, repeats[name])]
         affordable = seconds / len(runs) / (once * repeats[name])
         turns[name] = int(np.clip(affordable, FEW, rounds))
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(max(turns.values())):
+    for turn in range(1, max(turns.values())):
         for name, run in runs.items():
             if turn < turns[name]:
                 times[name].append(_time(run, repeats[name]))

@@ -1,0 +1,131 @@
+"""The benchmark: all contestants answer alike, turns alternate, tables and figure come out."""
+
+import json
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import __main__ as command
+from benchmarks.speed import contestants, goals, report, timing, workloads
+from benchmarks.speed.contestants import Contestant
+from benchmarks.speed.goals import Goal
+from benchmarks.speed.measure import Line, Result, measure
+from benchmarks.speed.scaling import Point
+
+
+def test_turns_alternate_and_slow_ones_get_few(monkeypatch):
+    now, order = [0.0], []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+
+    def run(name, seconds):
+        def turn():
+            order.append(name)
+            now[0] += seconds
+
+        return turn
+
+    runs = {"quick": run("quick", 0.01), "slow": run("slow", 10.0)}
+    taken = timing.interleave(runs, rounds=6, seconds=20)
+    assert order[:7] == ["quick"] * 6 + ["slow"]  # once to see how long it takes
+    assert order[7:19] == (["quick"] * 5 + ["slow"]) * 2
+    assert len(taken["quick"]) == 6
+    assert len(taken["slow"]) == timing.FEW
+    np.testing.assert_allclose(taken["quick"], 0.01)
+    np.testing.assert_allclose(timing.ratios(taken["slow"], taken["quick"]), [1000] * 3)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return workloads.make(
+        "a small one",
+        workloads.SmallNet(),
+        ((2, 8, 6, 1),) * 2,
+        "smallnet",
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(small):
+    pytest.importorskip("captum")
+    return measure(small, rounds=3, seconds=0.1)
+
+
+def test_all_answers_are_right(measured):
+    assert measured.failures == {}
+    errors = {line.name: line.error for line in measured.lines}
+    assert errors.pop("Shapley value") != errors.pop("perceptual score, 10 draws")  # NaN: others
+    assert set(errors) == {
+        "forward",
+        "relevance",
+        "heatmap of the arg-max",
+        "heatmaps of all outputs",
+        "vmap of jax.jvp",
+        "jax.vjp, output by output",
+        "Captum LRP of the arg-max",
+        "Captum LRP of all outputs",
+    }
+    assert max(errors.values()) < 1e-5
+
+
+def test_a_wrong_answer_is_not_timed(small, monkeypatch):
+    def wrong(work):
+        right = contestants.truth(work)["sources"]
+        yield Contestant("swapped", lambda: right[::-1], "sources")
+
+    monkeypatch.setattr("benchmarks.speed.contestants.of_jax", wrong)
+    monkeypatch.setattr("benchmarks.speed.peers.captum", lambda work: ())
+    monkeypatch.setattr("benchmarks.speed.contestants.of_baselines", lambda work: ())
+    result = measure(small, rounds=3, seconds=0.1)
+    assert list(result.failures) == ["swapped"]
+    assert "swapped" not in {line.name for line in result.lines}
+
+
+def test_tables_figure_and_goals(measured, tmp_path):
+    def line(name, seconds, cost=None):
+        return Line(name, 0.0, [seconds] * 3, [seconds] * 3, cost)
+
+    cost = measured.lines[0].cost
+    lines = [line("forward", 1.0, cost), line("relevance", 2.0, cost)]
+    lines.append(line("Captum LRP of all outputs", 30.0))
+    results = {"smallnet-64": Result("SmallNet", 64, lines)}
+    growths = {"outputs": [Point(10, 1.0, 2.0, 2.0, 2.0), Point(1000, 1.0, 2.2, 2.2, 2.0)]}
+    found = {goal.what: goal for goal in goals.goals(results, growths)}
+    assert found["SmallNet: relevance / forward"] == Goal("SmallNet: relevance / forward", 2.2, 2.0)
+    assert found["SmallNet: times faster than Captum LRP of all outputs"].found == 15.0
+    assert found["SmallNet: times faster than Captum LRP of all outputs"].reached
+    assert not found["ResNet-50: 1000 outputs / 10 outputs"].reached
+    assert len(found) == 3
+    tables = [report.table(measured), report.growth("outputs", growths["outputs"])]
+    text = report.markdown([*tables, report.verdicts(found.values())])
+    assert "| relevance " in text
+    assert "NOT reached" in text
+    rows = [row for row in text.splitlines() if row.startswith("|")]
+    assert all(len(row) > 20 and row.endswith("|") for row in rows)
+    record = json.loads(report.record([measured], growths, list(found.values())))
+    assert record["workloads"][0]["lines"][1]["name"] == "relevance"
+    report.draw([measured], growths, tmp_path / "speed.png")
+    assert (tmp_path / "speed.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"only": ("nothing",)}, "Unknown: nothing; known:"),
+        ({"reference": Path("/nowhere")}, "/nowhere is no clone of the authors' code"),
+    ],
+)
+def test_bad_options(options, message, tmp_path, capsys):
+    assert command.main(command.Benchmark(**options, out=tmp_path / "out")) == 2
+    assert message in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_workloads_have_two_sources():
+    for make in workloads.WORKLOADS.values():
+        work = jax.eval_shape(lambda make=make: make().sources)
+        assert len(work) == 2
