@@ -19,7 +19,7 @@ demo: $(VENV)/.experiments  ## relevance of both halves of real digits: train, e
 test: $(VENV)/.test  ## the whole test suite, doctests included
 	$(BIN)/python -m pytest -n auto
 
-test-latest: .venv-latest/.suite  ## the suite on Python 3.12 and the newest JAX (LATEST=path/to/python3.12)
+test-latest: .venv-latest/.test  ## the suite on Python 3.12 and the newest JAX (LATEST=path/to/python3.12)
 	.venv-latest/bin/python -m pytest -n auto
 
 zoo: $(VENV)/.test  ## every architecture and framework: coverage, conservation, RFP = LRP (long)
@@ -56,12 +56,14 @@ $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) --editable '.[$*]' --constraint constraints.txt
 	@touch $@
 
-# Without constraints: the newest of everything. Without torch: its peers are tested in `make test`.
-.venv-latest/.suite: pyproject.toml
+# The newest of everything, but torch: a newer one would come with gigabytes of CUDA.
+.venv-latest/.test: pyproject.toml constraints.txt
 	@$(LATEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
 	  { echo "Python 3.12 was not found: make test-latest LATEST=path/to/python3.12"; exit 1; }
 	$(LATEST) -m venv .venv-latest
-	@.venv-latest/bin/python -m pip install --quiet --upgrade --editable '.[suite]'
+	@grep '^torch==' constraints.txt > .venv-latest/torch.txt
+	@.venv-latest/bin/python -m pip install --quiet --upgrade --editable '.[test]' \
+	  --constraint .venv-latest/torch.txt
 	@touch $@
 
 lock: $(VENV)/.test $(VENV)/.docs  ## write the versions installed now to constraints.txt

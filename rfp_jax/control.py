@@ -38,10 +38,11 @@ def _split(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
     return [*parts, values]
 
 
-def _call(key: str) -> Control:
-    """A call is walked in place, so nothing depends on what was jitted."""
+def _call(*keys: str) -> Control:
+    """A call is walked in place, so nothing depends on what was jitted; one of the keys has it."""
 
     def call(run: Run, eqn: core.JaxprEqn, values: Sequence[Value]) -> Sequence[Value]:
+        (key,) = (key for key in keys if key in eqn.params)
         return _body(run, eqn.params[key])(values)
 
     return call
@@ -111,7 +112,8 @@ def _shard_map(run: Run, eqn: core.JaxprEqn, values: Sequence[Value]) -> Sequenc
 
 
 CONTROL: Mapping[str, Control] = {
-    **dict.fromkeys(["jit", "pjit", "remat2", "checkpoint", "remat", "composite"], _call("jaxpr")),
+    **dict.fromkeys(["jit", "pjit", "remat2", "checkpoint", "remat"], _call("jaxpr")),
+    "composite": _call("jaxpr", "call_jaxpr"),  # before and in JAX 0.12
     **dict.fromkeys(["custom_jvp_call", "custom_vjp_call"], _call("call_jaxpr")),
     **dict.fromkeys(["call", "closed_call", "core_call", "eval_jaxpr"], _call("call_jaxpr")),
     "custom_vmap_call": _call("call"),

@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from rfp_jax.equation import Equation
+from rfp_jax.errors import MissingRuleError
 from rfp_jax.pair import Pair
 from rfp_jax.rules.affine import Affine, constant
 
@@ -57,6 +58,15 @@ def clip(f: Equation, x: jax.Array) -> Affine:
     y0 = f(jnp.zeros_like(x))
     slope = jnp.where(x == 0, passes.astype(x.dtype), (y - y0) / jnp.where(x == 0, 1, x))
     return Affine(y, lambda c: slope * c, lambda: y0)
+
+
+def polynomial(f: Equation, *x: jax.Array) -> Affine:
+    """`a_0 + a_1 x + ...` with constant coefficients, or such as are functions of x themselves."""
+    if len(x) == 1 and f.tracked[0]:
+        return elementwise(f, x[0])
+    if f.dominator is not None:
+        return one_variable(f, f.dominator)
+    raise MissingRuleError(f, "how a variable and its coefficients share is not defined")
 
 
 def magnitude(f: Equation, z: jax.Array) -> Affine:

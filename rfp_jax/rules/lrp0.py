@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rfp_jax.rules.additive import affine, derivative, gather
 from rfp_jax.rules.affine import Rule, constant, linear
-from rfp_jax.rules.elementwise import elementwise, magnitude, power
+from rfp_jax.rules.elementwise import elementwise, magnitude, polynomial, power
 from rfp_jax.rules.joined import weighted
 from rfp_jax.rules.product import product, quotient, reduce_product, running_product, select
 from rfp_jax.rules.refuse import remainder, scaling_scatter, solve, special, unsupported
@@ -52,8 +52,9 @@ TABLE: dict[str, Rule] = {
         elementwise,
         """exp exp2 expm1 log1p sqrt cbrt square sin cos tan asin acos atan sinh cosh tanh asinh
         atanh logistic erf erfc erf_inv floor ceil round sign bessel_i0e bessel_i1e
-        one_minus_square polynomial""",
+        one_minus_square""",
     ),
+    "polynomial": polynomial,
     "abs": magnitude,
     **_each(power, "integer_pow pow"),
     **_each(special, "igamma igammac regularized_incomplete_beta"),
