@@ -123,18 +123,21 @@ def test_the_same_seed_gives_the_same_figures(results, tmp_path):
     assert (tmp_path / "summary.json").read_bytes() == (results / "summary.json").read_bytes()
 
 
-def hears_ctrl_c():
-    """A shell's background jobs ignore Ctrl-C, and so would their children."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+@pytest.fixture
+def ctrl_c_is_heard():
+    """A shell's background jobs ignore Ctrl-C, and so do their children unless one listens."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_ctrl_c_in_training_ends_cleanly(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "experiments.digits", "--epochs", "9999", "--out", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=hears_ctrl_c,
     )
     assert process.stdout is not None
     assert "1437 to train on" in process.stdout.readline()
