@@ -66,8 +66,7 @@ def main(options: Benchmark) -> int:
         return 2
     chosen = options.only or (*WORKLOADS, *SCALINGS)
     started = time.perf_counter()
-    options.out.mkdir(parents=True, exist_ok=True)
-    results, growths, tables = {}, {}, []
+    results, growths = {}, {}
     for name in chosen:
         with _progress(console, name, options.rounds) as tick:
             if name in WORKLOADS:
@@ -79,24 +78,18 @@ def main(options: Benchmark) -> int:
                     others=options.others,
                     tick=tick,
                 )
-                tables.append(report.table(results[name]))
+                console.print(report.table(results[name]))
             else:
                 growths[name] = scale(
                     name, rounds=options.rounds, seconds=options.seconds, tick=tick
                 )
-                tables.append(report.growth(name, growths[name]))
-        console.print(tables[-1])
+                console.print(report.growth(name, growths[name]))
+        report.save(results, growths, options.out)  # after each: it takes long
         jax.clear_caches()
-    reached = list(goals(results, growths))
-    tables.append(report.verdicts(reached))
-    console.print(tables[-1])
-    in_order = list(results.values())
-    (options.out / "speed.json").write_text(report.record(in_order, growths, reached))
-    (options.out / "speed.md").write_text(report.markdown(tables))
-    report.draw(in_order, growths, options.out / "speed.png")
+    console.print(report.verdicts(goals(results, growths)))
     if not options.reference:
         console.print("The authors' code was not timed: no --reference was given.")
-    wrong = [f"{r.workload}: {', '.join(r.failures)}" for r in in_order if r.failures]
+    wrong = [f"{r.workload}: {', '.join(r.failures)}" for r in results.values() if r.failures]
     if wrong:
         console.print(f"WRONG ANSWERS, not timed: {'; '.join(wrong)}", style="bold red")
     minutes = (time.perf_counter() - started) / 60

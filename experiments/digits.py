@@ -24,7 +24,8 @@ with importing():
     from rich.table import Table
 
     import rfp_jax
-    from experiments.network import TwoBranchNet, biases_as_source
+    from experiments.bias import biases_as_source
+    from experiments.network import TwoBranchNet
     from experiments.training import Epoch, epochs
     from rfp_jax import plot
     from rfp_jax.data import MultiSource, MultiSourceConfig, load_digits

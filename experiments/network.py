@@ -1,8 +1,5 @@
 """The networks of the experiments on digits, and their biases as a source."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -29,25 +26,3 @@ class TwoBranchNet(nn.Module):
 
 NETWORKS: dict[str, nn.Module] = {"digits": TwoBranchNet(), "mnist": SmallNet()}
 """Name of the set of images to the network that fits it."""
-
-
-def biases_as_source(apply: Callable[..., Any]) -> Callable[..., Any]:
-    """Make the strength of a network's biases an argument, so that they can be a source themselves.
-
-    `relevance` reports as bias what remains of the output beside the sources, so its parts add up
-    by construction. With the biases as one more source nothing may remain, and that can fail.
-
-    Args:
-        apply: of a Linen module, `apply(variables, *sources)`.
-
-    Returns:
-        A function `(variables, strength, *sources)`: the same network at strength 1.
-    """
-
-    def scaled_apply(variables: Any, strength: jax.Array, *sources: jax.Array) -> Any:
-        scaled = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: strength * leaf if path[-1].key == "bias" else leaf, variables
-        )
-        return apply(scaled, *sources)
-
-    return scaled_apply

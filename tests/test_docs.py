@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/index.md", "docs/rules.md"]
+PAGES = ["README.md", "docs/index.md", "docs/rules.md", "docs/performance.md"]
 
 
 @pytest.fixture

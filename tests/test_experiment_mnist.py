@@ -12,10 +12,11 @@ from flax import linen as nn
 from rich.console import Console
 
 from experiments import checkpoints, results
+from experiments.bias import with_propagated_bias
 from experiments.mnist import __main__ as command
 from experiments.mnist import sweep as sweeping
 from experiments.mnist import train as training
-from experiments.mnist.evaluate import evaluate, table_path, with_propagated_bias
+from experiments.mnist.evaluate import evaluate, table_path
 from experiments.mnist.figures import draw
 from experiments.mnist.settings import Settings
 from experiments.mnist.train import train, trained

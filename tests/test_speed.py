@@ -62,6 +62,7 @@ def test_all_answers_are_right(measured):
     assert set(errors) == {
         "forward",
         "relevance",
+        "relevance, plain kernels",
         "heatmap of the arg-max",
         "heatmaps of all outputs",
         "vmap of jax.jvp",

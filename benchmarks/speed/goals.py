@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.speed.measure import Line, Result
+from benchmarks.speed.measure import Result
 from benchmarks.speed.scaling import Point
 
 
@@ -50,6 +50,7 @@ def goals(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]])
         results: by the workload's name on the command line.
         growths: by what was varied.
     """
+    results = {name: result for name, result in results.items() if not result.failures}
     for name, limit in (("smallnet-64", 2.2), ("smallnet-500", 2.2), ("resnet50", 2.6)):
         if result := results.get(name):
             yield Goal(f"{result.workload}: relevance / forward", limit, result.ratio("relevance"))
@@ -69,7 +70,7 @@ def goals(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]])
             faster = result.ratio(peer) / result.ratio("relevance")
             yield Goal(f"{result.workload}: times faster than {peer}", limit, faster, True)
     if result := results.get("resnet50"):
-        unit, ours = result.lines[0].cost, _line(result, "relevance").cost
+        unit, ours = result.line("forward").cost, result.line("relevance").cost
         assert unit
         assert ours
         compilation = ours.compile_seconds / unit.compile_seconds
@@ -85,10 +86,5 @@ def goals(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]])
         yield Goal(what, 1.02, last.relevance / first.relevance)
 
 
-def _line(result: Result, name: str) -> Line:
-    (line,) = (line for line in result.lines if line.name == name)
-    return line
-
-
 def _seconds(result: Result, name: str) -> float:
-    return float(np.median(_line(result, name).seconds))
+    return float(np.median(result.line(name).seconds))

@@ -14,7 +14,7 @@ from benchmarks.speed.program import Cost
 from benchmarks.speed.workloads import Workload
 
 LIMIT = 1e-3
-"""The greatest relative error, in float32, with which an answer counts as right."""
+"""The greatest error, in float32, with which an answer counts as right."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,7 @@ class Line:
 
     Attributes:
         name: the contestant's.
-        error: its greatest error relative to the greatest magnitude; NaN if it answers another
-            question.
+        error: of its answer, see `contestants.error`; NaN if it answers another question.
         seconds: a run, in each round.
         ratios: the same, as multiples of the forward pass in the same round.
         cost: what XLA says of it.
@@ -53,10 +52,14 @@ class Result:
     lines: list[Line]
     failures: dict[str, str] = field(default_factory=dict)
 
+    def line(self, name: str) -> Line:
+        """What was measured of a contestant."""
+        (found,) = (line for line in self.lines if line.name == name)
+        return found
+
     def ratio(self, name: str) -> float:
         """A contestant's median time in forward passes."""
-        (line,) = (line for line in self.lines if line.name == name)
-        return float(np.median(line.ratios))
+        return float(np.median(self.line(name).ratios))
 
 
 def measure(

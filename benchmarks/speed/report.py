@@ -17,7 +17,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed.goals import Goal
+from benchmarks.speed.goals import Goal, goals
 from benchmarks.speed.measure import Line, Result
 from benchmarks.speed.scaling import SUBJECTS, Point
 
@@ -74,6 +74,22 @@ def verdicts(goals: Iterable[Goal]) -> Table:
     for goal in goals:
         shown.add_row(goal.what, goal.wanted, f"{goal.found:.2f}", goal.verdict)
     return shown
+
+
+def save(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]], out: Path) -> None:
+    """Write speed.json, speed.md and speed.png into a folder.
+
+    Args:
+        results: by the workload's name on the command line.
+        growths: by what was varied.
+        out: the folder, made if missing.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    reached, in_order = list(goals(results, growths)), list(results.values())
+    tables = [*map(table, in_order), *(growth(*each) for each in growths.items())]
+    (out / "speed.json").write_text(record(in_order, growths, reached))
+    (out / "speed.md").write_text(markdown([*tables, verdicts(reached)]))
+    draw(in_order, growths, out / "speed.png")
 
 
 def markdown(tables: Iterable[Table]) -> str:

@@ -1,6 +1,5 @@
 """Evaluation: the relevance table of the test samples, and what it says in numbers."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +12,9 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-import rfp_jax
+from experiments.bias import with_propagated_bias
 from experiments.mnist.settings import CLASSES, Settings
 from experiments.mnist.train import trained
-from experiments.network import biases_as_source
 from experiments.results import write_json
 from experiments.training import outputs
 from rfp_jax import losses, store
@@ -80,32 +78,6 @@ def evaluate(
     write_json(out / f"evaluation{_suffix(dtype)}.json", summary)
     show(console, table, summary)
     return summary
-
-
-def with_propagated_bias(
-    fun: Callable[..., Any], argnums: tuple[int, ...], rules: Any = "lrp0"
-) -> Callable[..., rfp_jax.Relevance]:
-    """Make a relevance whose bias is propagated like a source, not what remains of the output.
-
-    So the sum of a sample's relevances is a result of its own, to be compared with the output.
-
-    Args:
-        fun: `apply` of a Linen module.
-        argnums: which arguments are sources; the variables come first.
-        rules: as for `rfp_jax.relevance`.
-
-    Returns:
-        A function that returns a `Relevance`, as that of `rfp_jax.relevance` does.
-    """
-    explain = rfp_jax.relevance(
-        biases_as_source(fun), argnums=(1, *(place + 1 for place in argnums)), rules=rules
-    )
-
-    def explained(variables: Any, *sources: jax.Array) -> rfp_jax.Relevance:
-        found = explain(variables, jnp.ones((), sources[0].dtype), *sources)
-        return found._replace(sources=found.sources[1:], bias=found.sources[0])
-
-    return explained
 
 
 def records(settings: Settings) -> grain.MapDataset:

@@ -1,7 +1,6 @@
 """Relevance tables of a network on clear and on cloudy patches, and what they say in numbers."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-import rfp_jax
+from experiments.bias import with_propagated_bias
 from experiments.command import staged
 from experiments.sen12ms import checkpoint
 from experiments.sen12ms.numbers import bin_members
@@ -27,42 +26,6 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 BINS = 5
 """Bins of cloud cover in the summary."""
-
-
-def certified(
-    fun: Callable[..., Any], argnums: tuple[int, ...], *, rules: Any
-) -> Callable[..., Any]:
-    """Relevance with the bias propagated on its own, so that the sum of all parts can be wrong.
-
-    `rfp_jax.relevance` reports as bias what remains of the output, and then everything adds up by
-    construction. Here the strength of everything that a layer adds (biases, and the means that
-    batch normalisation subtracts) is one more source. The output is that of the plain network.
-
-    Args:
-        fun: `apply` of a Linen module in inference, `fun(variables, *sources)`.
-        argnums: positions of the sources, from 1 on.
-        rules: the rules of propagation.
-
-    Returns:
-        A function of the same arguments that returns a `Relevance`.
-    """
-
-    def with_strength(strength: jax.Array, variables: Any, *sources: jax.Array) -> Any:
-        scaled = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: strength * leaf if path[-1].key in ("bias", "mean") else leaf,
-            variables,
-        )
-        return fun(scaled, *sources)
-
-    places = (0, *(place + 1 for place in argnums))
-    explained = rfp_jax.relevance(with_strength, places, rules=rules)
-
-    def relevance(variables: Any, *sources: jax.Array) -> rfp_jax.Relevance:
-        found = explained(jnp.ones((), sources[0].dtype), variables, *sources)
-        bias, *parts = found.sources
-        return rfp_jax.Relevance(fun(variables, *sources), tuple(parts), bias)
-
-    return relevance
 
 
 def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
@@ -100,7 +63,7 @@ def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
                 classes=sources.class_names,
                 metadata=measured,
                 ids=data.ids,
-                method=certified,
+                method=with_propagated_bias,
                 manifest=dict(network.manifest),
                 data_arguments={
                     "condition": condition,
