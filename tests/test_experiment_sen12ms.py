@@ -345,7 +345,7 @@ def test_several_labels_one_source_and_17_classes(root, tmp_path):
     by_hand = -np.where(table.label.values, np.log(p), np.log(1 - p)).mean()
     assert summary["clear"]["plain"]["loss"] == pytest.approx(by_hand, rel=1e-5)
     drawn = plotting.draw(Plot(data=data, evaluation=config.out, out=tmp_path / "figures"))
-    assert {path.name for path in drawn} == {"examples.png", "sheet.png"}
+    assert {path.name for path in drawn} == {"examples.png", "sheet.png", "report.html"}
 
 
 # Training
@@ -506,7 +506,13 @@ def drawn(evaluated, tmp_path_factory):
     config = evaluated[0]
     out = tmp_path_factory.mktemp("figures")
     settings = Plot(
-        data=config.data, evaluation=config.out, compare=config.out, out=out, bins=3, samples=4
+        data=config.data,
+        evaluation=config.out,
+        compare=config.out,
+        checkpoint=config.checkpoint,
+        out=out,
+        bins=3,
+        samples=4,
     )
     titles, figures_of = [], plotting._figures
 
@@ -525,6 +531,7 @@ def test_every_figure_is_drawn_and_is_not_blank(drawn):
     assert {path.name for path in paths} == {
         *("cloud_cover.png", "densities_clear.png", "densities_cloudy.png", "examples.png"),
         *("sheet.png", "violins_clear.png", "violins_cloudy.png", "per_class.csv"),
+        *("pixels_clear.png", "pixels_cloudy.png", "report.html"),
     }
     assert {path.name for path in settings.out.iterdir()} == {path.name for path in paths}
     for path in paths:
@@ -536,9 +543,12 @@ def test_every_figure_is_drawn_and_is_not_blank(drawn):
 
 
 def test_every_figure_says_that_the_data_are_synthetic(drawn):
-    *_, titles = drawn
-    assert len(titles) == 7
+    settings, _, titles = drawn
+    assert len(titles) == 9
     assert all("synthetic data, not SEN12MS" in title for title in titles)
+    page = (settings.out / "report.html").read_text()
+    assert "synthetic data, not SEN12MS" in page
+    assert page.count("data:image/png;base64,") > 4
 
 
 def test_table_of_classes_by_hand(drawn, evaluated):

@@ -52,6 +52,11 @@ class Result:
     lines: list[Line]
     failures: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def ours(self) -> list[str]:
+        """The names of `relevance`, compiled in one way or two."""
+        return [line.name for line in self.lines if line.name.startswith("relevance")]
+
     def line(self, name: str) -> Line:
         """What was measured of a contestant."""
         (found,) = (line for line in self.lines if line.name == name)

@@ -141,14 +141,13 @@ def draw(results: Sequence[Result], growths: Mapping[str, Sequence[Point]], path
 def _bars(ax: Any, result: Result) -> None:
     names = [line.name for line in result.lines][::-1]
     values = [float(np.median(line.ratios)) for line in result.lines][::-1]
-    ours = ("relevance", "relevance, plain kernels")
-    colours = ["#c44e52" if name in ours else "#8c9bb0" for name in names]
+    colours = ["#c44e52" if name in result.ours else "#8c9bb0" for name in names]
     ax.barh(names, values, color=colours)
     for place, value in enumerate(values):
         ax.annotate(f" {value:.3g}", (value, place), va="center", fontsize=8, annotation_clip=False)
     ax.set_xscale("log")
-    ax.set_xlim(0.7, max(values) * 2.5)
-    ax.set_title(result.workload, fontsize=10)
+    ax.set_xlim(min(0.7, min(values) / 2), max(values) * 2.5)
+    ax.set_title(result.workload, fontsize=9)
     ax.set_xlabel("time in forward passes", fontsize=8)
     ax.tick_params(labelsize=8)
     ax.spines[["top", "right"]].set_visible(False)
@@ -168,7 +167,7 @@ def _curve(ax: Any, along: str, points: Sequence[Point]) -> None:
     ax.set_xscale("log", base=2 if along != "outputs" else 10)
     ax.set_xticks(sizes, list(map(str, sizes)))
     ax.minorticks_off()
-    ax.set_title(f"{along}: {SUBJECTS[along]}", fontsize=10)
+    ax.set_title(f"{along}: {SUBJECTS[along]}", fontsize=9)
     ax.set_ylabel("forward passes", fontsize=8)
     ax.tick_params(labelsize=8)
     ax.legend(fontsize=8, frameon=False)

@@ -46,6 +46,7 @@ def demo(config: Demo, console: Console) -> dict[str, Any]:
             data=config.data,
             evaluation=config.out / name / "evaluation",
             compare=compare,
+            checkpoint=config.evaluate(name).checkpoint,
             out=config.out / name / "figures",
         )
         for path in draw(drawn):

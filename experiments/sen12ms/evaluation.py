@@ -75,6 +75,7 @@ def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
                 chunk=config.chunk,
                 batch=config.batch_size,
                 threads=config.data.threads,
+                strict=config.strict,
             )
         summary[condition] = summarize(table)
         if config.scores:

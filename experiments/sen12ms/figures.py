@@ -55,6 +55,19 @@ def true_colour(optical: np.ndarray) -> np.ndarray:
     return np.clip(denormalise_s2(optical)[..., 2::-1] / WHITE, 0, 1)
 
 
+def picture(image: np.ndarray, source: str) -> np.ndarray:
+    """Make a picture of what a network sees: true colours, or the VV backscatter.
+
+    Args:
+        image: normalised, [..., channels].
+        source: `"optical"` or `"sar"`.
+
+    Returns:
+        [..., 3] from 0 to 1, or [...].
+    """
+    return true_colour(image) if source == "optical" else image[..., 0]
+
+
 def draw_patch(ax: Axes, shown: Shown, source: str) -> None:
     """Draw one source of a patch: true colours, or the VV backscatter.
 
@@ -66,9 +79,9 @@ def draw_patch(ax: Axes, shown: Shown, source: str) -> None:
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_linewidth(0.5)
     if source == "optical" and shown.optical is not None:
-        ax.imshow(true_colour(shown.optical))
+        ax.imshow(picture(shown.optical, "optical"))
     elif shown.sar is not None:
-        ax.imshow(shown.sar[..., 0], cmap="gray", vmin=-2.5, vmax=2.5)
+        ax.imshow(picture(shown.sar, "sar"), cmap="gray", vmin=-2.5, vmax=2.5)
 
 
 def examples(patches: Sequence[Mapping[str, Shown]], names: Sequence[str], *, title: str) -> Figure:

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
+import rfp_jax
 from experiments.command import staged
-from experiments.sen12ms import figures
+from experiments.sen12ms import checkpoint, figures
 from experiments.sen12ms.evaluation import has_cover, tables
 from experiments.sen12ms.settings import CONDITIONS, Plot
-from rfp_jax import plot, store
+from rfp_jax import plot, report, store
 from rfp_jax.data.sen12ms import Sen12MS
 from rfp_jax.evaluate.table import BIAS
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 PER_CLASS = "per_class.csv"
+REPORT = "report.html"
 
 
 def draw(config: Plot) -> list[Path]:
@@ -41,6 +44,7 @@ def draw(config: Plot) -> list[Path]:
         for name, figure in _figures(config, found, about):
             figure.savefig(folder / f"{name}.png", dpi=110)
         _write_classes(folder / PER_CLASS, found)
+        _write_report(config, folder / REPORT, about)
         names = sorted(path.name for path in folder.iterdir())
     return [config.out / name for name in names]
 
@@ -59,6 +63,8 @@ def _figures(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> Any
                 ),
             )
     yield from _over_cover(config, found, about)
+    if config.checkpoint is not None:
+        yield from _pixels(config, config.checkpoint, found, about)
     if config.compare is not None:
         yield from _compared(config, found, names, about)
 
@@ -77,6 +83,32 @@ def _of_patches(
     yield "examples", figures.examples(patches, names, title=f"Patches{about}")
     title = f"What each class's output is made of{about}"
     yield "sheet", figures.sheet(patches, names, title=title)
+
+
+def _pixels(
+    config: Plot, folder: Path, found: "Mapping[str, xr.Dataset]", about: str
+) -> Any:
+    """Which pixels of which source spoke for the class that the network names."""
+    network, chosen = checkpoint.load(folder), _worth_seeing(found, config.samples)
+    for condition in found if chosen else ():
+        data = config.data.open(config.split, cloud_fraction=CONDITIONS[condition])
+        samples = [data[data.ids.index(identity)] for identity in chosen]
+        names = data.config.sources
+        images = {name: np.stack([sample[name] for sample in samples]) for name in names}
+        arguments = (network.variables, *images.values())
+        output = network.model.apply(*arguments)
+        explain = rfp_jax.heatmap(network.model.apply, tuple(range(1, len(arguments))))
+        relevance = dict(zip(names, jax.jit(explain)(*arguments), strict=True))
+        yield (
+            f"pixels_{condition}",
+            plot.heatmap(
+                {name: figures.picture(image, name) for name, image in images.items()},
+                {name: np.asarray(heat) for name, heat in relevance.items()},
+                names=[data.config.class_names[k] for k in np.argmax(output, -1)],
+                title=f"Which pixels spoke for the class named, {condition}{about}",
+                columns=3,
+            ),
+        )
 
 
 def _over_cover(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> Any:
@@ -168,6 +200,21 @@ def _shown(table: "xr.Dataset", data: Sen12MS, identity: str) -> figures.Shown:
         relevance={name: values[at] for name, values in sources(table).items()},
         bias=row.relevance.sel(source=BIAS).values,
         output=row.output.values,
+    )
+
+
+def _write_report(config: Plot, path: Path, about: str) -> None:
+    """A page to browse, of every patch once, under clouds where it has a twin."""
+    condition, table = list(tables(config.evaluation).items())[-1]
+    data = config.data.open(config.split, cloud_fraction=CONDITIONS[condition])
+    channels = {"optical": (2, 1, 0), "sar": 0}
+    report.write(
+        table,
+        path,
+        title=f"Relevance of {' and '.join(data.config.sources)}, {condition} patches",
+        note=about.strip(" ()"),
+        pictures=report.thumbnails(data, {name: channels[name] for name in data.config.sources}),
+        bins=("cloud_cover",) if has_cover(table) else (),
     )
 
 

@@ -149,6 +149,7 @@ class Evaluate:
         scores_batch: Patches held in memory for them; sources change places among these.
         draws: Permutations for the perceptual score.
         seed: Seed of the permutations.
+        strict: Whether to stop at the first patch that cannot be evaluated.
     """
 
     data: Data_ = field(default_factory=Data)
@@ -163,6 +164,7 @@ class Evaluate:
     scores_batch: int = 512
     draws: int = 10
     seed: int = 42
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if not self.conditions or len(set(self.conditions)) < len(self.conditions):
@@ -181,6 +183,7 @@ class Plot:
         data: Which data; for the pictures of single patches.
         evaluation: What `evaluate` wrote.
         compare: Another evaluation to draw beside it, of a network trained with relevance loss.
+        checkpoint: The network, to draw which pixels spoke for the class; not drawn without.
         out: Folder for the figures.
         split: The split that was evaluated.
         bins: How many bins of cloud cover.
@@ -190,6 +193,7 @@ class Plot:
     data: Data_ = field(default_factory=Data)
     evaluation: Path = Path("results/sen12ms/evaluation")
     compare: Path | None = None
+    checkpoint: Path | None = None
     out: Path = Path("results/sen12ms/figures")
     split: Split = "test"
     bins: int = 5
