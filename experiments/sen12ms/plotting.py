@@ -98,15 +98,17 @@ def _pixels(
         arguments = (network.variables, *images.values())
         output = network.model.apply(*arguments)
         explain = rfp_jax.heatmap(network.model.apply, tuple(range(1, len(arguments))))
-        relevance = dict(zip(names, jax.jit(explain)(*arguments), strict=True))
+        heats = map(np.asarray, jax.jit(explain)(*arguments))
+        relevance = {name: heat.sum(-1) for name, heat in zip(names, heats, strict=True)}
+        sizes = np.concatenate([np.abs(heat).ravel() for heat in relevance.values()])
         yield (
             f"pixels_{condition}",
             plot.heatmap(
                 {name: figures.picture(image, name) for name, image in images.items()},
-                {name: np.asarray(heat) for name, heat in relevance.items()},
+                relevance,
                 names=[data.config.class_names[k] for k in np.argmax(output, -1)],
                 title=f"Which pixels spoke for the class named, {condition}{about}",
-                columns=3,
+                limit=float(np.quantile(sizes, 0.995)),  # a few pixels would make the rest pale
             ),
         )
 
