@@ -85,9 +85,7 @@ def _of_patches(
     yield "sheet", figures.sheet(patches, names, title=title)
 
 
-def _pixels(
-    config: Plot, folder: Path, found: "Mapping[str, xr.Dataset]", about: str
-) -> Any:
+def _pixels(config: Plot, folder: Path, found: "Mapping[str, xr.Dataset]", about: str) -> Any:
     """Which pixels of which source spoke for the class that the network names."""
     network, chosen = checkpoint.load(folder), _worth_seeing(found, config.samples)
     for condition in found if chosen else ():
@@ -96,7 +94,7 @@ def _pixels(
         names = data.config.sources
         images = {name: np.stack([sample[name] for sample in samples]) for name in names}
         arguments = (network.variables, *images.values())
-        output = network.model.apply(*arguments)
+        output: Any = network.model.apply(*arguments)
         explain = rfp_jax.heatmap(network.model.apply, tuple(range(1, len(arguments))))
         heats = map(np.asarray, jax.jit(explain)(*arguments))
         relevance = {name: heat.sum(-1) for name, heat in zip(names, heats, strict=True)}
