@@ -1,5 +1,7 @@
 """Settings of the test session: strict shapes, two CPU devices, the same examples every time."""
 
+import signal
+
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,3 +26,11 @@ def x64():
     """Double precision for the length of a test, where exactness is the claim."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def ctrl_c_is_heard():
+    """A shell's background jobs ignore Ctrl-C, and so do their children unless one listens."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -550,6 +550,7 @@ def test_command(tmp_path, smallnet, capsys):
     assert stopped.value.code != 0
 
 
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_command_leaves_nothing(tmp_path, smallnet, number):
     path = _save(tmp_path / "a.pth", _tensors(smallnet))

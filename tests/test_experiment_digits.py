@@ -123,14 +123,6 @@ def test_the_same_seed_gives_the_same_figures(results, tmp_path):
     assert (tmp_path / "summary.json").read_bytes() == (results / "summary.json").read_bytes()
 
 
-@pytest.fixture
-def ctrl_c_is_heard():
-    """A shell's background jobs ignore Ctrl-C, and so do their children unless one listens."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_ctrl_c_in_training_ends_cleanly(tmp_path):
     process = subprocess.Popen(
