@@ -1,9 +1,9 @@
 """Why relevance costs more than its operations on a CPU: `python -m benchmarks.pipeline`.
 
 XLA compiles a branch of SmallNet (convolution, bias, ReLU, convolution, bias, ReLU, max-pooling) to
-one kernel that keeps what is between in the caches. Relevance needs what is between: each
-activation decides which contributions pass. The table has the times of the parts, taken in turn, as
-multiples of the whole branch's, and in milliseconds an image; the number of kernels is XLA's.
+one kernel of YNNPACK's that keeps what is between in the caches. Relevance needs what is between:
+each activation decides which contributions pass. The table has the times of the parts, taken in
+turn, as multiples of the whole branch's, with XLA's defaults and with `rfp_jax.compiler_options`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from rich.table import Table
 
 import rfp_jax
 from benchmarks.speed import timing
-from benchmarks.speed.contestants import PLAIN_KERNELS
 from benchmarks.speed.program import build
 
 Weights = dict[str, jax.Array]
@@ -62,8 +61,12 @@ def parts(batch: int) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
 
     return {
         "the branch": (branch, (w, x)),
-        "its second convolution alone, written to memory": (
+        "its second convolution, written to memory": (
             lambda w, h: convolve(h, w["kernel2"]),
+            (w, h),
+        ),
+        "its second convolution, max-pooled at once": (
+            lambda w, h: pool(convolve(h, w["kernel2"]), -jnp.inf, lax.max),
             (w, h),
         ),
         "the contributions alone, if masks were given": (contributions, (w, x, first, second)),
@@ -79,33 +82,29 @@ def main(batches: tuple[int, ...] = (16, 64, 500), rounds: int = 30) -> None:
         rounds: How many turns each part gets.
     """
     table = Table(box=MARKDOWN)
-    table.add_column("", no_wrap=True)
-    for batch in batches:
-        table.add_column(f"batch {batch}: ms", justify="right", no_wrap=True)
-        table.add_column("x branch", justify="right", no_wrap=True)
-    table.add_column("kernels", justify="right", no_wrap=True)
+    table.add_column("x the branch, by default", no_wrap=True)
     columns: dict[str, list[str]] = {}
+    choices = {"defaults": {}, "options": rfp_jax.compiler_options()}
     for batch in batches:
-        programs = {name: build(*given) for name, given in parts(batch).items()}
-        programs["relevance, plain kernels"] = build(
-            *parts(batch)["relevance of the branch"], PLAIN_KERNELS
-        )
+        programs = {
+            (part, name): build(*given, options)
+            for part, given in parts(batch).items()
+            for name, options in choices.items()
+        }
         for program in programs.values():
             program()
-        times = timing.interleave(programs, rounds=rounds, seconds=30)
-        for name, taken in times.items():
-            ratio = np.median(timing.ratios(taken, times["the branch"]))
-            image = np.median(taken) * 1e3 / batch
-            columns.setdefault(name, []).extend([f"{image:.3f}", f"{ratio:.2f}"])
-            kernels = programs[name].compiled.as_text().split("ENTRY")[1]
-            heavy = sum(
-                kernels.count(f" {op}(") for op in ("fusion", "convolution", "reduce-window")
-            )
-            if batch == batches[-1]:
-                columns[name].append(str(heavy))
-    for name, cells in columns.items():
-        table.add_row(name, *cells)
-    Console(width=140, highlight=False).print(table)
+        named = {f"{part}/{name}": run for (part, name), run in programs.items()}
+        times = timing.interleave(named, rounds=rounds, seconds=30)
+        unit = times["the branch/defaults"]
+        image = np.median(unit) * 1e6 / batch
+        table.add_column(f"batch {batch} ({image:.0f} us an image)", justify="right", no_wrap=True)
+        table.add_column("with options", justify="right", no_wrap=True)
+        for part, name in programs:
+            ratio = np.median(timing.ratios(times[f"{part}/{name}"], unit))
+            columns.setdefault(part, []).append(f"{ratio:.2f}")
+    for part, cells in columns.items():
+        table.add_row(part, *cells)
+    Console(width=160, highlight=False).print(table)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from rfp_jax import rules as rules
 from rfp_jax import sources as sources
 from rfp_jax.audit import Audit, audit
+from rfp_jax.compiler import compiler_options
 from rfp_jax.errors import IrreversibleError, MissingRuleError
 from rfp_jax.gate import gate
 from rfp_jax.heatmap import heatmap
@@ -15,6 +16,7 @@ __all__ = [
     "MissingRuleError",
     "Relevance",
     "audit",
+    "compiler_options",
     "gate",
     "heatmap",
     "register",

@@ -65,9 +65,11 @@ def tiny_networks():
     """Where the experiment builds its smallest network, it gets one that compiles at once."""
     original = checkpoint.build
 
-    def build(architecture, classes, dtype=None):
+    def build(architecture, classes, width=None, dtype=None):
         return (
-            Tiny(classes) if architecture == "smallnet" else original(architecture, classes, dtype)
+            Tiny(classes)
+            if architecture == "smallnet"
+            else original(architecture, classes, width, dtype)
         )
 
     with pytest.MonkeyPatch.context() as patch:
@@ -403,7 +405,7 @@ def test_augmentation_turns_all_sources_alike_and_loses_no_pixel():
 
 def test_bfloat16_computes_in_it_and_keeps_parameters_in_float32():
     config = Train(architecture="fusion_resnet18", bfloat16=True)
-    model = checkpoint.build("fusion_resnet18", 10, jnp.bfloat16)
+    model = checkpoint.build("fusion_resnet18", 10, dtype=jnp.bfloat16)
     images = tuple(jax.ShapeDtypeStruct((4, 32, 32, c), jnp.float32) for c in (10, 2))
     variables = jax.eval_shape(model.init, jax.random.key(0), *images)
     assert jax.eval_shape(model.apply, variables, *images).dtype == jnp.bfloat16
@@ -449,11 +451,14 @@ def test_training_goes_on_where_it_was_interrupted(root, tmp_path, monkeypatch):
         train(dataclasses.replace(part, epochs=4), QUIET)
 
 
-def test_published_network_has_a_step_and_is_loaded_again(tmp_path):
+@pytest.mark.parametrize("width", [None, 16])
+def test_published_network_has_a_step_and_is_loaded_again(width, tmp_path):
     """Shapes alone: to compile takes half a minute."""
     images = tuple(jax.ShapeDtypeStruct((4, 32, 32, c), jnp.float32) for c in (10, 2))
-    model = checkpoint.build("fusion_resnet18", 10)
+    model = checkpoint.build("fusion_resnet18", 10, width)
     variables = jax.eval_shape(model.init, jax.random.key(0), *images)
+    stem = variables["params"]["branch1"]["conv1"]["kernel"]
+    assert stem.shape == (7, 7, 10, width or 64)
     optimizer = optax.adamw(1e-3)
     state = jax.eval_shape(optimizer.init, variables["params"])
     config = Train(architecture="fusion_resnet18", relevance_loss=0.5)
@@ -465,6 +470,7 @@ def test_published_network_has_a_step_and_is_loaded_again(tmp_path):
     assert loss.shape == ()
     arrays = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), variables)
     about = {"architecture": "fusion_resnet18", "inputs": 12, "channels": [10, 2], "classes": 10}
+    about["width"] = width
     checkpoint.save(tmp_path / "network", checkpoint.Network(model, arrays, about))
     network = checkpoint.load(tmp_path / "network")
     assert network.model == model
@@ -476,6 +482,8 @@ def test_published_network_has_a_step_and_is_loaded_again(tmp_path):
     ("setting", "message"),
     [
         ({"epochs": 0}, "epochs must be at least 1"),
+        ({"width": 16}, "width must be at least 1 and is for fusion_resnet18 alone, got 16 for"),
+        ({"width": 0, "architecture": "fusion_resnet18"}, "width must be at least 1"),
         ({"batch_size": 1}, "batch_size at least 2"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive"),
         ({"relevance_loss": -1.0}, "relevance_loss must not be negative"),

@@ -11,12 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import rfp_jax
-from benchmarks.speed.program import Cost, Program, build
+from benchmarks.speed.program import Cost, Options, Program, build
 from benchmarks.speed.workloads import Workload
 from rfp_jax import baselines
-
-PLAIN_KERNELS: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": ""}
-"""XLA's compiler on CPU without YNNPACK's fused kernels; see docs/performance.md."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +56,51 @@ def error(found: Any, right: np.ndarray) -> float:
 
 
 def ours(work: Workload) -> Iterator[Contestant]:
-    """The plain forward pass, which is the unit, and this project's transformations."""
+    """The plain forward pass, which is the unit, and this project's transformations.
+
+    They are compiled as the documentation tells: with `rfp_jax.compiler_options`, and a large batch
+    on a CPU in pieces. The forward pass is compiled as JAX does by itself, which suits it best.
+    """
+    options = rfp_jax.compiler_options()
 
     def relevance(*arguments: Any) -> Any:
-        rel = rfp_jax.relevance(work.fun, work.argnums)(*arguments)
-        return rel.output, jnp.stack(rel.sources)
+        return rfp_jax.relevance(work.fun, work.argnums)(*arguments)
+
+    def explained(name: str, fun: Callable[..., Any], **choices: Any) -> Contestant:
+        program = build(fun, work.arguments, **choices)
+        return Contestant(name, lambda: np.stack(program().sources), "sources", program.cost)
 
     yield _program("forward", work.fun, work, "output")
-    program = build(relevance, work.arguments)
-    yield Contestant("relevance", lambda: program()[1], "sources", program.cost)
-    if jax.default_backend() == "cpu":
-        other = build(relevance, work.arguments, PLAIN_KERNELS)
-        yield Contestant("relevance, plain kernels", lambda: other()[1], "sources", other.cost)
-    yield _program("heatmap of the arg-max", _total(work, "argmax"), work, "chosen")
-    yield _program("heatmaps of all outputs", _total(work, "all"), work, "sources")
+    yield explained("relevance", relevance, options=options)
+    if options:
+        yield explained("relevance, XLA's defaults", relevance)
+        if work.pieces:
+            run = build(in_pieces(work.fun, work.pieces), work.arguments)
+            name = f"in pieces of {work.pieces}"
+            yield Contestant(f"forward, {name}", run, "output", run.cost)
+            pieces = in_pieces(relevance, work.pieces)
+            yield explained(f"relevance, {name}", pieces, options=options)
+    yield _program("heatmap of the arg-max", _total(work, "argmax"), work, "chosen", options)
+    yield _program("heatmaps of all outputs", _total(work, "all"), work, "sources", options)
+
+
+def in_pieces(fun: Callable[..., Any], size: int) -> Callable[..., Any]:
+    """Go through a batch in pieces of one size, one after the other, in one program.
+
+    Args:
+        fun: `fun(variables, *sources)`; its results have the batch as first axis.
+        size: samples in a piece; it divides the batch.
+
+    Returns:
+        The same function of the whole batch.
+    """
+
+    def whole(variables: Any, *sources: jax.Array) -> Any:
+        cut = [x.reshape(-1, size, *x.shape[1:]) for x in sources]
+        found = jax.lax.map(lambda piece: fun(variables, *piece), cut)
+        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
+
+    return whole
 
 
 def of_jax(work: Workload) -> Iterator[Contestant]:
@@ -117,8 +145,14 @@ def of_baselines(work: Workload) -> Iterator[Contestant]:
     yield Contestant(f"perceptual score, {draws} draws", scoring, "", scoring.cost)
 
 
-def _program(name: str, fun: Callable[..., Any], work: Workload, answers: str = "") -> Contestant:
-    program: Program = build(fun, work.arguments)
+def _program(
+    name: str,
+    fun: Callable[..., Any],
+    work: Workload,
+    answers: str = "",
+    options: Options | None = None,
+) -> Contestant:
+    program: Program = build(fun, work.arguments, options)
     return Contestant(name, program, answers, program.cost)
 
 

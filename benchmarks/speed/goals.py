@@ -53,13 +53,14 @@ def goals(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]])
     results = {name: result for name, result in results.items() if not result.failures}
     for name, limit in (("smallnet-64", 2.2), ("smallnet-500", 2.2), ("resnet50", 2.6)):
         if result := results.get(name):
-            for ours in result.ours:
-                yield Goal(f"{result.workload}: {ours} / forward", limit, result.ratio(ours))
+            ours, forward = _way(result, "relevance"), _way(result, "forward")
+            ratio = result.ratio(ours) / result.ratio(forward)
+            yield Goal(f"{result.workload}: {ours} / {forward}", limit, ratio)
     if {"smallnet-64", "smallnet-500"} <= results.keys():
         small, large = results["smallnet-64"], results["smallnet-500"]
-        per_image = _seconds(large, "forward") / large.batch
-        ratio = per_image / (_seconds(small, "forward") / small.batch)
-        yield Goal("SmallNet: forward an image, batch 500 / batch 64", 1.0, ratio)
+        forward = _way(large, "forward")
+        ratio = _seconds(large, forward) / large.batch / (_seconds(small, "forward") / small.batch)
+        yield Goal(f"SmallNet: {forward}, an image, batch 500 / batch 64", 1.0, ratio)
     for peer, name, limit in (
         ("Captum LRP of all outputs", "smallnet-64", 12),
         ("Captum LRP of all outputs", "resnet50", 8),
@@ -68,10 +69,8 @@ def goals(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]])
         ("vmap of jax.jvp", "smallnet-64", 2),
     ):
         if (result := results.get(name)) and peer in {line.name for line in result.lines}:
-            for ours in result.ours:
-                faster = result.ratio(peer) / result.ratio(ours)
-                what = f"{result.workload}: {peer} / {ours}"
-                yield Goal(what, limit, faster, at_least=True)
+            faster = result.ratio(peer) / result.ratio("relevance")
+            yield Goal(f"{result.workload}: {peer} / relevance", limit, faster, at_least=True)
     if result := results.get("resnet50"):
         unit, ours = result.line("forward").cost, result.line("relevance").cost
         assert unit
@@ -87,6 +86,12 @@ def goals(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]])
         first, last = points[0], points[-1]
         what = f"ResNet-50: {last.size} outputs / {first.size} outputs"
         yield Goal(what, 1.02, last.relevance / first.relevance)
+
+
+def _way(result: Result, name: str) -> str:
+    """The way to go that the documentation tells: in pieces, where that was measured."""
+    pieces = (line.name for line in result.lines if line.name.startswith(f"{name}, in pieces"))
+    return next(pieces, name)
 
 
 def _seconds(result: Result, name: str) -> float:

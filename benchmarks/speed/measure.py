@@ -54,7 +54,7 @@ class Result:
 
     @property
     def ours(self) -> list[str]:
-        """The names of `relevance`, compiled in one way or two."""
+        """The names of `relevance`, however it is compiled and called."""
         return [line.name for line in self.lines if line.name.startswith("relevance")]
 
     def line(self, name: str) -> Line:

@@ -62,7 +62,7 @@ def growth(along: str, points: Sequence[Point]) -> Table:
         shown.add_column(column, justify="right")
     for p in points:
         numbers = (f"{p.forward * 1e3:.1f}", f"{p.relevance * 1e3:.1f}", f"{p.ratio:.2f}")
-        shown.add_row(str(p.size), *numbers, "" if np.isnan(p.flops) else f"{p.flops:.2f}")
+        shown.add_row(str(p.size), *numbers, _known(p.flops, ".2f"))
     return shown
 
 
@@ -117,7 +117,10 @@ def record(
         "scaling": {k: list(map(dataclasses.asdict, v)) for k, v in growths.items()},
         "goals": [dataclasses.asdict(goal) | {"reached": goal.reached} for goal in goals],
     }
-    return json.dumps(found, indent=1)
+    without_nan = jax.tree.map(
+        lambda x: None if isinstance(x, float) and np.isnan(x) else x, found
+    )  # which JSON does not know
+    return json.dumps(without_nan, indent=1)
 
 
 def draw(results: Sequence[Result], growths: Mapping[str, Sequence[Point]], path: Path) -> None:
@@ -183,16 +186,20 @@ def _cells(line: Line, unit: Line) -> list[str]:
         f"{low:.2f} to {high:.2f}",
     ]
     if line.cost and unit.cost:
-        loops = line.name == "jax.vjp, output by output"  # XLA counts a loop's body once
         cells += [
-            "" if loops else f"{line.cost.flops / unit.cost.flops:.2f}",
-            "" if loops else f"{line.cost.bytes / unit.cost.bytes:.2f}",
+            _known(line.cost.flops / unit.cost.flops, ".2f"),
+            _known(line.cost.bytes / unit.cost.bytes, ".2f"),
             f"{line.cost.memory / unit.cost.memory:.2f}",
             f"{line.cost.compile_seconds:.1f}",
         ]
     else:
         cells += [""] * 4
-    return [*cells, "" if np.isnan(line.error) else f"{line.error:.0e}"]
+    return [*cells, _known(line.error, ".0e")]
+
+
+def _known(number: float, form: str) -> str:
+    """A number as text; nothing if it is NaN."""
+    return "" if np.isnan(number) else format(number, form)
 
 
 def _version(package: str) -> str:

@@ -83,12 +83,12 @@ def scale(
             rel = rfp_jax.relevance(work.fun, places, split=split)(*arguments)
             return rel.output, jnp.stack([*_leaves(rel.sources)])
 
-        forward, explained = build(work.fun, work.arguments), build(relevance, work.arguments)
+        forward = build(work.fun, work.arguments)
+        explained = build(relevance, work.arguments, rfp_jax.compiler_options())
         for name, program in (("forward", forward), ("relevance", explained)):
             program()
             runs[f"{name}/{size}"] = program
-        counted = explained.cost.flops / forward.cost.flops
-        flops[size] = counted if split is None else float("nan")
+        flops[size] = explained.cost.flops / forward.cost.flops
     times = timing.interleave(runs, rounds=rounds, seconds=seconds, tick=tick)
     points = []
     for size, counted in flops.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -26,6 +26,7 @@ class Workload:
         arch: its name in `convert`, by which the peers find their own copy; "" if they have none.
         piecewise_linear: whether relevance is the derivative times the input, as it is for ReLU and
             max-pooling; then a plain `jax.jvp` computes it too.
+        pieces: samples in a piece of the batch, where a CPU does better piece by piece; else 0.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Workload:
     sources: tuple[jax.Array, ...]
     arch: str = ""
     piecewise_linear: bool = True
+    pieces: int = 0
 
     @property
     def argnums(self) -> tuple[int, ...]:
@@ -105,9 +107,10 @@ def make(
     return Workload(name, model.apply, variables, sources, arch, piecewise_linear)
 
 
-def smallnet(batch: int) -> Workload:
+def smallnet(batch: int, pieces: int = 0) -> Workload:
     """SmallNet on two halves of a digit."""
-    return make(f"SmallNet, batch {batch}", SmallNet(), ((batch, 28, 14, 1),) * 2, "smallnet")
+    work = make(f"SmallNet, batch {batch}", SmallNet(), ((batch, 28, 14, 1),) * 2, "smallnet")
+    return replace(work, pieces=pieces)
 
 
 def resnet50(batch: int, side: int, classes: int = 10) -> Workload:
@@ -133,7 +136,7 @@ def vit(batch: int, side: int) -> Workload:
 
 WORKLOADS: Mapping[str, Callable[[], Workload]] = {
     "smallnet-64": lambda: smallnet(64),
-    "smallnet-500": lambda: smallnet(500),
+    "smallnet-500": lambda: smallnet(500, pieces=50),
     "resnet50": lambda: resnet50(4, 256),
     "fusion": lambda: fusion(4, 128),
     "vit": lambda: vit(8, 64),

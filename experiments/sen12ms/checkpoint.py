@@ -31,9 +31,12 @@ class Network(NamedTuple):
     manifest: Mapping[str, Any]
 
 
-def build(architecture: str, classes: int, dtype: Any = None) -> nn.Module:
-    """A network of the given architecture, computing in `dtype`."""
-    return get_architecture(architecture).model(num_classes=classes, dtype=dtype)
+def build(
+    architecture: str, classes: int, width: int | None = None, dtype: Any = None
+) -> nn.Module:
+    """A network of the given architecture and, if given, width, computing in `dtype`."""
+    chosen = {} if width is None else {"width": width}
+    return get_architecture(architecture).model(num_classes=classes, dtype=dtype, **chosen)
 
 
 def load(folder: Path) -> Network:
@@ -51,7 +54,7 @@ def load(folder: Path) -> Network:
     path = folder / _MANIFEST
     try:
         manifest = json.loads(path.read_text("utf-8"))
-        model = build(manifest["architecture"], manifest["classes"])
+        model = build(manifest["architecture"], manifest["classes"], manifest.get("width"))
         if sum(manifest["channels"]) != manifest["inputs"]:
             raise ValueError(f"{manifest['inputs']} inputs, but channels {manifest['channels']}")
         variables = load_variables(folder)

@@ -75,6 +75,7 @@ class Train:
         out: Folder for the checkpoint and the metrics of every epoch.
         architecture: One network for all channels, or a branch for each source; smallnet fits
             patches of one size and is for small ones.
+        width: Channels of the first stage of a fusion_resnet18; 64 if not given.
         epochs: How often to go through the training patches.
         batch_size: Patches in a batch.
         learning_rate: Step size of AdamW at the start; it falls to zero on a cosine.
@@ -90,6 +91,7 @@ class Train:
     data: Data_ = field(default_factory=Data)
     out: Path = Path("results/sen12ms/training")
     architecture: Architecture = "resnet50"
+    width: int | None = None
     epochs: int = 100
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -117,6 +119,11 @@ class Train:
             raise ValueError(f"cloud_fraction must lie in [0, 1], got {self.cloud_fraction}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.width is not None and (self.width < 1 or self.architecture != "fusion_resnet18"):
+            raise ValueError(
+                "width must be at least 1 and is for fusion_resnet18 alone, "
+                f"got {self.width} for {self.architecture}"
+            )
         if self.branched and self.data.inputs != "s1s2":
             raise ValueError(
                 f"{self.architecture} has a branch for each of two sources: use inputs s1s2, "

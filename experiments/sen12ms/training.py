@@ -77,7 +77,7 @@ def train(config: Train, console: Console) -> Path:
     schedule = optax.cosine_decay_schedule(config.learning_rate, steps * config.epochs)
     optimizer = optax.adamw(schedule, weight_decay=config.weight_decay)
     dtype = jnp.bfloat16 if config.bfloat16 else None
-    model = checkpoint.build(config.architecture, config.data.classes, dtype)
+    model = checkpoint.build(config.architecture, config.data.classes, config.width, dtype)
     step = make_step(config, model.apply, optimizer)
     look = jax.jit(model.apply)
     size = training.patches.size
@@ -207,6 +207,7 @@ def _save(config: Train, data: Sen12MS, epoch: Epoch, accuracy: float, model: nn
     channels, size = list(data.config.channels), data.patches.size
     manifest = {
         "architecture": config.architecture,
+        "width": config.width,
         "inputs": sum(channels),
         "channels": channels if config.branched else [sum(channels)],
         "classes": config.data.classes,

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from rfp_jax.compiler import compiler_options
 from rfp_jax.evaluate.samples import Schema
 
 Devices = Sequence[Any]
@@ -88,7 +89,7 @@ def build(
     mapped = jax.shard_map(fun, mesh=mesh, in_specs=specs, out_specs=P("batch"), check_vma=False)
     shapes = batched(schema, batch * mesh.size)
     run = jax.jit(mapped, in_shardings=(everywhere, *(pieces for _ in shapes)))
-    compiled = run.lower(params, *shapes).compile()
+    compiled = run.lower(params, *shapes).compile(compiler_options(devices[0].platform))
     placed = jax.device_put(params, everywhere)
     return Step(compiled, placed, pieces, batch, _bytes(compiled, params))
 

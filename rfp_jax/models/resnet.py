@@ -90,6 +90,7 @@ class ResNetEncoder(nn.Module):
     Attributes:
         stages: number of blocks in each of the four stages.
         block: `BasicBlock` or `Bottleneck`.
+        width: channels of the first stage's 3x3 convolutions; each stage doubles them.
         dtype: dtype of the computation; None takes what inputs and parameters promote to.
         param_dtype: dtype of the parameters that `init` makes.
 
@@ -106,6 +107,7 @@ class ResNetEncoder(nn.Module):
 
     stages: tuple[int, int, int, int]
     block: type[BasicBlock | Bottleneck]
+    width: int = 64
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
@@ -118,18 +120,18 @@ class ResNetEncoder(nn.Module):
             train: normalise with the batch's statistics and update the running ones.
 
         Returns:
-            Features [batch, 512 * block.expansion].
+            Features [batch, 8 * width * block.expansion].
         """
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         conv = functools.partial(nn.Conv, use_bias=False, kernel_init=kaiming_normal, **kinds)
         norm = batch_norm(train=train, dtype=self.dtype, param_dtype=self.param_dtype)
-        x = conv(64, (7, 7), strides=2, padding=3, name="conv1")(x)
+        x = conv(self.width, (7, 7), strides=2, padding=3, name="conv1")(x)
         x = nn.relu(norm(name="bn1")(x))
         x = max_pool(x, 3, 2, padding=1)
         for stage, blocks in enumerate(self.stages):
             for number in range(blocks):
                 x = self.block(
-                    features=64 * 2**stage,
+                    features=self.width * 2**stage,
                     stride=2 if stage > 0 and number == 0 else 1,
                     conv=conv,
                     norm=norm,
@@ -186,7 +188,11 @@ class ResNet50(nn.Module):
         """
         x = join(sources, minimum=1)
         encoder = ResNetEncoder(
-            (3, 4, 6, 3), Bottleneck, self.dtype, self.param_dtype, name="encoder"
+            (3, 4, 6, 3),
+            Bottleneck,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name="encoder",
         )
         return _classifier(self, encoder(x, train=train))
 
@@ -199,6 +205,7 @@ class FusionResNet18(nn.Module):
 
     Attributes:
         num_classes: number of outputs: 10 for the simplified IGBP classes, 17 for all.
+        width: channels of each branch's first stage; 64 is ResNet-18's.
         dtype: dtype of the computation; None takes what inputs and parameters promote to.
         param_dtype: dtype of the parameters that `init` makes.
 
@@ -214,6 +221,7 @@ class FusionResNet18(nn.Module):
     """
 
     num_classes: int = 10
+    width: int = 64
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
@@ -237,7 +245,12 @@ class FusionResNet18(nn.Module):
         check_sources(sources, minimum=1)
         branches = [
             ResNetEncoder(
-                (2, 2, 2, 2), BasicBlock, self.dtype, self.param_dtype, name=f"branch{number}"
+                (2, 2, 2, 2),
+                BasicBlock,
+                self.width,
+                self.dtype,
+                self.param_dtype,
+                name=f"branch{number}",
             )(source, train=train)
             for number, source in enumerate(sources, start=1)
         ]
