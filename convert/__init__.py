@@ -9,7 +9,6 @@ from convert.errors import (
     ConversionError,
     SelfCheckError,
     StateDictError,
-    TargetExistsError,
     UnknownArchitectureError,
 )
 from convert.files import convert_file
@@ -23,7 +22,6 @@ __all__ = [
     "Manifest",
     "SelfCheckError",
     "StateDictError",
-    "TargetExistsError",
     "UnknownArchitectureError",
     "convert_file",
     "load",

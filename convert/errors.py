@@ -57,10 +57,6 @@ class SelfCheckError(ConversionError):
     """PyTorch and Flax disagree on the same input: the conversion must not be used."""
 
 
-class TargetExistsError(ConversionError, FileExistsError):
-    """The folder to write exists already: nothing is overwritten."""
-
-
 @contextlib.contextmanager
 def convert_extra() -> Iterator[None]:
     """Around imports of what the `convert` extra installs: say so where it is missing."""

@@ -10,10 +10,10 @@ from convert.mapping import get_architecture, read_size, recognise, to_flax
 from convert.store import (
     Manifest,
     load_variables,
-    new_folder,
     save_manifest,
     save_variables,
 )
+from rfp_jax._folders import new_folder
 
 
 def convert_file(
@@ -33,7 +33,7 @@ def convert_file(
         The manifest, as written.
 
     Raises:
-        TargetExistsError: if `directory` exists.
+        FileExistsError: if `directory` exists.
         CheckpointError: if the file cannot be read, or holds more than tensors.
         UnknownArchitectureError: if the architecture is not known.
         StateDictError: if the arrays do not fit the architecture.

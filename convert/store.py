@@ -1,18 +1,15 @@
 """Converted checkpoints on disk: a folder with Flax variables (Orbax) and a manifest (JSON)."""
 
-import contextlib
 import dataclasses
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flax import linen as nn
 
-from convert.errors import ConversionError, TargetExistsError, convert_extra
+from convert.errors import ConversionError, convert_extra
 from convert.mapping import get_architecture
 
 _VARIABLES, _MANIFEST = "variables", "manifest.json"
@@ -113,38 +110,3 @@ def save_manifest(directory: Path, manifest: Manifest) -> None:
     """Write the manifest of a folder."""
     text = json.dumps(dataclasses.asdict(manifest), indent=2, allow_nan=False)
     (directory / _MANIFEST).write_text(text + "\n")
-
-
-@contextlib.contextmanager
-def new_folder(directory: Path) -> Iterator[Path]:
-    """A folder that appears complete or not at all.
-
-    It is filled under a temporary name beside its place and renamed when the block ends; if the
-    block fails or is interrupted, nothing remains.
-
-    Args:
-        directory: the folder to make; its parents are made too.
-
-    Yields:
-        The folder to fill.
-
-    Raises:
-        TargetExistsError: if `directory` exists, before or after the block.
-    """
-    directory = directory.absolute()
-    _refuse_existing(directory)
-    beside = next(parent for parent in directory.parents if parent.is_dir())
-    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=beside) as temporary:
-        folder = Path(temporary) / directory.name
-        folder.mkdir()
-        yield folder
-        _refuse_existing(directory)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(directory)
-
-
-def _refuse_existing(directory: Path) -> None:
-    if os.path.lexists(directory):
-        raise TargetExistsError(
-            f"{directory} exists already and is left as it is: name another folder or remove it"
-        )

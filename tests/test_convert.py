@@ -464,7 +464,7 @@ def test_leaves_an_existing_target_alone(tmp_path, smallnet, kind):
         target.write_text("precious")
     else:
         target.symlink_to("nowhere")
-    with pytest.raises(convert.TargetExistsError, match="out exists already"):
+    with pytest.raises(FileExistsError, match="out exists already"):
         convert.convert_file(path, target)
     assert _listing(tmp_path) == ["a.pth", "out"]
     assert kind != "file" or target.read_text() == "precious"
@@ -478,7 +478,7 @@ def test_leaves_alone_what_appears_meanwhile(tmp_path, smallnet, monkeypatch):
         return self_check(*arguments)
 
     monkeypatch.setattr("convert.check.self_check", somebody_else)
-    with pytest.raises(convert.TargetExistsError, match="out exists already"):
+    with pytest.raises(FileExistsError, match="out exists already"):
         convert.convert_file(path, target)
     assert _listing(tmp_path) == ["a.pth", "out"]
 

@@ -736,7 +736,7 @@ def test_packing_is_all_or_nothing(copy, tmp_path):
     _truncated(patches.file(3, "s2"))
     with pytest.raises(PatchError, match="cannot be read"):
         pack(patches, tmp_path / "out", shard=2)
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
     folder = pack(patches, tmp_path / "out", shard=2, skip_broken=True)
     data, original = Sen12MS(Packed(folder)), Sen12MS(patches)
     with pytest.raises(PatchError, match=f"could not be packed: .*{original.ids[3][5:]}"):

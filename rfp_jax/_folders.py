@@ -9,10 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Fill a folder under a temporary name beside its place, and rename it when the block ends.
+    """Fill a folder under a temporary name near its place, and rename it when the block ends.
 
     Args:
-        folder: the folder to make, and its parents; it must not exist.
+        folder: the folder to make; it must not exist. Its parents are made at the end, too.
 
     Yields:
         The folder to fill. If the block fails or is interrupted, nothing remains.
@@ -21,7 +21,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         FileExistsError: if `folder` exists, before or after the block.
 
     Example:
-        >>> place = Path(tempfile.mkdtemp(), "new")
+        >>> place = Path(tempfile.mkdtemp(), "parent", "new")
         >>> with new_folder(place) as unfinished:
         ...     _ = (unfinished / "a").write_text("b")
         >>> [path.name for path in place.iterdir()]
@@ -29,12 +29,13 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.expanduser().absolute()
     _refuse(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+    beside = next(parent for parent in folder.parents if parent.is_dir())
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=beside) as temporary:
         unfinished = Path(temporary) / folder.name
         unfinished.mkdir()
         yield unfinished
         _refuse(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished.rename(folder)
 
 
