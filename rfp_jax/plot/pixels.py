@@ -101,6 +101,7 @@ def heatmap(
     width, height = columns * (0.4 + 1.3 * sum(ratios)), 1.4 + 1.35 * rows
     figure = Figure(figsize=(max(width, 4), height), layout="constrained")
     figure.suptitle(title)
+    figure.get_layout_engine().set(h_pad=0.08)
     grid = figure.subplots(
         rows, len(ratios) * columns, width_ratios=ratios * columns, squeeze=False
     )
