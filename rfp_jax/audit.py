@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from rich.console import Console, Group
 from rich.table import Table
 
+from rfp_jax.argnums import Argnums
 from rfp_jax.equation import Equation
 from rfp_jax.errors import MissingRuleError
 from rfp_jax.pair import Pair, Value, activation
@@ -24,7 +25,7 @@ from rfp_jax.precision import check
 from rfp_jax.propagate import Propagation
 from rfp_jax.rules import Affine, Named, Rules, affine, constant, resolve
 from rfp_jax.shares import Shares
-from rfp_jax.trace import Argnums, Trace, has_while, trace
+from rfp_jax.trace import Trace, has_while, trace
 
 
 @dataclass(frozen=True)

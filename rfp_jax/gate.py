@@ -12,10 +12,11 @@ import numpy as np
 from jax.core import eval_jaxpr
 from jax.custom_derivatives import SymbolicZero
 
+from rfp_jax.argnums import Argnums
 from rfp_jax.pair import Pair, Value, activation
 from rfp_jax.propagate import Propagation
 from rfp_jax.rules import Named, Rules, resolve
-from rfp_jax.trace import Argnums, trace
+from rfp_jax.trace import trace
 
 
 def gate(

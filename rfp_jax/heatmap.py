@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from rfp_jax.argnums import Argnums
 from rfp_jax.outputs import Outputs, classes, cotangent, is_all
 from rfp_jax.pair import Pair, Value, activation
 from rfp_jax.precision import check
 from rfp_jax.propagate import Propagation
 from rfp_jax.rules import Named, Rules, resolve
 from rfp_jax.shares import walk
-from rfp_jax.trace import Argnums, Trace, trace
+from rfp_jax.trace import Trace, trace
 
 
 def heatmap(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from rfp_jax.argnums import Argnums
 from rfp_jax.forward import Rows, one_after_another, side_by_side
 from rfp_jax.heatmap import pullback
 from rfp_jax.outputs import Outputs, cotangent, is_all, weighted
@@ -21,7 +22,7 @@ from rfp_jax.rules import Named, Rules, resolve
 from rfp_jax.share import SharedBias
 from rfp_jax.shares import walk
 from rfp_jax.sources import Split, Splits, name, split_leaves
-from rfp_jax.trace import Argnums, Trace, has_while, trace
+from rfp_jax.trace import Trace, has_while, trace
 
 
 class Relevance(NamedTuple):

@@ -12,10 +12,9 @@ import numpy as np
 from jax.extend import core
 from jax.typing import DTypeLike
 
+from rfp_jax.argnums import Argnums, resolve
 from rfp_jax.pair import Value, activation
 from rfp_jax.precision import narrow, widen
-
-Argnums = int | Sequence[int]
 
 _ARRAY = object()
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
@@ -76,7 +75,7 @@ def trace(
         ValueError: `argnums` is empty, repeated or out of range; a source has no leaf.
     """
     argnums = int(argnums) if isinstance(argnums, np.integer) else argnums
-    places = _places(argnums, len(args))
+    places = resolve(argnums, len(args))
     chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[i] for i in places)
     named, tree = jax.tree_util.tree_flatten_with_path(tuple(args[i] for i in places))
     leaves = [_source(leaf, path, places) for path, leaf in named]
@@ -136,27 +135,6 @@ def has_while(jaxpr: core.Jaxpr) -> bool:
 
 def _name(fun: Callable[..., Any]) -> str:
     return getattr(fun, "__qualname__", None) or repr(fun)
-
-
-def _places(argnums: Argnums, count: int) -> tuple[int, ...]:
-    """The arguments that `argnums` points to, from the front."""
-    given = (argnums,) if isinstance(argnums, int) else argnums
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise TypeError(f"argnums must be an int or a tuple of ints, got {argnums!r}")
-    for place in given:
-        if isinstance(place, bool) or not isinstance(place, int | np.integer):
-            raise TypeError(f"argnums must be an int or a tuple of ints, got {argnums!r}")
-        if not -count <= place < count:
-            raise ValueError(
-                f"argnums={argnums!r} points past the {count} positional arguments of the call; "
-                "pass sources by position"
-            )
-    places = tuple(int(place) % count for place in given)
-    if not places:
-        raise ValueError("argnums is empty: name at least one source")
-    if len(set(places)) < len(places):
-        raise ValueError(f"argnums={argnums!r} names an argument twice")
-    return places
 
 
 def _source(leaf: Any, path: Any, places: tuple[int, ...]) -> jax.Array:

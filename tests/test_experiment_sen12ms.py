@@ -603,6 +603,11 @@ def test_share_over_cloud_cover_of_a_table_by_hand():
     ]
     np.testing.assert_allclose([row["share"]["optical"] for row in found], [0.8, 0.5, 0.1])
     np.testing.assert_allclose([row["share"]["sar"] for row in found], [0.2, 0.5, 0.9])
+    for name in ("optical", "sar"):  # of two values the half of their distance
+        errors = [row["standard_error"][name] for row in found]
+        np.testing.assert_allclose(errors, [0.1, 0, 0.1], atol=1e-15)
+    alone = share_by_cover(table.isel(sample=[0]), 3)
+    assert [row["standard_error"]["sar"] for row in alone] == [None]
 
 
 def test_bins_take_every_sample_once():
@@ -637,6 +642,7 @@ def test_demo_does_everything_and_goes_on(tmp_path, monkeypatch, capsys):
         epochs=1,
         batch_size=8,
         architecture="smallnet",
+        width=None,
         relevance_loss=0,
     )
     summaries = demo(config, QUIET)

@@ -90,11 +90,13 @@ def show(summary: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     last = list(summary.values())[-1]
     if last["share_by_cloud_cover"]:
-        covers = Table(title="Median share of the true class's relevance, by cloud cover")
+        title = "Mean share of the true class's relevance, and its standard error, by cloud cover"
+        covers = Table(title=title)
         for head in ("cloud cover", "patches", *last["share"]):
             covers.add_column(head, justify="right")
         for bin_ in last["share_by_cloud_cover"]:
-            shares = (f"{value:.3f}" for value in bin_["share"].values())
+            pairs = zip(bin_["share"].values(), bin_["standard_error"].values(), strict=True)
+            shares = (" ± ".join("-" if v is None else f"{v:.3f}" for v in pair) for pair in pairs)
             covers.add_row(f"{bin_['from']:g} to {bin_['to']:g}", str(bin_["samples"]), *shares)
         console.print(covers)
 

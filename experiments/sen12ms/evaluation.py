@@ -139,31 +139,38 @@ def has_cover(table: "xr.Dataset") -> bool:
 
 
 def share_by_cover(table: "xr.Dataset", bins: int) -> list[dict[str, Any]]:
-    """Median share of each source in the relevance of the true class, over bins of cloud cover.
+    """Mean share of each source in the relevance of the true class, over bins of cloud cover.
 
     Args:
         table: a relevance table with the coordinate `cloud_cover`.
         bins: how many bins of equal width from 0 to 1.
 
     Returns:
-        For each bin with samples: `from`, `to`, `samples`, and `share` by source.
+        For each bin with samples: `from`, `to`, `samples`, and by source the mean `share` and its
+        `standard_error`, which tells what a difference between bins is worth; None for one sample.
     """
     edges = np.linspace(0, 1, bins + 1)
     share = store.share(table)
     rows = []
     for place, members in enumerate(bin_members(table.cloud_cover.values, edges)):
         if len(members):
-            medians = share.isel(sample=members).median("sample")
-            named = zip(medians.source.values, medians.values, strict=True)
+            within = share.isel(sample=members)
+            error = within.std("sample", ddof=1) / within.count("sample") ** 0.5
             rows.append(
                 {
                     "from": round(float(edges[place]), 6),
                     "to": round(float(edges[place + 1]), 6),
                     "samples": len(members),
-                    "share": {str(name): float(value) for name, value in named},
+                    "share": _by_source(within.mean("sample")),
+                    "standard_error": _by_source(error),
                 }
             )
     return rows
+
+
+def _by_source(values: "xr.DataArray") -> dict[str, float | None]:
+    by_name = {str(name): float(values.sel(source=name)) for name in values.source.values}
+    return {name: None if np.isnan(value) else value for name, value in by_name.items()}
 
 
 def tables(out: Path) -> "dict[str, xr.Dataset]":

@@ -188,7 +188,7 @@ def against_cover(
 ) -> Figure:
     """Draw share, relevance and accuracy over bins of cloud cover.
 
-    Lines are medians, bands reach from the lower to the upper quartile.
+    Lines are means, bands reach from the lower to the upper quartile.
 
     Args:
         cover: cloud cover of each sample, [N].
@@ -212,11 +212,10 @@ def against_cover(
     panels = (("share of the true class's relevance", share), ("relevance", relevance))
     for ax, (words, values) in zip(axes, panels, strict=False):
         for name, color in colors.items():
-            low, middle, high = np.transpose(
-                [np.nanquantile(values[name][m], (0.25, 0.5, 0.75)) for m in full]
-            )
+            low, high = np.transpose([np.nanquantile(values[name][m], (0.25, 0.75)) for m in full])
+            mean = [np.nanmean(values[name][m]) for m in full]
             ax.fill_between(middles, low, high, color=color, alpha=0.2, linewidth=0)
-            plot.draw_curve(ax, middles, middle, color=color, label=name)
+            plot.draw_curve(ax, middles, mean, color=color, label=name)
         ax.set_title(words, fontsize="medium")
     axes[0].set_ylim(0, 1)
     axes[1].axhline(0, color="black", linewidth=0.6)

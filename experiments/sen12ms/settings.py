@@ -222,6 +222,7 @@ class Demo:
         patches: How many synthetic patches.
         size: Their height and width.
         architecture: See `train`.
+        width: See `train`.
         epochs: How often to go through the training patches.
         batch_size: Patches in a batch.
         relevance_loss: Weight of the sources' own losses in the second network; 0 leaves it out.
@@ -229,10 +230,11 @@ class Demo:
     """
 
     out: Path = Path("results/sen12ms_demo")
-    patches: int = 1500
-    size: int = 32
+    patches: int = 2500
+    size: int = 64
     architecture: Architecture = "fusion_resnet18"
-    epochs: int = 5
+    width: int | None = 16
+    epochs: int = 20
     batch_size: int = 32
     relevance_loss: float = 0.5
     seed: int = 42
@@ -253,6 +255,7 @@ class Demo:
             data=self.data,
             out=self.out / name,
             architecture=self.architecture,
+            width=self.width,
             epochs=self.epochs,
             batch_size=self.batch_size,
             cloud_fraction=0.7,

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Argnums = int | Sequence[int]
+from rfp_jax.argnums import Argnums, resolve
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SourceCall:
             ValueError: If `argnums` is empty, names an argument twice or one that is not there, or
                 if there is no array in the arguments that it names.
         """
-        places = _places(argnums, len(args))
+        places = resolve(argnums, len(args))
         chosen = tuple(args[place] for place in places)
         leaves, tree = jax.tree.flatten(chosen)
         if not leaves:
@@ -173,15 +173,3 @@ def all_but_one(sources: int) -> np.ndarray:
 
 def _expand(mask: jax.Array, ndim: int) -> jax.Array:
     return mask.reshape(mask.shape + (1,) * (ndim - mask.ndim))
-
-
-def _places(argnums: Argnums, count: int) -> tuple[int, ...]:
-    given = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    if not all(isinstance(place, int) and not isinstance(place, bool) for place in given):
-        raise TypeError(f"argnums must be an int or a tuple of ints, got {argnums!r}")
-    if not given or not all(-count <= place < count for place in given):
-        raise ValueError(f"argnums={argnums!r} must name some of the {count} arguments of the call")
-    places = tuple(place % count for place in given)
-    if len(set(places)) < len(places):
-        raise ValueError(f"argnums={argnums!r} names an argument twice")
-    return places

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.baselines.coalitions import Argnums, SourceCall
+from rfp_jax.argnums import Argnums
+from rfp_jax.baselines.coalitions import SourceCall
 
 
 def gradient_x_input(fun: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rfp_jax.baselines.coalitions import Argnums
+from rfp_jax.argnums import Argnums
 from rfp_jax.heatmap import heatmap
 from rfp_jax.rules import Named, Rules
 

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from rfp_jax.baselines.coalitions import Argnums, SourceCall, all_but_one
+from rfp_jax.argnums import Argnums
+from rfp_jax.baselines.coalitions import SourceCall, all_but_one
 
 
 def occlusion(

@@ -12,6 +12,7 @@ from rfp_jax.plot.parts import SMALL, draw_image, draw_scale, greatest, signed
 with needs_extra("Drawing pictures"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 
 def draw_heatmap(
@@ -99,9 +100,9 @@ def heatmap(
         side for m in maps.values() for side in 2 * [np.clip(m.shape[2] / m.shape[1], 0.4, 2)]
     ]
     width, height = columns * (0.4 + 1.3 * sum(ratios)), 1.4 + 1.35 * rows
-    figure = Figure(figsize=(max(width, 4), height), layout="constrained")
+    layout = ConstrainedLayoutEngine(h_pad=0.08)  # inches: room between the title and the names
+    figure = Figure(figsize=(max(width, 4), height), layout=layout)
     figure.suptitle(title)
-    figure.get_layout_engine().set(h_pad=0.08)
     grid = figure.subplots(
         rows, len(ratios) * columns, width_ratios=ratios * columns, squeeze=False
     )

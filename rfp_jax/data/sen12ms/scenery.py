@@ -54,6 +54,13 @@ TEXTURE = np.array([0.09, 0.14, 0.18, 0.32, 0.10], np.float32)
 LOOKS = 4.4
 """Equivalent number of looks of Sentinel-1 ground range products: how strong speckle is."""
 
+CONDITIONS = 3.0
+"""Standard deviation in dB, from patch to patch, of what changes backscatter beside land cover.
+
+It makes radar the poorer source, as it is for land cover, so that a network has reason to look at
+the optical image where that is clear.
+"""
+
 OPACITY = 0.1
 """A pixel whose cloud is at least this opaque counts as cloudy in the true cloud cover."""
 
@@ -199,7 +206,7 @@ def _radar(rng: np.random.Generator, cover: np.ndarray, fields: np.ndarray) -> n
     houses = (cover == URBAN) & (fractal(rng, size, corner=size / 4, slope=1) > 1.3)
     image += np.where(houses, 6.0, 0)
     # incidence angle, moisture, wind: the same all over a patch
-    image += (rng.normal(0, 1.1) + rng.normal(0, 0.6, 2))[:, None, None]
+    image += (rng.normal(0, CONDITIONS) + rng.normal(0, CONDITIONS / 2, 2))[:, None, None]
     speckle = rng.gamma(LOOKS, 1 / LOOKS, (2, size, size))
     return (image + 10 * np.log10(speckle)).astype(np.float32)
 
