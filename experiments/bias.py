@@ -1,4 +1,4 @@
-"""Relevance whose bias is propagated on its own, so that its sum can be wrong."""
+"""What becomes of the bias: propagated on its own, or shared among the sources."""
 
 from collections.abc import Callable
 from typing import Any
@@ -60,3 +60,23 @@ def with_propagated_bias(
         return found._replace(sources=found.sources[1:], bias=found.sources[0])
 
     return explained
+
+
+def with_shared_bias(
+    fun: Callable[..., Any], argnums: tuple[int, ...], rules: Any = "lrp0"
+) -> Callable[..., rfp_jax.Relevance]:
+    """Make a relevance of the sources alone: each layer's bias is shared among them.
+
+    Without it, what a source contributed and what biases did to it stand side by side, each of them
+    large, and of opposite sign. The bias that is still reported is what no source could be given;
+    the parts add up by construction.
+
+    Args:
+        fun: `apply` of a Linen module at inference.
+        argnums: which arguments are sources; the variables come first.
+        rules: as for `rfp_jax.relevance`.
+
+    Returns:
+        A function that returns a `Relevance`; a `method` for `rfp_jax.evaluate`.
+    """
+    return rfp_jax.relevance(fun, argnums, bias="share", rules=rules)

@@ -646,9 +646,16 @@ def test_demo_does_everything_and_goes_on(tmp_path, monkeypatch, capsys):
         relevance_loss=0,
     )
     summaries = demo(config, QUIET)
-    assert list(summaries) == ["cross_entropy"]
-    there = {path.name for path in (config.out / "cross_entropy" / "figures").iterdir()}
-    assert {"cloud_cover.png", "sheet.png", "examples.png"} <= there
+    assert list(summaries) == ["cross_entropy", "cross_entropy, biases shared among the sources"]
+    for bias in ("keep", "share"):
+        there = {path.name for path in config.figures("cross_entropy", bias).iterdir()}
+        assert {"cloud_cover.png", "sheet.png", "examples.png"} <= there
+    kept, shared = (
+        tables(config.evaluate("cross_entropy", bias).out)["cloudy"] for bias in ("keep", "share")
+    )
+    np.testing.assert_array_equal(kept.output, shared.output)
+    biases = [abs(table.relevance.sel(source="bias")).mean() for table in (kept, shared)]
+    assert biases[1] < 1e-5 < biases[0]
     stamp = (config.out / "cross_entropy" / "checkpoint" / "manifest.json").stat().st_mtime_ns
     monkeypatch.setattr(training, "make_step", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(training, "_validate", lambda *_: pytest.fail("trained again"))

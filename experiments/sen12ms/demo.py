@@ -9,10 +9,13 @@ from rich.progress import Progress
 
 from experiments.sen12ms.evaluation import evaluate
 from experiments.sen12ms.plotting import draw
-from experiments.sen12ms.settings import Demo, Plot
+from experiments.sen12ms.settings import Bias, Demo, Plot
 from experiments.sen12ms.training import train
 from rfp_jax.data.sen12ms import synthesize
 from rfp_jax.data.sen12ms.archive import SYNTHETIC
+
+BIASES: dict[Bias, str] = {"keep": "", "share": ", biases shared among the sources"}
+"""Both ways to deal with biases, and how they are called."""
 
 
 def demo(config: Demo, console: Console) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def demo(config: Demo, console: Console) -> dict[str, Any]:
         console: where to show progress.
 
     Returns:
-        The summaries of the evaluations, by network and condition.
+        The summaries of the evaluations, by network and bias, and by condition.
 
     Raises:
         ValueError: if `config.out` holds a demo with other settings.
@@ -38,19 +41,21 @@ def demo(config: Demo, console: Console) -> dict[str, Any]:
     for name, weight in networks.items():
         console.print(f"\n[bold]{name}[/bold]: training on synthetic patches")
         train(config.train(name, weight), console)
-        summaries[name] = evaluate(config.evaluate(name), console)
+        for bias, words in BIASES.items():
+            summaries[name + words] = evaluate(config.evaluate(name, bias), console)
     for name in networks:
-        others = [config.out / other / "evaluation" for other in networks if other != name]
-        compare = others[0] if others and name == "cross_entropy" else None
-        drawn = Plot(
-            data=config.data,
-            evaluation=config.out / name / "evaluation",
-            compare=compare,
-            checkpoint=config.evaluate(name).checkpoint,
-            out=config.out / name / "figures",
-        )
-        for path in draw(drawn):
-            console.print(path, soft_wrap=True)
+        others = [other for other in networks if other != name and name == "cross_entropy"]
+        for bias in BIASES:
+            evaluated = config.evaluate(name, bias)
+            drawn = Plot(
+                data=config.data,
+                evaluation=evaluated.out,
+                compare=config.evaluate(others[0], bias).out if others else None,
+                checkpoint=evaluated.checkpoint,
+                out=config.figures(name, bias),
+            )
+            for path in draw(drawn):
+                console.print(path, soft_wrap=True)
     return summaries
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.bias import with_propagated_bias
+from experiments.bias import with_propagated_bias, with_shared_bias
 from experiments.command import staged
 from experiments.sen12ms import checkpoint
 from experiments.sen12ms.numbers import bin_members
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SUMMARY = "summary.json"
+METHODS = {"keep": with_propagated_bias, "share": with_shared_bias}
 BINS = 5
 """Bins of cloud cover in the summary."""
 
@@ -63,7 +64,7 @@ def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
                 classes=sources.class_names,
                 metadata=measured,
                 ids=data.ids,
-                method=with_propagated_bias,
+                method=METHODS[config.bias],
                 manifest=dict(network.manifest),
                 data_arguments={
                     "condition": condition,

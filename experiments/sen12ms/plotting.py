@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 import rfp_jax
+from experiments.bias import with_shared_bias
 from experiments.command import staged
 from experiments.sen12ms import checkpoint, figures
 from experiments.sen12ms.evaluation import has_cover, tables
@@ -38,8 +39,12 @@ def draw(config: Plot) -> list[Path]:
         ValueError: if the two evaluations are of different patches.
     """
     found = {name: store.valid(table).load() for name, table in tables(config.evaluation).items()}
-    arguments = next(iter(found.values())).attrs["data"]["arguments"]
-    about = f" ({arguments['note'] or 'SEN12MS, ' + arguments['split'] + ' split'})"
+    attributes = next(iter(found.values())).attrs
+    arguments = attributes["data"]["arguments"]
+    about = arguments["note"] or f"SEN12MS, {arguments['split']} split"
+    if attributes["method"].endswith(with_shared_bias.__name__):
+        about += "; biases shared"
+    about = f" ({about})"
     with staged(config.out) as folder:
         for name, figure in _figures(config, found, about):
             figure.savefig(folder / f"{name}.png", dpi=110)

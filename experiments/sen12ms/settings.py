@@ -12,6 +12,7 @@ from rfp_jax.data.sen12ms.labels import Classes
 from rfp_jax.data.sen12ms.layout import SIZE, Split
 
 Architecture = Literal["resnet50", "fusion_resnet18", "smallnet"]
+Bias = Literal["keep", "share"]
 CONDITIONS = {"clear": 0.0, "cloudy": 1.0}
 """Which fraction of the patches with a cloudy twin shows it, in each condition."""
 
@@ -148,6 +149,7 @@ class Evaluate:
         out: Folder for the tables (zarr) and the summary.
         split: Which split.
         conditions: Clear patches, or those with a cloudy twin in its place, or both.
+        bias: Report what layers add as a part of its own (keep), or share it among the sources.
         float64: Whether to compute in double precision.
         batch_size: Patches at once; by default what fits the memory.
         chunk: Patches that are committed together.
@@ -164,6 +166,7 @@ class Evaluate:
     out: Path = Path("results/sen12ms/evaluation")
     split: Split = "test"
     conditions: tuple[Literal["clear", "cloudy"], ...] = ("clear", "cloudy")
+    bias: Bias = "keep"
     float64: bool = False
     batch_size: int | None = None
     chunk: int = 256
@@ -263,16 +266,21 @@ class Demo:
             seed=self.seed,
         )
 
-    def evaluate(self, name: str) -> Evaluate:
+    def evaluate(self, name: str, bias: Bias = "keep") -> Evaluate:
         """Settings of evaluating one of the networks."""
         return Evaluate(
             data=self.data,
             checkpoint=self.out / name / "checkpoint",
-            out=self.out / name / "evaluation",
-            scores=200,
+            out=self.out / name / ("evaluation" if bias == "keep" else "evaluation_shared_bias"),
+            bias=bias,
+            scores=200 if bias == "keep" else 0,
             draws=3,
             seed=self.seed,
         )
+
+    def figures(self, name: str, bias: Bias = "keep") -> Path:
+        """Where the figures of an evaluation are."""
+        return self.out / name / ("figures" if bias == "keep" else "figures_shared_bias")
 
 
 def recorded(settings: Any, *left_out: str) -> dict[str, Any]:
