@@ -7,7 +7,9 @@ import functools
 import jax
 import numpy as np
 
-_PLAIN_KERNELS: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": ""}
+_PLAIN_CONVOLUTIONS: dict[str, str | bool] = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+}
 
 
 def compiler_options(platform: str | None = None) -> dict[str, str | bool]:
@@ -16,8 +18,8 @@ def compiler_options(platform: str | None = None) -> dict[str, str | bool]:
     On a CPU, XLA compiles a chain of convolutions, ReLUs and pooling into one kernel of YNNPACK's.
     That is fast as long as nobody needs what is in between. Relevance does, since each activation
     decides which contributions pass, and YNNPACK is slow to write out a convolution's result
-    (docs/performance.md has the times). These options leave it out. Results are the same but for
-    rounding.
+    (docs/performance.md has the times). With these options it multiplies matrices and reduces, and
+    convolutions are XLA's own. Results are the same but for rounding.
 
     The option is an experimental one of XLA's, so XLA is asked whether it knows it. JAX takes
     options for the outermost `jax.jit` only.
@@ -40,7 +42,7 @@ def compiler_options(platform: str | None = None) -> dict[str, str | bool]:
         [3.0, -1.0]
     """
     platform = jax.default_backend() if platform is None else platform
-    return dict(_PLAIN_KERNELS) if platform == "cpu" and _is_known() else {}
+    return dict(_PLAIN_CONVOLUTIONS) if platform == "cpu" and _is_known() else {}
 
 
 @functools.cache
@@ -49,7 +51,7 @@ def _is_known() -> bool:
     with jax.default_device(jax.devices("cpu")[0]):
         lowered = jax.jit(lambda x: x).lower(np.float32(0))
     try:
-        lowered.compile(_PLAIN_KERNELS)
+        lowered.compile(_PLAIN_CONVOLUTIONS)
     except jax.errors.JaxRuntimeError:
         return False
     return True
