@@ -97,14 +97,14 @@ def main(batches: tuple[int, ...] = (16, 64, 500), rounds: int = 30) -> None:
         times = timing.interleave(named, rounds=rounds, seconds=30)
         unit = times["the branch/defaults"]
         image = np.median(unit) * 1e6 / batch
-        table.add_column(f"batch {batch} ({image:.0f} us an image)", justify="right", no_wrap=True)
+        table.add_column(f"batch {batch} ({image:.0f} us each)", justify="right", no_wrap=True)
         table.add_column("with options", justify="right", no_wrap=True)
         for part, name in programs:
             ratio = np.median(timing.ratios(times[f"{part}/{name}"], unit))
             columns.setdefault(part, []).append(f"{ratio:.2f}")
     for part, cells in columns.items():
         table.add_row(part, *cells)
-    Console(width=160, highlight=False).print(table)
+    Console(width=200, highlight=False).print(table)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ _PLAIN_CONVOLUTIONS: dict[str, str | bool] = {
 
 
 def compiler_options(platform: str | None = None) -> dict[str, str | bool]:
-    """Options of `jax.jit` with which XLA runs relevance passes fastest.
+    """Options of `jax.jit` with which XLA runs relevance passes of convolutional networks fastest.
 
     On a CPU, XLA compiles a chain of convolutions, ReLUs and pooling into one kernel of YNNPACK's.
     That is fast as long as nobody needs what is in between. Relevance does, since each activation

@@ -59,7 +59,7 @@ def ours(work: Workload) -> Iterator[Contestant]:
     """The plain forward pass, which is the unit, and this project's transformations.
 
     They are compiled as the documentation tells: with `rfp_jax.compiler_options`, and a large batch
-    on a CPU in pieces. The forward pass is compiled as JAX does by itself, which suits it best.
+    on a CPU in pieces. The forward pass is compiled as JAX does by itself.
     """
     options = rfp_jax.compiler_options()
 
