@@ -40,9 +40,10 @@ notebooks: $(VENV)/.test  ## run the notebooks, in step with their text forms (e
 	$(BIN)/jupytext --quiet --sync experiments/notebooks/*.py
 	$(BIN)/jupyter-execute --inplace experiments/mnist.ipynb experiments/regression.ipynb
 
+# without --quiet, which would silence --strict
 docs: $(VENV)/.docs  ## build the documentation, strictly, into site/
 	$(BIN)/python docs/check_public.py
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "documentation: site/index.html"
 
 $(BIN)/python:

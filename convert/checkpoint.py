@@ -55,7 +55,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         CheckpointError: if the file is missing, damaged, cut short, no checkpoint, or holds
             anything but tensors, numbers, text and containers of them.
 
-    Example:
+    Examples:
         >>> import tempfile, torch
         >>> from convert.checkpoint import read_checkpoint
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -40,7 +40,7 @@ def convert_file(
         SelfCheckError: if PyTorch and Flax disagree.
         ModuleNotFoundError: if the `convert` extra is not installed.
 
-    Example:
+    Examples:
         >>> import tempfile, torch
         >>> from convert import convert_file, load
         >>> from convert.torch_models import SmallNet

@@ -61,7 +61,7 @@ def recognise(keys: Iterable[str]) -> str:
     Raises:
         UnknownArchitectureError: if the keys belong to no known architecture.
 
-    Example:
+    Examples:
         >>> recognise(["encoder.0.weight", "encoder.4.0.conv1.weight", "FC.weight"])
         'resnet50'
     """
@@ -114,7 +114,7 @@ def to_flax(arch: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         StateDictError: if keys are missing, unexpected, misshapen or invalid; it lists every one.
         TypeError: if `state_dict` is no mapping from strings.
 
-    Example:
+    Examples:
         >>> from convert import to_flax
         >>> from convert.torch_models import SmallNet
         >>> state_dict = SmallNet(channels=(1, 1), classes=10, positions=60).state_dict()
@@ -155,7 +155,7 @@ def to_torch(
         UnknownArchitectureError: if `arch` is none of the above.
         StateDictError: if arrays are missing, unexpected, misshapen or invalid; it lists every one.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from convert import to_torch
         >>> from rfp_jax.models import SmallNet

@@ -27,7 +27,7 @@ def importing() -> Iterator[None]:
         ModuleNotFoundError: if a package is not installed; names the extra that brings it.
         SystemExit: with code 130, on Ctrl-C.
 
-    Example:
+    Examples:
         >>> with importing():
         ...     import optax
     """
@@ -48,7 +48,7 @@ def running() -> Iterator[None]:
     Yields:
         Nothing.
 
-    Example:
+    Examples:
         >>> with running():
         ...     print("work")
         work
@@ -71,7 +71,7 @@ def refusing() -> Iterator[None]:
     Raises:
         SystemExit: with code 1 and the message of a `ValueError` or an `OSError`.
 
-    Example:
+    Examples:
         >>> with refusing():
         ...     raise ValueError("fractions lie in [0, 1]")
         Traceback (most recent call last):
@@ -122,7 +122,7 @@ def staged(folder: Path) -> Iterator[Path]:
     Raises:
         SystemExit: with code 1 if the folder cannot be written to.
 
-    Example:
+    Examples:
         >>> folder = Path(tempfile.mkdtemp(), "results")
         >>> with staged(folder) as temporary:
         ...     _ = (temporary / "summary.json").write_text("{}")

@@ -27,7 +27,7 @@ def claim(folder: Path, experiment: str, settings: Mapping[str, Any]) -> None:
             differs. Nothing is written then.
         OSError: if the folder cannot be written to.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp(), "results")
         >>> claim(folder, "mnist", {"epochs": 1})
@@ -78,7 +78,7 @@ def about(folder: Path, experiment: str | None = None) -> dict[str, Any]:
         FileNotFoundError: if there is no such folder.
         OtherExperimentError: if it holds no experiment, or another one.
 
-    Example:
+    Examples:
         >>> about(Path("no/such/folder"))
         Traceback (most recent call last):
         FileNotFoundError: no results at no/such/folder
@@ -107,7 +107,7 @@ def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     Returns:
         A line each.
 
-    Example:
+    Examples:
         >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
         ['  a.b: 1 there, 3 now']
     """

@@ -18,7 +18,7 @@ def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
     Raises:
         ModuleNotFoundError: If an import inside the block finds no such package.
 
-    Example:
+    Examples:
         >>> with needs_extra("Reading the bundled digits"):
         ...     import sklearn
     """

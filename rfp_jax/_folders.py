@@ -20,7 +20,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         FileExistsError: if `folder` exists, before or after the block.
 
-    Example:
+    Examples:
         >>> place = Path(tempfile.mkdtemp(), "parent", "new")
         >>> with new_folder(place) as unfinished:
         ...     _ = (unfinished / "a").write_text("b")

@@ -21,7 +21,7 @@ def resolve(argnums: Argnums, count: int) -> tuple[int, ...]:
         TypeError: if `argnums` is no int and no sequence of ints.
         ValueError: if it is empty, points past the arguments, or names one twice.
 
-    Example:
+    Examples:
         >>> resolve((1, -1), count=4)
         (1, 3)
     """

@@ -171,7 +171,7 @@ def audit(
         TypeError, ValueError: at the call, as `rfp_jax.relevance` does. A missing rule is reported,
             not raised.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, rfp_jax
         >>> report = rfp_jax.audit(lambda x: jax.nn.relu(2 * x - 1.0))(jnp.ones(3))
         >>> print(report.verdict)

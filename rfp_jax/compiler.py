@@ -31,7 +31,7 @@ def compiler_options(platform: str | None = None) -> dict[str, str | bool]:
         Names and values, for `jax.jit(..., compiler_options=...)`; empty where the defaults are
         right.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> import rfp_jax
         >>> explain = jax.jit(

@@ -121,7 +121,7 @@ def save(
         ImportError: `flatbuffers` is not installed.
         ValueError: an unknown platform, no inputs, or names that the model does not bear out.
 
-    Example:
+    Examples:
         >>> import tempfile, numpy as np
         >>> def model(w, optical, sar):
         ...     return optical @ w + 2 * sar @ w

@@ -40,7 +40,7 @@ def gate(
     Raises:
         TypeError, ValueError, MissingRuleError: at the call, as `rfp_jax.relevance` does.
 
-    Example:
+    Examples:
         The paper's theorem on one ReLU: what is pushed forward equals what is pulled back.
 
         >>> import jax, jax.numpy as jnp, rfp_jax

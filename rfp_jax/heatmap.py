@@ -65,7 +65,7 @@ def heatmap(
             cannot be run backwards; `rfp_jax.relevance` runs it forwards.
         ValueError: `bias="share"` was asked for.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rfp_jax
         >>> w = jnp.array([[1.0, 0.0], [0.0, 2.0]])
         >>> rfp_jax.heatmap(lambda x: x @ w)(jnp.array([3.0, 5.0]))

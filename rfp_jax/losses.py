@@ -52,7 +52,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Raises:
         ValueError: If the shapes do not fit or the labels are no integers.
 
-    Example:
+    Examples:
         >>> print(cross_entropy(jnp.zeros((1, 4)), jnp.array([2])))
         1.3862944
     """
@@ -77,7 +77,7 @@ def source_losses(relevance: RelevanceLike, target: jax.Array, loss: Loss = cros
     Returns:
         Shaped like `relevance.sources`, a scalar for each source.
 
-    Example:
+    Examples:
         >>> from types import SimpleNamespace
         >>> relevance = SimpleNamespace(sources={"sar": jnp.zeros((1, 2))}, bias=jnp.zeros((1, 2)))
         >>> print(source_losses(relevance, jnp.array([0]))["sar"])
@@ -110,7 +110,7 @@ def relevance_loss(
     Raises:
         ValueError: If there is no source, or the weight is negative or not a number.
 
-    Example:
+    Examples:
         >>> from types import SimpleNamespace
         >>> zeros = jnp.zeros((1, 2))
         >>> relevance = SimpleNamespace(sources=(zeros, zeros), bias=zeros)

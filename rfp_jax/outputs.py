@@ -28,7 +28,7 @@ def cotangent(outputs: Outputs, output: Any) -> Any:
     Raises:
         TypeError, ValueError: if `outputs` is none of these; the message says what to pass.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> cotangent("argmax", jnp.array([[1.0, 5.0, 2.0]]))
         Array([[0., 1., 0.]], dtype=float32)

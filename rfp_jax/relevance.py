@@ -89,7 +89,7 @@ def relevance(
             kind; the message says what to pass.
         MissingRuleError: at the call, if an operation between a source and the output has no rule.
 
-    Example:
+    Examples:
         Two sources, one hidden unit, a bias of -8:
 
         >>> import jax, jax.numpy as jnp, rfp_jax

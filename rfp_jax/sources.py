@@ -37,7 +37,7 @@ def axis(axis: int = -1) -> Split:
     Returns:
         A split; its relevance is stacked on a leading axis as long as the array's axis.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rfp_jax
         >>> rel = rfp_jax.relevance(jnp.sum, split=rfp_jax.sources.axis(-1))
         >>> rel(jnp.array([[1.0, 2.0], [3.0, 4.0]])).sources
@@ -66,7 +66,7 @@ def groups(groups: Mapping[str, Index], axis: int = -1) -> Split:
     Raises:
         ValueError: there is no group, or, at the call, groups overlap or are empty.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, rfp_jax
         >>> bands = rfp_jax.sources.groups({"S2": slice(0, 2), "S1": 2})
         >>> rel = rfp_jax.relevance(jnp.sum, split=bands)(jnp.array([1.0, 2.0, 4.0]))
@@ -116,7 +116,7 @@ def segments(ids: jax.Array | np.ndarray, count: int | None = None) -> Split:
     Raises:
         TypeError: ids are not integers.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, numpy as np, rfp_jax
         >>> halves = rfp_jax.sources.segments(np.array([0, 0, 1]))
         >>> rfp_jax.relevance(jnp.sum, split=halves)(jnp.array([1.0, 2.0, 4.0])).sources
@@ -145,7 +145,7 @@ def masks(masks: Mapping[str, Any] | jax.Array | np.ndarray) -> Split:
     Raises:
         ValueError: there is no mask.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, numpy as np, rfp_jax
         >>> split = rfp_jax.sources.masks({"cloud": np.array([True, False, True])})
         >>> rel = rfp_jax.relevance(jnp.sum, split=split)(jnp.array([1.0, 2.0, 4.0]))

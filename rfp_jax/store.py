@@ -65,7 +65,7 @@ def open(path: str | os.PathLike[str], *, incomplete: bool = False) -> xr.Datase
         FileNotFoundError: there is nothing at `path`.
         FileExistsError: something at `path` is not a relevance table.
 
-    Example:
+    Examples:
         >>> import rfp_jax.store
         >>> rfp_jax.store.open("no/such/table.zarr")
         Traceback (most recent call last):
@@ -147,7 +147,7 @@ def share(table: xr.Dataset, which: str = "label", *, bias: bool = False) -> xr.
     Returns:
         Shares, [sample, source]; NaN where all relevance is zero or not finite.
 
-    Example:
+    Examples:
         >>> import xarray as xr
         >>> table = xr.Dataset(
         ...     {"relevance": (("sample", "source", "class"), [[[3.0], [-1.0], [5.0]]])},

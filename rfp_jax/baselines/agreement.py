@@ -38,7 +38,7 @@ def agreement(first: Any, second: Any) -> Agreement:
         Spearman, "The proof and measurement of association between two things", 1904, with equal
         values sharing the mean of their ranks.
 
-    Example:
+    Examples:
         >>> one, other = jnp.array([[1.0, 2.0, 3.0]]), jnp.array([[1.0, 4.0, 7.0]])
         >>> result = agreement(one, other)
         >>> result.rank_correlation.tolist(), result.l1.tolist()

@@ -148,7 +148,7 @@ def all_coalitions(sources: int) -> np.ndarray:
     Returns:
         Masks, bool, [2^S, S]; the first row is empty, the last complete.
 
-    Example:
+    Examples:
         >>> all_coalitions(2).astype(int).tolist()
         [[0, 0], [1, 0], [0, 1], [1, 1]]
     """
@@ -164,7 +164,7 @@ def all_but_one(sources: int) -> np.ndarray:
     Returns:
         Masks, bool, [S, S]; in row s, source s is absent.
 
-    Example:
+    Examples:
         >>> all_but_one(2).astype(int).tolist()
         [[0, 1], [1, 0]]
     """

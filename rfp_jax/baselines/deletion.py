@@ -73,7 +73,7 @@ def deletion(
         neural network has learned", IEEE TNNLS 2017, section III (region perturbation, here with
         sources for regions).
 
-    Example:
+    Examples:
         >>> network = lambda a, b: jnp.concatenate([a + 3 * b, -b], axis=1)
         >>> a, b = jnp.ones((1, 1)), jnp.ones((1, 1))
         >>> relevance = (jnp.array([[1.0, 0.0]]), jnp.array([[3.0, -1.0]]))

@@ -40,7 +40,7 @@ def gradient_x_input(fun: Callable[..., Any], argnums: Argnums = 0) -> Callable[
         features through propagating activation differences", 2016; Ancona, Ceolini, Öztireli &
         Gross, "Towards better understanding of gradient-based attribution methods", ICLR 2018.
 
-    Example:
+    Examples:
         >>> product = lambda a, b: a * b + a
         >>> [float(value) for value in gradient_x_input(product, argnums=(0, 1))(3.0, 2.0)]
         [9.0, 6.0]
@@ -85,7 +85,7 @@ def integrated_gradients(
         Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks", ICML 2017, sections 3
         and 5.
 
-    Example:
+    Examples:
         >>> product = lambda a, b: a * b + a
         >>> attribute = integrated_gradients(product, argnums=(0, 1))
         >>> [round(float(value), 4) for value in attribute(3.0, 2.0)]

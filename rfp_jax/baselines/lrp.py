@@ -38,7 +38,7 @@ def lrp(
         Bach, Binder, Montavon, Klauschen, Mueller & Samek, "On pixel-wise explanations for
         non-linear classifier decisions by layer-wise relevance propagation", PLOS ONE 2015.
 
-    Example:
+    Examples:
         >>> network = lambda a, b: jnp.concatenate([a + 3 * b, -b], axis=1)
         >>> a, b = jnp.ones((1, 1)), jnp.ones((1, 1))
         >>> [share.tolist() for share in lrp(network, argnums=(0, 1))(a, b)]

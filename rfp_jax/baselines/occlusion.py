@@ -36,7 +36,7 @@ def occlusion(
         Zeiler & Fergus, "Visualizing and understanding convolutional networks", ECCV 2014,
         section 4.2.
 
-    Example:
+    Examples:
         >>> product = lambda a, b: a * b + a
         >>> [float(value) for value in occlusion(product, argnums=(0, 1))(3.0, 2.0)]
         [9.0, 6.0]

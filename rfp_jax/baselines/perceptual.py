@@ -59,7 +59,7 @@ def perceptual_score(
         Gat, Schwartz & Schwing, "Perceptual score: what data modalities does your model perceive?",
         NeurIPS 2021.
 
-    Example:
+    Examples:
         >>> network = lambda a, b: a + 0 * b  # looks at source a alone
         >>> a, b, labels = jnp.eye(5), jnp.ones((5, 5)), jnp.arange(5)
         >>> measure = perceptual_score(network, argnums=(0, 1), draws=100)
@@ -115,7 +115,7 @@ def perceptual_score_exact(
         Gat, Schwartz & Schwing, "Perceptual score: what data modalities does your model perceive?",
         NeurIPS 2021; the closed form of the expectation is the RFP authors'.
 
-    Example:
+    Examples:
         >>> network = lambda a, b: a + 0 * b  # looks at source a alone
         >>> a, b, labels = jnp.eye(4), jnp.ones((4, 4)), jnp.arange(4)
         >>> result = perceptual_score_exact(network, argnums=(0, 1))(labels, a, b)

@@ -61,7 +61,7 @@ def randomization(
         Adebayo, Gilmer, Muelly, Goodfellow, Hardt & Kim, "Sanity checks for saliency maps",
         NeurIPS 2018, section 3.
 
-    Example:
+    Examples:
         >>> x = jnp.array([[1.0, 2.0, 3.0]])
         >>> trained, random = {"w": jnp.array([[1.0, 1, 1]])}, {"w": jnp.array([[9.0, 2, 0]])}
         >>> result = randomization(lambda variables: x * variables["w"], trained, random)
@@ -100,7 +100,7 @@ def permute_parameters(key: jax.Array, variables: Any) -> Any:
     Returns:
         The same tree with permuted arrays.
 
-    Example:
+    Examples:
         >>> permuted = permute_parameters(jax.random.key(0), {"weight": jnp.arange(5)})
         >>> sorted(permuted["weight"].tolist())
         [0, 1, 2, 3, 4]

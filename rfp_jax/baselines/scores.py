@@ -25,7 +25,7 @@ def accuracy(output: jax.Array, labels: jax.Array) -> jax.Array:
     Raises:
         ValueError: If the shapes do not fit.
 
-    Example:
+    Examples:
         >>> accuracy(jnp.array([[0.1, 0.9], [0.8, 0.2]]), jnp.array([1, 1])).tolist()
         [1.0, 0.0]
     """
@@ -58,7 +58,7 @@ def mean_score(
         ValueError: At the call, if the sources and labels differ in their number of samples; or if
             `batch_size` is smaller than 1.
 
-    Example:
+    Examples:
         >>> network = lambda x: x @ jnp.eye(2)
         >>> print(mean_score(network)(jnp.array([0, 0]), jnp.array([[2.0, 1.0], [1.0, 2.0]])))
         0.5
@@ -114,7 +114,7 @@ def after_labels(argnums: Argnums) -> Argnums:
     Returns:
         Positions among all arguments.
 
-    Example:
+    Examples:
         >>> after_labels((0, 2, -1))
         (1, 3, -1)
     """

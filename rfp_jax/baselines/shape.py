@@ -44,7 +44,7 @@ def shape_score(
         Hu, Li & Zhou, "SHAPE: an unified approach to evaluate the contribution and cooperation of
         individual modalities", IJCAI 2022.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> network = lambda a, b: jnp.concatenate([a, b], axis=1)  # two classes, one source each
         >>> a, b, labels = jnp.array([[1.0], [1.0]]), jnp.array([[2.0], [0.0]]), jnp.array([1, 0])
@@ -88,7 +88,7 @@ def shape_score_sampled(
     References:
         Hu, Li & Zhou, "SHAPE", IJCAI 2022; Castro, Gomez & Tejada, 2009.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import jax.numpy as jnp
         >>> network = lambda a, b: jnp.concatenate([a, b], axis=1)  # two classes, one source each

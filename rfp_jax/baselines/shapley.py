@@ -50,7 +50,7 @@ def shapley(
     References:
         Shapley, "A value for n-person games", Contributions to the Theory of Games II, 1953.
 
-    Example:
+    Examples:
         >>> product = lambda a, b: a * b + a
         >>> [float(value) for value in shapley(product, argnums=(0, 1))(3.0, 2.0)]
         [6.0, 3.0]
@@ -102,7 +102,7 @@ def shapley_sampled(
         Computers & Operations Research, 2009; antithetic orders: Mitchell, Cooper, Frank & Holmes,
         "Sampling permutations for Shapley value estimation", JMLR 2022.
 
-    Example:
+    Examples:
         >>> product = lambda a, b: a * b + a
         >>> estimate = shapley_sampled(product, argnums=(0, 1), permutations=1)
         >>> [float(value) for value in estimate(jax.random.key(0), 3.0, 2.0)]
@@ -146,7 +146,7 @@ def shapley_weights(sources: int) -> np.ndarray:
     Returns:
         Weights, float64, [S, 2^S], with coalitions in the order of `all_coalitions`.
 
-    Example:
+    Examples:
         >>> shapley_weights(2).tolist()
         [[-0.5, 0.5, -0.5, 0.5], [-0.5, -0.5, 0.5, 0.5]]
     """

@@ -24,7 +24,7 @@ def load_images(
         ValueError: If there is no data set of that name, or no such split.
         FileNotFoundError: If MNIST is not in the folder; says what to download and where to put it.
 
-    Example:
+    Examples:
         >>> len(load_images("digits", "train"))
         1437
     """

@@ -29,7 +29,7 @@ def load_digits(split: Split) -> LabelledImages:
         ValueError: If `split` is another name.
         ModuleNotFoundError: If scikit-learn is not installed.
 
-    Example:
+    Examples:
         >>> digits = load_digits("test")
         >>> digits.images.shape, digits.maximum
         ((360, 8, 8, 1), 16)

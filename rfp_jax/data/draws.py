@@ -37,7 +37,7 @@ def draw(seed: int, purpose: Purpose, *name: int, size: int) -> np.ndarray:
     Returns:
         Array of shape [size], uint64.
 
-    Example:
+    Examples:
         >>> draw(42, Purpose.SHUFFLE, 0, 7, size=2)
         array([...], dtype=uint64)
     """
@@ -57,7 +57,7 @@ def draw_order(seed: int, purpose: Purpose, *name: int, size: int) -> np.ndarray
     Returns:
         Array of shape [size], int64.
 
-    Example:
+    Examples:
         >>> sorted(draw_order(42, Purpose.SHUFFLE, 0, 7, size=4).tolist())
         [0, 1, 2, 3]
     """

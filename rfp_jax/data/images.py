@@ -22,7 +22,7 @@ class LabelledImages:
     Raises:
         ValueError: If the three arrays do not fit together, or there is no image at all.
 
-    Example:
+    Examples:
         >>> two = LabelledImages(
         ...     images=np.zeros((2, 8, 8, 1), np.uint8),
         ...     labels=np.array([3, 7], np.int32),

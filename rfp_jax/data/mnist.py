@@ -49,7 +49,7 @@ def load_mnist(split: Split, folder: str | os.PathLike[str] = DEFAULT_FOLDER) ->
         LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition",
         Proceedings of the IEEE, 1998.
 
-    Example:
+    Examples:
         >>> load_mnist("train", "no/such/folder")
         Traceback (most recent call last):
         ...

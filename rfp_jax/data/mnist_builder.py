@@ -18,7 +18,7 @@ from rfp_jax.data.idx import CLASSES, IDX_FILES, IDX_INSTRUCTIONS, SIDE, read_id
 class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Builder of MNIST from the four original files in the manual directory.
 
-    Example:
+    Examples:
         >>> Mnist.name, str(Mnist.VERSION)
         ('mnist', '3.0.1')
     """

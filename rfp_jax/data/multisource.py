@@ -34,7 +34,7 @@ class SourceConfig:
     Raises:
         ValueError: If a fraction does not lie in [0, 1].
 
-    Example:
+    Examples:
         >>> SourceConfig(data_noise=0.5).data_noise
         0.5
     """
@@ -69,7 +69,7 @@ class MultiSourceConfig:
     Raises:
         ValueError: If the view is unknown or the seed is negative.
 
-    Example:
+    Examples:
         >>> config = MultiSourceConfig(view="full", source2=SourceConfig(shuffle=True))
         >>> config.source2.shuffle
         True
@@ -141,7 +141,7 @@ class MultiSource:
     Raises:
         ValueError: If the images cannot be halved, or a sum needs two images and there is only one.
 
-    Example:
+    Examples:
         >>> from rfp_jax.data import load_digits
         >>> data = MultiSource(load_digits("test"))
         >>> [image.shape for image in data[0]["images"]]
@@ -229,7 +229,7 @@ class MultiSource:
             ValueError: If `batch_size` or `epochs` is smaller than 1.
             ModuleNotFoundError: If Grain is not installed.
 
-        Example:
+        Examples:
             >>> from rfp_jax.data import load_digits
             >>> batches = MultiSource(load_digits("test")).batches(64)
             >>> len(batches), batches[0]["images"][0].shape

@@ -126,7 +126,7 @@ def evaluate(
         ValueError, TypeError: the arguments do not fit one another; says how.
         OSError: the disk is full, for instance; what is committed stays, and the next call goes on.
 
-    Example:
+    Examples:
         >>> import tempfile, numpy as np, rfp_jax
         >>> from rfp_jax.evaluate import evaluate
         >>> data = [

@@ -48,7 +48,7 @@ class Slots:
         todo: the chunks to compute, ascending.
         batch: how many samples one device computes at once.
 
-    Example:
+    Examples:
         >>> list(Slots(Chunks(samples=5, size=3), todo=(0, 1), batch=2))
         [0, 1, 2, None, 3, 4]
     """

@@ -72,7 +72,7 @@ def join() -> None:
     Raises:
         ValueError: the variables are not numbers, or one is missing.
 
-    Example:
+    Examples:
         >>> import rfp_jax.evaluate
         >>> from rfp_jax.evaluate import join
         >>> join()

@@ -79,7 +79,7 @@ class DenseNet121(nn.Module):
         dtype: dtype of the computation; None takes what inputs and parameters promote to.
         param_dtype: dtype of the parameters that `init` makes.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from rfp_jax.models import DenseNet121
         >>> optical, sar = jnp.zeros((1, 256, 256, 10)), jnp.zeros((1, 256, 256, 2))

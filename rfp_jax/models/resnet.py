@@ -94,7 +94,7 @@ class ResNetEncoder(nn.Module):
         dtype: dtype of the computation; None takes what inputs and parameters promote to.
         param_dtype: dtype of the parameters that `init` makes.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from rfp_jax.models.resnet import BasicBlock, ResNetEncoder
         >>> resnet18 = ResNetEncoder((2, 2, 2, 2), BasicBlock)
@@ -152,7 +152,7 @@ class ResNet50(nn.Module):
         dtype: dtype of the computation; None takes what inputs and parameters promote to.
         param_dtype: dtype of the parameters that `init` makes.
 
-    Example:
+    Examples:
         Ten optical bands and two of radar.
 
         >>> import jax, jax.numpy as jnp
@@ -209,7 +209,7 @@ class FusionResNet18(nn.Module):
         dtype: dtype of the computation; None takes what inputs and parameters promote to.
         param_dtype: dtype of the parameters that `init` makes.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from rfp_jax.models import FusionResNet18
         >>> optical, sar = jnp.zeros((1, 64, 64, 10)), jnp.zeros((1, 64, 64, 2))

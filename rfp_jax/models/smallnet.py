@@ -53,7 +53,7 @@ class SmallNet(nn.Module):
         dtype: dtype of the computation; None takes what inputs and parameters promote to.
         param_dtype: dtype of the parameters that `init` makes.
 
-    Example:
+    Examples:
         Left and right halves of MNIST images.
 
         >>> import jax, jax.numpy as jnp

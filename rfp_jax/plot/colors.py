@@ -45,7 +45,7 @@ def source_colors(names: Iterable[str]) -> dict[str, str]:
     Raises:
         ValueError: if there are more sources than colours that can be told apart.
 
-    Example:
+    Examples:
         >>> source_colors(["left", "right"])
         {'left': '#0072B2', 'right': '#E69F00'}
     """

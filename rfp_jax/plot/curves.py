@@ -30,7 +30,7 @@ def draw_curve(
     Raises:
         ValueError: if there are not as many values as points.
 
-    Example:
+    Examples:
         >>> ax = Figure().subplots()
         >>> draw_curve(ax, [0.0, 1.0], [[1.0, 3.0], [3.0, 5.0]], color="#0072B2")
         >>> ax.lines[0].get_ydata().tolist()
@@ -77,7 +77,7 @@ def curves(
     Raises:
         ValueError: if conditions and values do not fit.
 
-    Example:
+    Examples:
         >>> figure = curves(
         ...     {"noise": [0.0, 1.0]},
         ...     {"noise": {"accuracy": {"": [1.0, 0.5]}, "share": {"left": [0.5, 0.1]}}},

@@ -29,7 +29,7 @@ def draw_density(ax: Axes, values: ArrayLike, of_class: ArrayLike, *, color: str
         of_class: whether each sample is of the class, bool [samples].
         color: colour of both curves.
 
-    Example:
+    Examples:
         >>> ax = Figure().subplots()
         >>> draw_density(ax, [1.0, 2.0, 4.0, -3.0, -1.0], [1, 1, 1, 0, 0], color="#0072B2")
         >>> float(ax.lines[-1].get_xdata()[0])
@@ -77,7 +77,7 @@ def densities(
     Returns:
         The figure, 3.6 inches wide for each network.
 
-    Example:
+    Examples:
         >>> one = {"left": np.eye(4)[[0, 1, 2, 3, 0]], "right": np.ones((5, 4))}
         >>> figure = densities({"a": one, "b": one}, [0, 1, 2, 3, 0], classes=[0, 2])
         >>> [ax.get_title() for ax in figure.axes], len(figure.axes)

@@ -25,7 +25,7 @@ def of_class(relevance: ArrayLike, classes: ArrayLike) -> np.ndarray:
     Returns:
         Array [samples].
 
-    Example:
+    Examples:
         >>> of_class([[1.0, 2.0], [3.0, 4.0]], [1, 0]).tolist()
         [2.0, 3.0]
     """
@@ -47,7 +47,7 @@ def draw_violins(
         classes: how many classes there are.
         color: colour of the violins.
 
-    Example:
+    Examples:
         >>> ax = Figure().subplots()
         >>> draw_violins(ax, np.arange(8.0), np.arange(8) % 2, classes=2, color="#0072B2")
         >>> [tick.get_text() for tick in ax.get_xticklabels()]
@@ -90,7 +90,7 @@ def violins(relevance: Mapping[str, ArrayLike], labels: ArrayLike, *, title: str
     Returns:
         The figure, 8 inches wide.
 
-    Example:
+    Examples:
         >>> relevance = {"left": np.eye(3)[[0, 1, 2, 0]], "right": np.ones((4, 3))}
         >>> figure = violins(relevance, [0, 1, 2, 0])
         >>> [ax.get_ylabel() for ax in figure.axes]

@@ -76,7 +76,7 @@ def draw_scale(figure: Figure, limit: float, *, exceeded: bool) -> None:
 def greatest(arrays: Iterable[np.ndarray]) -> float:
     """Find the greatest magnitude of what is finite, 1 if there is nothing but zeros.
 
-    Example:
+    Examples:
         >>> greatest([np.array([1.0, -3.0]), np.array([np.nan])])
         3.0
     """
@@ -87,7 +87,7 @@ def greatest(arrays: Iterable[np.ndarray]) -> float:
 def signed(value: float) -> str:
     """Write a number with its sign, three digits.
 
-    Example:
+    Examples:
         >>> signed(-12.345)
         '−12.3'
     """

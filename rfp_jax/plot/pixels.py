@@ -28,7 +28,7 @@ def draw_heatmap(
         limit: the relevance that has the full colour, red; minus this is blue.
         limits: the values of the image shown white and black.
 
-    Example:
+    Examples:
         >>> ax = Figure().subplots()
         >>> draw_heatmap(ax, np.eye(4), np.eye(4) - 0.5, limit=0.5, limits=(0, 1))
         >>> len(ax.images)
@@ -74,7 +74,7 @@ def heatmap(
         ValueError: if the sources of `images` and `relevance` differ, or a heatmap has not the size
             of its image.
 
-    Example:
+    Examples:
         >>> images = {"optical": np.ones((2, 8, 8, 3)), "SAR": np.ones((2, 4, 4))}
         >>> relevance = {"optical": np.ones((2, 8, 8, 10)), "SAR": -np.ones((2, 4, 4, 2))}
         >>> figure = heatmap(images, relevance, names=["forest", "water"])

@@ -43,7 +43,7 @@ def draw_bars(
         output: the network's output, [classes].
         label: the true class, whose background is shaded.
 
-    Example:
+    Examples:
         >>> ax = Figure().subplots()
         >>> draw_bars(ax, {"left": [1, 2], "right": [3, -1]}, [0.5, 0.5], [4.5, 1.5], label=0)
         >>> len(ax.patches)  # 2 classes of 3 parts, and the shade
@@ -84,7 +84,7 @@ def draw_sources(ax: Axes, images: Mapping[str, ArrayLike], *, limits: tuple[flo
         images: name of the source to its image, [height, width] or [height, width, 1].
         limits: the values shown white and black.
 
-    Example:
+    Examples:
         >>> ax = Figure().subplots()
         >>> draw_sources(ax, {"left": np.zeros((8, 4)), "right": np.ones((8, 4))}, limits=(0, 1))
         >>> len(ax.images)
@@ -126,7 +126,7 @@ def grid(
     Raises:
         ValueError: if there are not as many names as images.
 
-    Example:
+    Examples:
         >>> images = {"left": np.zeros((3, 8, 4)), "right": np.ones((3, 8, 4))}
         >>> figure = grid(images, ["7", "1", "4"], columns=2)
         >>> [ax.get_title() for ax in figure.axes]
@@ -184,7 +184,7 @@ def examples(
     Returns:
         The figure, 4 inches wide for each column; all samples have one scale.
 
-    Example:
+    Examples:
         >>> images = {"left": np.zeros((2, 8, 4)), "right": np.ones((2, 8, 4))}
         >>> relevance = {"left": np.eye(2), "right": np.eye(2)}
         >>> figure = examples(images, relevance, np.zeros((2, 2)), 2 * np.eye(2), [0, 1])

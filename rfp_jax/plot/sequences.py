@@ -37,7 +37,7 @@ def tokens(
     Raises:
         ValueError: if `relevance` has not a row for each sequence, or too few columns.
 
-    Example:
+    Examples:
         >>> figure = tokens([["a", "good", "film"]], [[0.1, 1.9, 0.4]], names=["positive"])
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['a', 'good', 'film']

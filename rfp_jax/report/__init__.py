@@ -61,7 +61,7 @@ def write(
         ValueError: there is no such metadata, no sample could be evaluated, or a picture is of
             another kind.
 
-    Example:
+    Examples:
         >>> import tempfile, xarray as xr
         >>> table = xr.Dataset(
         ...     {

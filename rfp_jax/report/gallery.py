@@ -161,7 +161,7 @@ def thumbnails(
         A function of a sample's index that returns its pictures, for `write`. Values are stretched
         from the 2nd to the 98th percentile of the picture.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> data = [{"optical": np.random.default_rng(0).normal(size=(8, 8, 4))}]
         >>> thumbnails(data, {"optical": (2, 1, 0)})(0)["optical"].shape

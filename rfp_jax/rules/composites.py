@@ -27,7 +27,7 @@ def is_convolution(equation: Equation) -> bool:
 def composite(name: str, *, dense: Named, convolution: Named, first: Named | None = None) -> Rules:
     """Rules for dense layers, for convolutions, and, if given, for the first layer.
 
-    Example:
+    Examples:
         >>> from rfp_jax import rules
         >>> rules.composite("mine", dense=rules.epsilon(), convolution=rules.gamma(0.1)).name
         'mine'

@@ -31,7 +31,7 @@ class Rules:
             unless its own table leaves the primitive out.
         named: the rule of layers in `table`, if it has one.
 
-    Example:
+    Examples:
         The attention of a decoder by AttnLRP, its first layer flat, all else by the default:
 
         >>> import rfp_jax
@@ -130,7 +130,7 @@ def register(primitive: Primitive | str, rule: Rule) -> None:
     Raises:
         TypeError: if the primitive is neither a primitive nor a name, or the rule is not callable.
 
-    Example:
+    Examples:
         A cube root of which relevance shall not pass:
 
         >>> import jax, jax.numpy as jnp, rfp_jax

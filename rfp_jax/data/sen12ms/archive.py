@@ -78,7 +78,7 @@ class Archive:
         ValueError: if labels or lists are damaged.
         UnsafePickleError: if one of them asks for code.
 
-    Example:
+    Examples:
         >>> Archive("no/such/folder", "test")
         Traceback (most recent call last):
         ...

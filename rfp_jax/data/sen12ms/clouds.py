@@ -29,7 +29,7 @@ def cloud_score(image: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if it has not 13 bands.
 
-    Example:
+    Examples:
         >>> float(cloud_score(np.full((16, 16, 13), 5000.0))[8, 8])
         1.0
     """
@@ -64,7 +64,7 @@ def cloud_cover(image: np.ndarray) -> float:
     Raises:
         ValueError: if it has not 13 bands.
 
-    Example:
+    Examples:
         >>> cloud_cover(np.full((16, 16, 13), 5000.0)), cloud_cover(np.full((16, 16, 13), 500.0))
         (1.0, 0.0)
     """

@@ -37,7 +37,7 @@ class Sen12MSConfig:
     Raises:
         ValueError: if a setting is unknown or out of its range.
 
-    Example:
+    Examples:
         >>> Sen12MSConfig(inputs="rgb").sources
         ('optical',)
         >>> Sen12MSConfig().channels

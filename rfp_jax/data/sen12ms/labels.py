@@ -69,7 +69,7 @@ def shares(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
     Raises:
         ValueError: if there are not 17, or another number of classes is asked for.
 
-    Example:
+    Examples:
         >>> shares(np.eye(17)[13]).argmax()  # a mosaic of croplands counts as croplands
         np.int64(5)
     """
@@ -97,7 +97,7 @@ def single_label(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
     Raises:
         ValueError: see `shares`.
 
-    Example:
+    Examples:
         >>> int(single_label(np.eye(17)[16]))
         9
     """
@@ -117,7 +117,7 @@ def multi_label(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
     Raises:
         ValueError: see `shares`.
 
-    Example:
+    Examples:
         >>> multi_label(0.5 * np.eye(17)[16] + 0.5 * np.eye(17)[0]).nonzero()[0].tolist()
         [0, 9]
     """

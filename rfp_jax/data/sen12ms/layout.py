@@ -44,7 +44,7 @@ class Patch(NamedTuple):
         scene: number of the scene.
         number: number of the patch in the scene.
 
-    Example:
+    Examples:
         >>> patch = Patch.parse("ROIs1158_spring_s2_1_p30.tif")
         >>> patch.scene, patch.number, patch.name
         (1, 30, 'ROIs1158_spring_s2_1_p30.tif')

@@ -37,7 +37,7 @@ def normalise_s2(image: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if there are neither 10 nor 3 bands.
 
-    Example:
+    Examples:
         >>> normalise_s2(S2_MEAN + S2_STD).round(3).tolist()[:2]
         [1.0, 1.0]
     """

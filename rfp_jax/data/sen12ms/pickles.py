@@ -36,7 +36,7 @@ def read_pickle(path: Path) -> Any:
         ValueError: if the file is damaged, cut short or no pickle.
         OSError: if it cannot be opened.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "list.pkl")
         >>> _ = path.write_bytes(pickle.dumps(["a", np.arange(2)]))
