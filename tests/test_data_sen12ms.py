@@ -584,16 +584,16 @@ def test_clouds_are_semi_transparent_and_cast_shadows():
 
 def test_both_sensors_tell_classes_apart_and_clouds_hide_them_from_one():
     """A nearest-mean classifier on band means: what a network can learn is there."""
-    rng = np.random.default_rng(0)
     classes = [3, 6, 9, 12, 15, 16]
 
-    def means(number, cover):
-        dominant = classes[number % len(classes)]
+    def means(seed, number, cover=0.0):
+        rng, dominant = np.random.default_rng((seed, number)), classes[number % len(classes)]
         found = scene(rng, dominant, 48)
         s2 = clouded(rng, found.s2, cover).s2 if cover else found.s2
         return np.log(s2.mean((1, 2)) + 1), found.s1.mean((1, 2))
 
-    train, clear, cloudy = ([means(i, cover) for i in range(120)] for cover in (0.0, 0.0, 0.9))
+    train, clear = ([means(seed, i) for i in range(120)] for seed in (0, 1))
+    cloudy = [means(1, i, cover=0.9) for i in range(120)]
     labels = np.arange(120) % len(classes)
 
     def score(data, sensor):
@@ -603,10 +603,11 @@ def test_both_sensors_tell_classes_apart_and_clouds_hide_them_from_one():
         distance = (((its[:, None] - centres) / spread) ** 2).sum(-1)
         return (distance.argmin(1) == labels).mean()
 
-    assert score(clear, 0) > 0.7
-    assert 0.4 < score(clear, 1) < score(clear, 0)
-    assert score(cloudy, 0) < 0.5
-    assert score(cloudy, 1) > 0.4
+    chance = 1 / len(classes)
+    assert score(clear, 0) > 4 * chance
+    assert 2 * chance < score(clear, 1) < 3 * chance  # radar is the poorer source,
+    assert score(cloudy, 0) < 2 * chance
+    assert score(cloudy, 1) == score(clear, 1)  # which clouds do not touch
 
 
 def test_fractal_is_standardised_and_smoother_with_a_steeper_slope():
