@@ -592,9 +592,10 @@ def test_both_sensors_tell_classes_apart_and_clouds_hide_them_from_one():
         s2 = clouded(rng, found.s2, cover).s2 if cover else found.s2
         return np.log(s2.mean((1, 2)) + 1), found.s1.mean((1, 2))
 
-    train, clear = ([means(seed, i) for i in range(120)] for seed in (0, 1))
-    cloudy = [means(1, i, cover=0.9) for i in range(120)]
-    labels = np.arange(120) % len(classes)
+    samples, chance = 600, 1 / len(classes)
+    train, clear = ([means(seed, i) for i in range(samples)] for seed in (0, 1))
+    cloudy = [means(1, i, cover=0.9) for i in range(samples)]
+    labels = np.arange(samples) % len(classes)
 
     def score(data, sensor):
         mine, its = (np.stack([each[sensor] for each in d]) for d in (train, data))
@@ -603,11 +604,11 @@ def test_both_sensors_tell_classes_apart_and_clouds_hide_them_from_one():
         distance = (((its[:, None] - centres) / spread) ** 2).sum(-1)
         return (distance.argmin(1) == labels).mean()
 
-    chance = 1 / len(classes)
-    assert score(clear, 0) > 4 * chance
-    assert 2 * chance < score(clear, 1) < 3 * chance  # radar is the poorer source,
-    assert score(cloudy, 0) < 2 * chance
-    assert score(cloudy, 1) == score(clear, 1)  # which clouds do not touch
+    by_luck = chance + 5 * np.sqrt(chance * (1 - chance) / samples)
+    assert score(clear, 0) > 0.7
+    assert by_luck < score(clear, 1) < score(clear, 0)
+    assert score(cloudy, 0) < by_luck
+    assert score(cloudy, 1) == score(clear, 1)  # clouds do not touch it
 
 
 def test_fractal_is_standardised_and_smoother_with_a_steeper_slope():

@@ -72,6 +72,51 @@ def test_all_answers_are_right(measured):
     assert max(errors.values()) < 1e-5
 
 
+def test_work_is_counted_but_not_that_of_loops(measured):
+    """XLA counts the body of a loop once, whatever the loop does."""
+    flops = {line.name: line.cost.flops for line in measured.lines if line.cost}
+    loops = {name for name, count in flops.items() if np.isnan(count)}
+    assert loops == {
+        "forward, in pieces of 1",
+        "relevance, in pieces of 1",
+        "jax.vjp, output by output",
+        "Shapley value",
+        "perceptual score, 10 draws",
+    }
+    assert flops["forward"] < flops["relevance"] < 2.2 * flops["forward"]
+
+
+def test_a_batch_in_pieces_is_the_whole_batch():
+    def fun(scale, x, y):
+        return {"sum": scale * (x + y).sum(1), "x": x}
+
+    x, y = np.arange(24.0).reshape(6, 4), np.ones((6, 4))
+    found = contestants.in_pieces(fun, 2)(3.0, x, y)
+    np.testing.assert_array_equal(found["sum"], 3 * (x + y).sum(1))
+    np.testing.assert_array_equal(found["x"], x)
+
+
+def test_large_batches_are_judged_in_pieces():
+    def result(name, batch, **ratios):
+        lines = [Line(n, 0.0, [r * batch], [r]) for n, r in ratios.items()]
+        return Result(name, batch, lines)
+
+    pieces = {"forward, in pieces of 50": 0.8, "relevance, in pieces of 50": 1.6}
+    results = {
+        "smallnet-64": result("small", 64, forward=1.0, relevance=2.0),
+        "smallnet-500": result("large", 500, forward=1.0, relevance=3.0, **pieces),
+    }
+    found = {goal.what: goal.found for goal in goals.goals(results, {})}
+    assert found == pytest.approx(
+        {
+            "small: relevance / forward": 2.0,
+            "large: relevance, in pieces of 50 / forward": 1.6,
+            "large: relevance, in pieces of 50 / forward, in pieces of 50": 2.0,
+            "SmallNet: forward, in pieces of 50, an image, batch 500 / batch 64": 0.8,
+        }
+    )
+
+
 def test_a_wrong_answer_is_not_timed(small, monkeypatch):
     def wrong(work):
         right = contestants.truth(work)["sources"]
@@ -106,7 +151,9 @@ def test_tables_figure_and_goals(measured, tmp_path):
     assert "NOT reached" in text
     rows = [row for row in text.splitlines() if row.startswith("|")]
     assert all(len(row) > 20 and row.endswith("|") for row in rows)
-    record = json.loads(report.record([measured], growths, list(found.values())))
+    text = report.record([measured], growths, list(found.values()))
+    assert "NaN" not in text  # JSON has no such number
+    record = json.loads(text)
     assert record["workloads"][0]["lines"][1]["name"] == "relevance"
     report.draw([measured], growths, tmp_path / "speed.png")
     assert (tmp_path / "speed.png").stat().st_size > 10_000

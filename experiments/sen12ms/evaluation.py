@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "summary.json"
 METHODS = {"keep": with_propagated_bias, "share": with_shared_bias}
+"""What is computed, by what becomes of the bias."""
+
 BINS = 5
 """Bins of cloud cover in the summary."""
 
