@@ -28,7 +28,7 @@ from experiments.results import OtherExperimentError
 from experiments.sen12ms import checkpoint, figures, plotting, training
 from experiments.sen12ms.__main__ import main, show
 from experiments.sen12ms.demo import demo
-from experiments.sen12ms.evaluation import evaluate, share_by_cover, tables
+from experiments.sen12ms.evaluation import bias_of, evaluate, share_by_cover, tables
 from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.settings import Data, Demo, Evaluate, Plot, Train
 from experiments.sen12ms.training import augment, make_step, train
@@ -653,6 +653,7 @@ def test_demo_does_everything_and_goes_on(tmp_path, monkeypatch, capsys):
     kept, shared = (
         tables(config.evaluate("cross_entropy", bias).out)["cloudy"] for bias in ("keep", "share")
     )
+    assert (bias_of(kept), bias_of(shared)) == ("keep", "share")
     np.testing.assert_array_equal(kept.output, shared.output)
     biases = [abs(table.relevance.sel(source="bias")).mean() for table in (kept, shared)]
     assert biases[1] < 1e-5 < biases[0]

@@ -1,6 +1,7 @@
 """Relevance tables of a network on clear and on cloudy patches, and what they say in numbers."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from experiments.command import staged
 from experiments.sen12ms import checkpoint
 from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.scores import scores
-from experiments.sen12ms.settings import CONDITIONS, Evaluate, recorded
+from experiments.sen12ms.settings import CONDITIONS, Bias, Evaluate, recorded
 from experiments.sen12ms.training import binary_cross_entropy, correct
 from rfp_jax import store
 from rfp_jax.evaluate import evaluate as evaluate_all
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SUMMARY = "summary.json"
-METHODS = {"keep": with_propagated_bias, "share": with_shared_bias}
+METHODS: dict[Bias, Callable[..., Any]] = {"keep": with_propagated_bias, "share": with_shared_bias}
 """What is computed, by what becomes of the bias."""
 
 BINS = 5
@@ -169,6 +170,12 @@ def share_by_cover(table: "xr.Dataset", bins: int) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def bias_of(table: "xr.Dataset") -> Bias:
+    """What became of the bias in a table that `evaluate` wrote."""
+    names: dict[str, Bias] = {f"{m.__module__}.{m.__qualname__}": b for b, m in METHODS.items()}
+    return names[table.attrs["method"]]
 
 
 def _by_source(values: "xr.DataArray") -> dict[str, float | None]:

@@ -9,10 +9,9 @@ import jax
 import numpy as np
 
 import rfp_jax
-from experiments.bias import with_shared_bias
 from experiments.command import staged
 from experiments.sen12ms import checkpoint, figures
-from experiments.sen12ms.evaluation import has_cover, tables
+from experiments.sen12ms.evaluation import bias_of, has_cover, tables
 from experiments.sen12ms.settings import CONDITIONS, Plot
 from rfp_jax import plot, report, store
 from rfp_jax.data.sen12ms import Sen12MS
@@ -39,12 +38,10 @@ def draw(config: Plot) -> list[Path]:
         ValueError: if the two evaluations are of different patches.
     """
     found = {name: store.valid(table).load() for name, table in tables(config.evaluation).items()}
-    attributes = next(iter(found.values())).attrs
-    arguments = attributes["data"]["arguments"]
-    about = arguments["note"] or f"SEN12MS, {arguments['split']} split"
-    if attributes["method"].endswith(with_shared_bias.__name__):
-        about += "; biases shared"
-    about = f" ({about})"
+    first = next(iter(found.values()))
+    arguments = first.attrs["data"]["arguments"]
+    biases = "; biases shared" if bias_of(first) == "share" else ""
+    about = f" ({arguments['note'] or 'SEN12MS, ' + arguments['split'] + ' split'}{biases})"
     with staged(config.out) as folder:
         for name, figure in _figures(config, found, about):
             figure.savefig(folder / f"{name}.png", dpi=110)
