@@ -1,14 +1,31 @@
-"""The error that a user can meet inside a network."""
+"""The errors and warnings that a user can meet inside a network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rfp_jax.equation import Equation
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 
-class IrreversibleError(NotImplementedError):
+class _Equation(Protocol):
+    """What a message tells of an equation."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def tracked(self) -> Sequence[bool]: ...
+    @property
+    def eqn(self) -> Any: ...
+
+
+class RelevanceStopsWarning(UserWarning):
+    """A source reaches the output only through operations that pass no relevance."""
+
+
+class ReverseModeError(NotImplementedError):
     """A program that runs forwards only was asked to run backwards."""
 
     def __init__(self, path: str, source: str):
@@ -30,7 +47,7 @@ class MissingRuleError(NotImplementedError):
         reason: why there is no rule, or None if nobody has thought of it.
     """
 
-    def __init__(self, equation: Equation, reason: str | None = None):
+    def __init__(self, equation: _Equation, reason: str | None = None):
         self.reason = reason
         name = equation.name
         operands = ", ".join(
@@ -45,11 +62,16 @@ class MissingRuleError(NotImplementedError):
             f"  module path: {equation.path or '(none)'}",
         ]
         if reason:
-            lines.append(f"  why: {reason}")
-        lines += [
-            "Say how relevance passes through it, once, before you call relevance():",
-            f"  rfp_jax.register('{name}', rfp_jax.rules.linear)       # if it is linear",
-            f"  rfp_jax.register('{name}', rfp_jax.rules.elementwise)  # y = f(x) elementwise",
-            "or give a rule of your own: see rfp_jax.register.",
-        ]
+            lines += [
+                f"  why: {reason}",
+                "Explain what stands before it (return it as an output, or make what it computes a",
+                f"source), or register a rule of your own: rfp_jax.register('{name}', rule).",
+            ]
+        else:
+            lines += [
+                "Say how relevance passes through it, once, before you call relevance():",
+                f"  rfp_jax.register('{name}', rfp_jax.rules.linear)       # if it is linear",
+                f"  rfp_jax.register('{name}', rfp_jax.rules.elementwise)  # y = f(x) elementwise",
+                "or give a rule of your own: see rfp_jax.register.",
+            ]
         super().__init__("\n".join(lines))

@@ -178,8 +178,12 @@ def split_leaves(split: Any, tree: Any) -> Splits:
         return value is None or isinstance(value, Split)
 
     full = tree.unflatten(range(tree.num_leaves))
+    places = jax.tree.leaves(full, is_leaf=lambda value: value is None)
     try:
-        leaves = jax.tree.leaves(jax.tree.broadcast(split, full, is_leaf=is_leaf), is_leaf=is_leaf)
+        spread = jax.tree.broadcast(split, full, is_leaf=is_leaf)
+        leaves = jax.tree.leaves(spread, is_leaf=is_leaf)
+        if len(leaves) != tree.num_leaves:  # a source that is None has a place, but no array
+            leaves = [s for s, i in zip(leaves, places, strict=True) if i is not None]
     except ValueError as error:
         raise TypeError(f"split={split!r} is not structured like argnums: {tree}") from error
     if wrong := [value for value in leaves if not is_leaf(value)]:

@@ -13,7 +13,7 @@ from jax.extend.core import primitives as jax_primitives
 from oracles import calls
 
 from rfp_jax import MissingRuleError, relevance, rules
-from rfp_jax.control import CONTROL
+from rfp_jax._core.control import CONTROL
 
 TABLE = rules.lrp0.table
 CALLS = calls.everything()

@@ -96,7 +96,7 @@ def test_a_while_loop_goes_forward_only():
     def loop(x):
         return jax.lax.while_loop(lambda c: c[1] < 3, lambda c: (c[0] * 2, c[1] + 1), (x, 0))[0]
 
-    with pytest.raises(rfp_jax.IrreversibleError, match=r"test_heatmap.py.*while_loop"):
+    with pytest.raises(rfp_jax.ReverseModeError, match=r"test_heatmap.py.*while_loop"):
         rfp_jax.heatmap(loop, outputs=0)(np.ones(3))
     rel = rfp_jax.relevance(loop, split=rfp_jax.sources.axis(), outputs=1)(np.ones(3))
     np.testing.assert_allclose(rel.sources, [0.0, 8.0, 0.0])

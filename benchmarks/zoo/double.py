@@ -15,7 +15,7 @@ import numpy as np
 from jax.extend import core
 
 from benchmarks.zoo.entry import Entry
-from rfp_jax.control import CONTROL
+from rfp_jax._core.control import CONTROL
 
 
 def in_double(entry: Entry) -> Entry:

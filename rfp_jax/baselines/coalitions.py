@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.argnums import Argnums, resolve
+from rfp_jax._core.argnums import Argnums, resolve
 
 
 @dataclass(frozen=True)

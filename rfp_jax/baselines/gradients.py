@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.argnums import Argnums
+from rfp_jax._core.argnums import Argnums
 from rfp_jax.baselines.coalitions import SourceCall
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rfp_jax.argnums import Argnums
-from rfp_jax.heatmap import heatmap
+from rfp_jax._core.argnums import Argnums
+from rfp_jax._transforms.heatmap import heatmap
 from rfp_jax.rules import Named, Rules
 
 

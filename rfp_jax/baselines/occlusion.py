@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rfp_jax.argnums import Argnums
+from rfp_jax._core.argnums import Argnums
 from rfp_jax.baselines.coalitions import SourceCall, all_but_one
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rfp_jax.argnums import Argnums
+from rfp_jax._core.argnums import Argnums
 from rfp_jax.baselines.coalitions import SourceCall, all_but_one
 from rfp_jax.baselines.scores import Score, accuracy, after_labels, mean_score, samples
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rfp_jax.argnums import Argnums
+from rfp_jax._core.argnums import Argnums
 from rfp_jax.baselines.scores import Score, accuracy, after_labels, mean_score
 from rfp_jax.baselines.shapley import shapley, shapley_sampled
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.argnums import Argnums
+from rfp_jax._core.argnums import Argnums
 from rfp_jax.baselines.coalitions import SourceCall, all_coalitions
 
 MOST_SOURCES = 16

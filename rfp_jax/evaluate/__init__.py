@@ -25,7 +25,7 @@ from rfp_jax.evaluate.journal import Journal, is_table, read_attributes
 from rfp_jax.evaluate.processes import join
 from rfp_jax.evaluate.run import Run
 from rfp_jax.evaluate.samples import DataSource, Keys
-from rfp_jax.relevance import relevance
+from rfp_jax._transforms.relevance import relevance
 
 if TYPE_CHECKING:
     import xarray as xr

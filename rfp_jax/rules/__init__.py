@@ -1,6 +1,6 @@
 """How relevance passes through each operation.
 
-A rule is a function `rule(equation, *activations) -> Affine`: it evaluates one equation and freezes
+A rule is a function `rule(equation, *activations) -> Frozen`: it evaluates one equation and freezes
 it as an affine map. `lrp0` is the default set of rules; `register` adds to it. The rules of
 layer-wise relevance propagation have their names (`epsilon`, `gamma`, ...), and so have their usual
 combinations (`EpsilonPlus`, ...).
@@ -8,9 +8,9 @@ combinations (`EpsilonPlus`, ...).
 
 from __future__ import annotations
 
-from rfp_jax.rules.additive import affine
-from rfp_jax.rules.affine import Affine, Rule, constant, linear
-from rfp_jax.rules.composites import (
+from rfp_jax._core.frozen import Frozen, Rule, constant, linear
+from rfp_jax.rules._additive import affine
+from rfp_jax.rules._composites import (
     EpsilonAlpha2Beta1,
     EpsilonAlpha2Beta1Flat,
     EpsilonGammaBox,
@@ -19,9 +19,9 @@ from rfp_jax.rules.composites import (
     ExcitationBackprop,
     composite,
 )
-from rfp_jax.rules.elementwise import elementwise
-from rfp_jax.rules.named import (
-    Named,
+from rfp_jax.rules._elementwise import elementwise
+from rfp_jax.rules._layer import Layer, LayerRule
+from rfp_jax.rules._named import (
     alpha_beta,
     epsilon,
     flat,
@@ -32,30 +32,25 @@ from rfp_jax.rules.named import (
     zero,
     zplus,
 )
-from rfp_jax.rules.product import product, signal, uniform
-from rfp_jax.rules.refuse import unsupported
-from rfp_jax.rules.ruleset import (
-    Rules,
-    attnlrp,
-    cp_lrp,
-    lrp0,
-    register,
-    resolve,
-    uniform_attention,
-)
-from rfp_jax.rules.taylor import taylor
+from rfp_jax.rules._place import secant, tangent
+from rfp_jax.rules._product import equal_split, product, signal
+from rfp_jax.rules._refuse import unsupported
+from rfp_jax.rules._registry import register
+from rfp_jax.rules._ruleset import Composite, attnlrp, cp_lrp, lrp0, resolve, uniform
+from rfp_jax.rules._taylor import taylor
 
 __all__ = [
-    "Affine",
+    "Composite",
     "EpsilonAlpha2Beta1",
     "EpsilonAlpha2Beta1Flat",
     "EpsilonGammaBox",
     "EpsilonPlus",
     "EpsilonPlusFlat",
     "ExcitationBackprop",
-    "Named",
+    "Frozen",
+    "Layer",
+    "LayerRule",
     "Rule",
-    "Rules",
     "affine",
     "alpha_beta",
     "attnlrp",
@@ -64,6 +59,7 @@ __all__ = [
     "cp_lrp",
     "elementwise",
     "epsilon",
+    "equal_split",
     "flat",
     "gamma",
     "identity",
@@ -72,10 +68,11 @@ __all__ = [
     "product",
     "register",
     "resolve",
+    "secant",
     "signal",
+    "tangent",
     "taylor",
     "uniform",
-    "uniform_attention",
     "unsupported",
     "wsquare",
     "zbox",

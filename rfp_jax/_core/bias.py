@@ -1,0 +1,125 @@
+"""What becomes of the constants that equations add: they came from no source.
+
+- `Keep`: they are not followed; the bias is what remains of the output.
+- `Share`: each is given to the sources that contributed to the same place.
+- `Propagate`: they are one more source, in the last slot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+from rfp_jax._core.carrier import Carrier
+from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.value import Slots
+
+
+class Bias(Protocol):
+    """What becomes of constants."""
+
+    @property
+    def slots(self) -> int:
+        """How many slots constants take."""
+        ...
+
+    @property
+    def needs_all_slots(self) -> bool:
+        """Whether what a slot gets depends on the others at the same place."""
+        ...
+
+    def of_constant(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
+        """Return the slots of a value that depends on no source, where one is expected."""
+        ...
+
+    def added(self, carrier: Carrier, frozen: Frozen, pushed: list[Slots]) -> list[Slots]:
+        """Return the slots of an equation's results, of what its `push` made and its constants."""
+        ...
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Constants are not followed: the bias is what remains."""
+
+    slots: int = 0
+    needs_all_slots: bool = False
+
+    def of_constant(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
+        """Return no contributions."""
+        del carrier, y
+        return (None,) * count
+
+    def added(self, carrier: Carrier, frozen: Frozen, pushed: list[Slots]) -> list[Slots]:
+        """Return what was pushed."""
+        del carrier, frozen
+        return pushed
+
+
+@dataclass(frozen=True)
+class Share(Keep):
+    """The bias b of an equation goes to the sources: `c_s + b |c_s| / sum |c|`.
+
+    Where no source contributed anything, nobody can be given a part, and b stays bias. An option of
+    the authors' code (Gawlikowski & Gottschling 2024).
+    """
+
+    needs_all_slots: bool = True
+
+    def added(self, carrier: Carrier, frozen: Frozen, pushed: list[Slots]) -> list[Slots]:
+        """Share out the constants."""
+        del carrier
+        if frozen.bias is None:
+            return pushed
+        return [_shared(b, c) for b, c in zip(frozen.biases(), pushed, strict=True)]
+
+
+@dataclass(frozen=True)
+class Propagate:
+    """Constants are one more source, in the last slot."""
+
+    slots: int = 1
+    needs_all_slots: bool = False
+
+    def of_constant(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
+        """Return the constant itself, in the last slot."""
+        return (*(None,) * (count - 1), carrier.seed(_finite(y)))
+
+    def added(self, carrier: Carrier, frozen: Frozen, pushed: list[Slots]) -> list[Slots]:
+        """Add the constants to the last slot."""
+        if frozen.bias is None:
+            return pushed
+        each = zip(frozen.outputs, frozen.biases(), pushed, strict=True)
+        return [self._add(carrier, y, b, c, frozen.in_fractions) for y, b, c in each]
+
+    def _add(
+        self, carrier: Carrier, y: jax.Array, bias: jax.Array, slots: Slots, is_fraction: bool
+    ) -> Slots:
+        if not jnp.issubdtype(y.dtype, jnp.inexact):
+            return slots
+        bias = jnp.broadcast_to(_finite(bias), y.shape)
+        bias = (bias if is_fraction else carrier.carry(y, bias)).astype(y.dtype)
+        *carried, before = slots
+        return (*carried, bias if before is None else before + bias)
+
+
+def _finite(bias: jax.Array) -> jax.Array:
+    """Drop what is not finite: a mask's -inf, which the next rule drops as well."""
+    if not jnp.issubdtype(bias.dtype, jnp.inexact):
+        return bias
+    return jnp.where(jnp.isfinite(bias), bias, jnp.zeros_like(bias))
+
+
+def _shared(bias: jax.Array, slots: Slots) -> Slots:
+    sizes = [None if c is None else jnp.abs(c) for c in slots]
+    given = [size for size in sizes if size is not None]
+    if not given:
+        return slots
+    total = sum(given[1:], given[0])
+    part = jnp.where(total == 0, 0, bias / jnp.where(total == 0, 1, total))
+    return tuple(
+        None if c is None or size is None else c + part * size
+        for c, size in zip(slots, sizes, strict=True)
+    )

@@ -1,0 +1,109 @@
+"""What travels in the slots: contributions, or fractions of the activation.
+
+A contribution is `c = a p`, activation times fraction. Where a = 0 (a black pixel, a ReLU that is
+off) the contribution has lost its fraction; the messages of flat, w² and z-box do not vanish there,
+so for these rules fractions travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+from rfp_jax._core.equation import Equation
+from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.primitives import ELEMENTWISE, PLACEMENTS
+from rfp_jax._core.value import Tracked
+
+Carried = Sequence[jax.Array | None]
+"""What one source's slots hold of the inputs of an equation, or of its results."""
+
+
+class Carrier(Protocol):
+    """How a slot says what a source contributed."""
+
+    def seed(self, x: jax.Array) -> jax.Array:
+        """Return what a whole source carries at first: all that there is of itself."""
+        ...
+
+    def carry(self, y: jax.Array, c: jax.Array) -> jax.Array:
+        """Return what an activation y carries of a contribution c."""
+        ...
+
+    def read(self, y: jax.Array, carried: jax.Array) -> jax.Array:
+        """Return the contribution that an activation y carries; the inverse of `carry`."""
+        ...
+
+    def push(
+        self, equation: Equation, frozen: Frozen, inputs: Sequence[Tracked], carried: Carried
+    ) -> Carried:
+        """Push what one source contributed to the inputs; some of it may be absent, not all."""
+        ...
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Slots hold contributions."""
+
+    def seed(self, x: jax.Array) -> jax.Array:
+        """Return all of the source."""
+        return x
+
+    def carry(self, y: jax.Array, c: jax.Array) -> jax.Array:
+        """Return the contribution."""
+        del y
+        return c
+
+    def read(self, y: jax.Array, carried: jax.Array) -> jax.Array:
+        """Return the contribution."""
+        del y
+        return carried
+
+    def push(
+        self, equation: Equation, frozen: Frozen, inputs: Sequence[Tracked], carried: Carried
+    ) -> Carried:
+        """Push contributions; an activation that came whole from one source stays whole."""
+        del equation
+        given = list(zip(carried, inputs, strict=True))
+        if frozen.bias is None and all(c is value.activation for c, value in given):
+            return frozen.outputs
+        if not frozen.skips_absent:
+            carried = [jnp.zeros_like(value.activation) if c is None else c for c, value in given]
+        return frozen.pushed(*carried)
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """Slots hold fractions p; the contribution is `activation * p`."""
+
+    def seed(self, x: jax.Array) -> jax.Array:
+        """Return 1: a source has all of itself."""
+        return jnp.ones_like(x)
+
+    def carry(self, y: jax.Array, c: jax.Array) -> jax.Array:
+        """Return the fraction that a contribution is, kept finite where y is zero."""
+        return c / jnp.where(y == 0, jnp.ones_like(y), y)
+
+    def read(self, y: jax.Array, carried: jax.Array) -> jax.Array:
+        """Return the contribution that a fraction is."""
+        return y * carried
+
+    def push(
+        self, equation: Equation, frozen: Frozen, inputs: Sequence[Tracked], carried: Carried
+    ) -> Carried:
+        """Push fractions; as they are where that is what the equation does."""
+        given = list(zip(carried, inputs, strict=True))
+        parts = [jnp.zeros_like(value.activation) if p is None else p for p, value in given]
+        if frozen.in_fractions or (equation.name in PLACEMENTS and frozen.inputs is None):
+            return frozen.pushed(*parts)
+        if equation.name in ELEMENTWISE and [p.shape for p in parts] == [frozen.output.shape]:
+            y = frozen.output
+            kept = 1 if frozen.bias is None else 1 - self.carry(y, frozen.bias())
+            return [(kept * parts[0]).astype(y.dtype)]
+        contributions = [value.activation * p for p, value in zip(parts, inputs, strict=True)]
+        both = zip(frozen.outputs, frozen.pushed(*contributions), strict=True)
+        return [c if c is None else self.carry(y, c) for y, c in both]

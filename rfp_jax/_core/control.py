@@ -1,0 +1,216 @@
+"""Control flow: the bodies of loops, branches and calls are walked with tracked values.
+
+Tracked values are pytrees, so a loop over arrays becomes a loop over them. What differs is
+structure alone: which variables depend on a source, which sources have reached them, and what is
+known of them. A loop's carry takes the least structure that its body maps to itself; branches take
+one that holds them all. Each body is traced once per structure (`Bodies`), so nesting costs no more
+than the program.
+
+A walk may carry a tally (what a certificate measures) through everything that it walks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import jax
+from jax import lax
+from jax.core import Tracer, eval_jaxpr
+from jax.extend import core
+
+from rfp_jax._core.value import Value, activation, conform, join, same_structure
+
+Tally = Any
+"""A tree of arrays that is carried through loops and branches; None in most walks."""
+
+State = tuple[list[Value], Tally]
+
+
+class Walk(Protocol):
+    """What control flow needs of the interpreter that walks its bodies."""
+
+    @property
+    def bodies(self) -> Bodies:
+        """The bodies that were traced already."""
+        ...
+
+    def run(
+        self, jaxpr: core.Jaxpr, consts: Sequence[Any], values: Sequence[Value], tally: Tally
+    ) -> State:
+        """Evaluate a jaxpr with its constants on values."""
+        ...
+
+    def constant(self, y: jax.Array, count: int) -> tuple[jax.Array | None, ...]:
+        """Return the slots of a value that came from no source."""
+        ...
+
+
+Control = Callable[[Walk, core.JaxprEqn, Sequence[Value], Tally], State]
+
+
+@dataclass
+class Bodies:
+    """Bodies of loops and branches as traced, by the program and the structure of its arguments."""
+
+    traced: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
+
+    def call(self, walk: Walk, jaxpr: Any, values: Sequence[Value], tally: Tally) -> State:
+        """Walk a body; the walk is traced at the first call of this structure."""
+        leaves, tree = jax.tree.flatten((list(values), tally))
+        types = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in map(jax.typeof, leaves))
+        key = (id(jaxpr), tree, types)
+        if key not in self.traced:
+            out_trees = []
+
+            def flat(*leaves: jax.Array) -> list[jax.Array]:
+                values, tally = jax.tree.unflatten(tree, leaves)
+                out, out_tree = jax.tree.flatten(_walk(walk, jaxpr, values, tally))
+                out_trees.append(out_tree)
+                return out
+
+            self.traced[key] = jax.make_jaxpr(flat)(*leaves), (out_trees[0], jaxpr)
+        closed, (out_tree, _) = self.traced[key]
+        return jax.tree.unflatten(out_tree, eval_jaxpr(closed.jaxpr, closed.consts, *leaves))
+
+
+def _walk(walk: Walk, jaxpr: Any, values: Sequence[Value], tally: Tally) -> State:
+    """Walk a closed jaxpr (in JAX 0.12 every jaxpr is one)."""
+    consts = getattr(jaxpr, "consts", ())
+    return walk.run(getattr(jaxpr, "jaxpr", jaxpr), consts, list(values), tally)
+
+
+def _split(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
+    """Cut a list into parts of these sizes and the rest."""
+    parts, values = [], list(values)
+    for size in sizes:
+        parts.append(values[:size])
+        values = values[size:]
+    return [*parts, values]
+
+
+def _call(*keys: str) -> Control:
+    """A call is walked in place, so nothing depends on what was jitted; one of the keys has it."""
+
+    def call(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
+        (key,) = (key for key in keys if key in eqn.params)
+        return _walk(walk, eqn.params[key], values, tally)
+
+    return call
+
+
+Step = Callable[[list[Value], Tally], State]
+
+
+def _fixpoint(walk: Walk, step: Step, carry: list[Value], tally: Tally) -> list[Value]:
+    """Widen a carry until one step of the loop no longer changes its structure."""
+    while True:
+        after, _ = jax.eval_shape(step, carry, tally)
+        wider = conform(carry, join([carry, after]), walk.constant)
+        if same_structure(wider, carry):
+            return wider
+        carry = wider
+
+
+def _cond(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
+    index, *operands = values
+    branches = eqn.params["branches"]
+    index = activation(index)
+    if not isinstance(index, Tracer):  # a known branch is walked in place, like a call
+        chosen = min(max(int(index), 0), len(branches) - 1)
+        return _walk(walk, branches[chosen], operands, tally)
+
+    def walked(branch: Any) -> Step:
+        return lambda operands, tally: walk.bodies.call(walk, branch, operands, tally)
+
+    shapes = [jax.eval_shape(walked(branch), operands, tally)[0] for branch in branches]
+    common = join(shapes)
+
+    def same(branch: Any) -> Step:
+        def step(operands: list[Value], tally: Tally) -> State:
+            results, tally = walked(branch)(operands, tally)
+            return conform(results, common, walk.constant), tally
+
+        return step
+
+    return lax.switch(index, list(map(same, branches)), operands, tally)
+
+
+def _while(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
+    p = eqn.params
+    cond_consts, body_consts, carry = _split(values, p["cond_nconsts"], p["body_nconsts"])
+    test = p["cond_jaxpr"]
+
+    def goes_on(state: State) -> jax.Array:
+        arrays = [*map(activation, cond_consts), *map(activation, state[0])]
+        return eval_jaxpr(getattr(test, "jaxpr", test), getattr(test, "consts", ()), *arrays)[0]
+
+    def body(carry: list[Value], tally: Tally) -> State:
+        return walk.bodies.call(walk, p["body_jaxpr"], [*body_consts, *carry], tally)
+
+    def step(state: State) -> State:
+        after, tally = body(*state)
+        return conform(after, state[0], walk.constant), tally
+
+    carry = _fixpoint(walk, body, carry, tally)
+    return lax.while_loop(goes_on, step, (carry, tally))
+
+
+def _scan(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
+    p = eqn.params
+    if "ft_in" in p:  # JAX 0.12
+        n_consts, n_carry, _ = (len(part) for part in p["ft_in"].unpack())
+    else:
+        n_consts, n_carry = p["num_consts"], p["num_carry"]
+    consts, carry, xs = _split(values, n_consts, n_carry)
+    if p["length"] == 1:  # one step is walked in place, like a call
+        first = jax.tree.map(lambda x: x[0], xs)
+        results, tally = _walk(walk, p["jaxpr"], [*consts, *carry, *first], tally)
+        after, ys = _split(results, n_carry)
+        return [*after, *jax.tree.map(lambda y: y[None], ys)], tally
+
+    def body(carry: list[Value], tally: Tally, x: list[Value]) -> tuple[State, list[Value]]:
+        results, tally = walk.bodies.call(walk, p["jaxpr"], [*consts, *carry, *x], tally)
+        after, y = _split(results, n_carry)
+        return (after, tally), y
+
+    def step(state: State, x: list[Value]) -> tuple[State, list[Value]]:
+        (after, tally), y = body(*state, x)
+        return (conform(after, state[0], walk.constant), tally), y
+
+    first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
+    carry = _fixpoint(walk, lambda c, t: jax.eval_shape(body, c, t, first)[0], carry, tally)
+    (after, tally), ys = lax.scan(step, (carry, tally), xs, p["length"], p["reverse"], p["unroll"])
+    return [*after, *ys], tally
+
+
+def _shard_map(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
+    p = eqn.params
+
+    def body(*values: Value) -> tuple[Value, ...]:
+        return tuple(_walk(walk, p["jaxpr"], values, None)[0])
+
+    # A spec for an array is, as a prefix of the tree, one for the tracked value in its place.
+    results = jax.shard_map(
+        body,
+        mesh=p["mesh"],
+        in_specs=tuple(p["in_specs"]),
+        out_specs=tuple(p["out_specs"]),
+        check_vma=p["check_vma"],
+        axis_names=set(p["newly_manual_axes"]),
+    )(*values)
+    return list(results), tally  # what devices measure by themselves is not tallied
+
+
+CONTROL: Mapping[str, Control] = {
+    **dict.fromkeys(["jit", "pjit", "remat2", "checkpoint", "remat"], _call("jaxpr")),
+    "composite": _call("jaxpr", "call_jaxpr"),  # before and in JAX 0.12
+    **dict.fromkeys(["custom_jvp_call", "custom_vjp_call"], _call("call_jaxpr")),
+    **dict.fromkeys(["call", "closed_call", "core_call", "eval_jaxpr"], _call("call_jaxpr")),
+    "custom_vmap_call": _call("call"),
+    "cond": _cond,
+    "while": _while,
+    "scan": _scan,
+    "shard_map": _shard_map,
+}

@@ -1,0 +1,320 @@
+"""One equation of a traced program, as a function of those operands that depend on a source."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.extend import core
+from jax.typing import DTypeLike
+
+from rfp_jax._core.precision import narrow, widen
+from rfp_jax._core.primitives import ELEMENTWISE, LINEAR_STEPS
+from rfp_jax._core.value import Stopped, Tracked, Value, activation
+
+Member = Tracked | Stopped
+"""A value that a function of one variable may be made of."""
+
+
+def bind(eqn: core.JaxprEqn, operands: Sequence[jax.Array]) -> list[Any]:
+    """Evaluate an equation of a jaxpr as JAX would, in the program's own precision."""
+    operands = [narrow(value, var.aval) for value, var in zip(operands, eqn.invars, strict=True)]
+    params = eqn.primitive.get_bind_params(eqn.params)
+    return as_list(eqn, eqn.primitive.bind(*operands, **params))
+
+
+def as_list(eqn: core.JaxprEqn, results: Any) -> list[Any]:
+    """Return the results of an equation as a list, one alone as well."""
+    return list(results) if eqn.primitive.multiple_results else [results]
+
+
+class Kind(enum.Enum):
+    """How a value is made of the variable of its chain of elementwise equations.
+
+    - `AFFINE`: by sums with constants and multiples; it may be the variable of what follows.
+    - `FUNCTION`: as a function of its variable, explained from that variable.
+    - `STEPS`: by choices (ReLU, maximum, `where`) and sums: explained equation by equation.
+    """
+
+    AFFINE = enum.auto()
+    FUNCTION = enum.auto()
+    STEPS = enum.auto()
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """An equation as a function of its tracked operands; the other operands are filled in.
+
+    A rule receives it first: calling it evaluates the equation at other activations.
+
+    Attributes:
+        eqn: the equation of the jaxpr.
+        values: its operands.
+        path: where it stands: the name stack, which in Flax Linen is the module path.
+        source: the user's line that made it, as `file:line (function)`.
+        dtype: the precision of contributions, and so of the equation as a function; None for that
+            of the program.
+        constant_part: `constant_part(value)` is what of a tracked value came from no source.
+        known: `known(i)` is the value of operand i as a NumPy array, if it depends on no argument
+            of the program, or None.
+    """
+
+    eqn: core.JaxprEqn
+    values: tuple[Value, ...]
+    path: str = ""
+    source: str = ""
+    dtype: DTypeLike | None = None
+    constant_part: Callable[[Tracked], jax.Array] = activation
+    known: Callable[[int], np.ndarray | None] = lambda _: None
+
+    def __call__(self, *activations: jax.Array) -> Any:
+        """Return the equation's result at these values of its tracked operands."""
+        tracked = iter(activations)
+        return self.bind([next(tracked) if isinstance(v, Tracked) else v for v in self.values])
+
+    def bind(self, operands: Sequence[Value]) -> Any:
+        """Return the equation's result at these values of all its operands."""
+        arrays = [activation(value) for value in operands]
+        params = self.eqn.primitive.get_bind_params(self.eqn.params)
+        if self.dtype is None:
+            arrays = [narrow(x, v.aval) for x, v in zip(arrays, self.eqn.invars, strict=True)]
+            return self.eqn.primitive.bind(*arrays, **params)
+        params = {name: widen(param, self.dtype) for name, param in params.items()}
+        return self.eqn.primitive.bind(*(widen(x, self.dtype) for x in arrays), **params)
+
+    def plain(self) -> list[Any]:
+        """Return what the plain program computes here, in its own precision."""
+        return bind(self.eqn, self.operands)
+
+    @property
+    def name(self) -> str:
+        """The primitive's name, for instance `'dot_general'`."""
+        return self.eqn.primitive.name
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The primitive's static parameters."""
+        return self.eqn.params
+
+    @cached_property
+    def operands(self) -> list[jax.Array]:
+        """All operands as plain arrays."""
+        return [activation(value) for value in self.values]
+
+    @cached_property
+    def tracked(self) -> tuple[bool, ...]:
+        """For each operand whether a source contributes to it."""
+        return tuple(isinstance(value, Tracked) for value in self.values)
+
+    @cached_property
+    def inputs(self) -> tuple[Tracked, ...]:
+        """The tracked operands."""
+        return tuple(value for value in self.values if isinstance(value, Tracked))
+
+    @property
+    def is_first(self) -> bool:
+        """Return whether no layer with weights lies between the sources and the operands."""
+        return not any(value.facts.after_layer for value in self.inputs)
+
+    @property
+    def is_discrete(self) -> bool:
+        """Return whether all results are integers or truth values, which carry no relevance."""
+        dtypes = (getattr(var.aval, "dtype", None) for var in self.eqn.outvars)
+        return not any(d is not None and jnp.issubdtype(d, jnp.inexact) for d in dtypes)
+
+    # --- functions of one variable, element by element
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """The operands that a function of one variable may look through."""
+        return tuple(
+            value
+            for value in self.values
+            if isinstance(value, Tracked) or (isinstance(value, Stopped) and value.producer)
+        )
+
+    @cached_property
+    def dominator(self) -> Tracked | None:
+        """The nearest value of which the result is an elementwise function of one variable."""
+        if self.name not in ELEMENTWISE or not self.members:
+            return None
+        shape = np.broadcast_shapes(*map(np.shape, self.operands))
+        if any(np.shape(member.activation) != shape for member in self.members):
+            return None
+        found = nearest_common_dominator(self.members)
+        return found if isinstance(found, Tracked) else None
+
+    @cached_property
+    def depth(self) -> int:
+        """How many dominators stand above the result."""
+        above = nearest_common_dominator(self.members) if self.members else None
+        return 0 if above is None else depth(above) + 1
+
+    @cached_property
+    def variable(self) -> Tracked | None:
+        """The variable from which a function of one variable is explained.
+
+        It is the last value of the chain before anything but sums with constants and multiples
+        happens: in `log(1 + exp(w x + b))` it is `w x + b`, however the rest is written.
+        """
+        if self.dominator is None:
+            return None
+        found = nearest_common_dominator([base(member) for member in self.members])
+        return found if isinstance(found, Tracked) else None
+
+    @cached_property
+    def kind(self) -> Kind:
+        """How the result is made of its variable."""
+        if self.variable is None:
+            return Kind.STEPS
+        kinds = {kind(value) for value in self.inputs}
+        functions = [value for value in self.inputs if kind(value) is Kind.FUNCTION]
+        alike = all(base(value) is self.variable for value in functions)
+        chosen_by = [m for m in self.members if isinstance(m, Stopped)]
+        if self.is_linear_step:
+            if chosen_by or Kind.STEPS in kinds or not alike:
+                return Kind.STEPS
+            return Kind.FUNCTION if functions else Kind.AFFINE
+        if self.name == "abs" and not jnp.iscomplexobj(self.operands[0]):
+            return Kind.STEPS
+        if self.name in ("max", "min") and (len(self.inputs) > 1 or self._clips_at_zero):
+            return Kind.STEPS
+        if self.name == "select_n":
+            of_function = self.dominator is not None and kind(self.dominator) is Kind.FUNCTION
+            plain = not functions and all(map(self._is_zero, range(1, len(self.values))))
+            whole = bool(chosen_by) and alike and Kind.STEPS not in kinds and not of_function
+            return Kind.FUNCTION if whole and not plain else Kind.STEPS
+        return Kind.FUNCTION
+
+    @property
+    def is_linear_step(self) -> bool:
+        """Return whether the equation is linear, element by element, in its tracked operands."""
+        by_one = len(self.inputs) == 1
+        return (
+            self.name in LINEAR_STEPS
+            or (self.name == "mul" and by_one)
+            or (self.name == "div" and by_one and self.tracked[0])
+            or (self.name == "select_n" and not isinstance(self.values[0], Stopped))
+        ) and not self.is_discrete
+
+    @property
+    def _clips_at_zero(self) -> bool:
+        return any(self._is_zero(i) for i, t in enumerate(self.tracked) if not t)
+
+    def _is_zero(self, i: int) -> bool:
+        """Return whether an operand is tracked, or the constant 0."""
+        value = self.values[i]
+        if isinstance(value, Tracked):
+            return True
+        if isinstance(value, Stopped | Tracer) or np.size(value) != 1:
+            return False
+        return bool(np.asarray(value) == 0)
+
+    def of(self, variable: Tracked) -> Callable[[jax.Array], jax.Array]:
+        """Return the result as a function of a value that dominates it."""
+
+        def fun(z: jax.Array) -> jax.Array:
+            values: dict[int, Any] = {id(variable): z}
+            waiting: list[Member] = list(self.members)
+            while waiting:  # no recursion: chains can be long
+                member = waiting[-1]
+                if id(member) in values:
+                    waiting.pop()
+                    continue
+                assert member.producer is not None  # dominated by the variable, and not it
+                missing = [m for m in member.producer.members if id(m) not in values]
+                waiting.extend(missing)
+                if not missing:
+                    values[id(member)] = member.producer.at(values)
+            return self.at(values)
+
+        return fun
+
+    def at(self, values: dict[int, Any]) -> Any:
+        """Return the result with these values, by the identity of an operand, in its place."""
+        return self.bind([values.get(id(value), value) for value in self.values])
+
+    def start(self, variable: Tracked) -> Tracked:
+        """Return where the sums with constants and multiples that lead to a variable start."""
+        while variable.producer and kind(variable) is Kind.AFFINE:
+            above = variable.producer.dominator
+            if above is None:
+                break
+            variable = above
+        return variable
+
+
+def is_same(value: Value, other: Value, depth: int = 3) -> bool:
+    """Return whether two values are one, or made by equal equations of the same values."""
+    if value is other:
+        return True
+    if not isinstance(value, Tracked) or not isinstance(other, Tracked) or depth == 0:
+        return False
+    mine, its = value.producer, other.producer
+    if mine is None or its is None or mine.name != its.name or len(mine.values) != len(its.values):
+        return False
+    return _equal(mine.params, its.params) and all(
+        is_same(a, b, depth - 1) or _equal_constants(a, b)
+        for a, b in zip(mine.values, its.values, strict=True)
+    )
+
+
+def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether parameters are equal; what cannot be compared is not."""
+    try:
+        return bool(one == other)
+    except (TypeError, ValueError):
+        return False
+
+
+def _equal_constants(one: Value, other: Value) -> bool:
+    known = not isinstance(one, Tracked | Stopped | Tracer) and np.ndim(activation(one)) == 0
+    if not known or isinstance(other, Tracked | Stopped | Tracer) or np.ndim(other) != 0:
+        return False
+    return bool(np.asarray(one) == np.asarray(other))
+
+
+def kind(value: Member) -> Kind:
+    """Return how a value is made of the variable of its chain; a chain starts affine."""
+    if value.producer is None or value.producer.dominator is None:
+        return Kind.AFFINE
+    return value.producer.kind
+
+
+def base(value: Member) -> Member:
+    """Return the variable of a value's chain, which may be the value itself."""
+    if kind(value) is Kind.AFFINE or value.producer is None:
+        return value
+    return value.producer.variable or value
+
+
+def dominator(value: Member) -> Member | None:
+    """Return the nearest value of which this one is an elementwise function of one variable."""
+    return value.producer.dominator if value.producer else None
+
+
+def depth(value: Member) -> int:
+    """Return how many dominators a value has above it."""
+    return value.producer.depth if value.producer else 0
+
+
+def nearest_common_dominator(values: Sequence[Member]) -> Member | None:
+    """Return the nearest value of which all `values` are functions of one variable, or None."""
+    common: Member | None = values[0]
+    for other in values[1:]:
+        walker: Member | None = other
+        while common is not walker and common is not None and walker is not None:
+            if depth(common) >= depth(walker):
+                common = dominator(common)
+            else:
+                walker = dominator(walker)
+        if common is None or walker is None:
+            return None
+    return common

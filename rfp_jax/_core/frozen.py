@@ -1,0 +1,81 @@
+"""What every rule returns: an equation frozen at its activations, as an affine map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from rfp_jax._core.equation import Equation
+from rfp_jax._core.value import Tracked
+
+
+class Frozen(NamedTuple):
+    """An equation `y = f(x)` frozen at its activations: `y = push(x) + bias`.
+
+    This equality is the law that every rule keeps. Relevance moves by `push` alone; what `bias`
+    returns came from no source.
+
+    Attributes:
+        output: `f(x)`, the values of the plain program; a list for an equation of several results.
+        push: the linear part, of one contribution per input; its result has the form of `output`.
+            None if no relevance passes: the output then counts as a constant.
+        bias: computes the constant part, in the form of `output`; None where there is none by
+            structure.
+        inputs: the values whose contributions `push` takes, if not the equation's tracked operands:
+            a rule may see through them to what they were made of, or leave out a weight. Empty if
+            no contribution passes, though later rules may look through the equation.
+        in_fractions: whether `push` and `bias` are of fractions of the activation, not of
+            contributions.
+        skips_absent: whether `push` is a sum of one linear term per input; then None may stand for
+            a contribution that is absent, and its term costs nothing.
+        note: what rules that come after find as the result's `note`.
+        label: how tables name the rule, if not by its function.
+    """
+
+    output: Any
+    push: Callable[..., Any] | None = None
+    bias: Callable[[], Any] | None = None
+    inputs: tuple[Tracked, ...] | None = None
+    in_fractions: bool = False
+    skips_absent: bool = False
+    note: object = None
+    label: str = ""
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The results, one alone as well."""
+        return listed(self.output)
+
+    def pushed(self, *contributions: jax.Array | None) -> list[Any]:
+        """Return what `push` makes of contributions, one result alone as a list too."""
+        assert self.push is not None
+        return listed(self.push(*contributions))
+
+    def biases(self) -> list[Any]:
+        """Return the constant part of each result."""
+        assert self.bias is not None
+        return listed(self.bias())
+
+
+def listed(results: Any) -> list[Any]:
+    """Return results as a list, one alone as well."""
+    return list(results) if isinstance(results, list | tuple) else [results]
+
+
+Rule = Callable[..., Frozen]
+"""`rule(equation, *activations) -> Frozen`, with the activations of the tracked operands.
+
+The first argument is an `Equation`: it can be called at other activations and holds parameters.
+"""
+
+
+def linear(f: Equation, *x: jax.Array) -> Frozen:
+    """`f` is linear in its tracked operands: `push = f`, no bias."""
+    return Frozen(f(*x), f)
+
+
+def constant(f: Equation, *x: jax.Array) -> Frozen:
+    """No relevance passes: comparisons, `stop_gradient`."""
+    return Frozen(f(*x))

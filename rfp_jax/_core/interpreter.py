@@ -1,0 +1,316 @@
+r"""The walk over a traced program that carries activations and what each source contributed.
+
+Every equation \(y = f(x_1, x_2, \ldots)\) on tracked values is evaluated and frozen by its rule,
+
+$$ y = \sum_i L_i x_i + b , \qquad c^s_y = \sum_i L_i c^s_i \quad\text{for every source } s , $$
+
+where \(L_i\) depends on activations alone. So the frozen program is affine, and what a source
+contributes to the output is linear in the source: it can be pushed forward or, transposed, pulled
+back (`rfp_jax._core.linearize`). What travels in a slot is the `carrier`'s choice; what becomes of
+\(b\) is the `bias`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.extend import core, source_info_util
+from jax.typing import DTypeLike
+
+from rfp_jax._core import ranges
+from rfp_jax._core.bias import Bias, Keep
+from rfp_jax._core.carrier import Carrier, Contributions
+from rfp_jax._core.control import CONTROL, Bodies, State, Tally
+from rfp_jax._core.equation import Equation, bind
+from rfp_jax._core.frozen import Frozen, Rule, constant
+from rfp_jax._core.precision import widen
+from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
+from rfp_jax._core.value import (
+    Pending,
+    Slots,
+    Stopped,
+    Tracked,
+    Value,
+    activation,
+    slots,
+)
+from rfp_jax.errors import MissingRuleError, ReverseModeError
+
+REMEMBERED = ELEMENTWISE | MOVES | LAYERS | {"concatenate", "reduce_sum"}
+"""Primitives at which rules look back."""
+
+
+class Observer(Protocol):
+    """Sees every equation that a walk freezes, inside loops and branches too."""
+
+    def see(self, walk: Interpreter, equation: Equation, rule: Rule | None, tally: Tally) -> State:
+        """Freeze an equation; return its results, as the walk would, and the tally."""
+        ...
+
+    def inside(self, eqn: core.JaxprEqn) -> Observer:
+        """Return the observer of the bodies of a call, loop or branch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stop:
+    """An equation at which relevance of some sources ends.
+
+    Attributes:
+        primitive: its primitive's name.
+        path: the module path.
+        source: the user's line.
+        sources: the sources whose relevance ends here.
+        steers: whether they act here as a weight on a signal.
+    """
+
+    primitive: str
+    path: str
+    source: str
+    sources: frozenset[int]
+    steers: bool
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """Evaluates a program on arrays and tracked values.
+
+    Attributes:
+        rules: which rule an equation gets; None if there is none.
+        carrier: what travels in the slots.
+        bias: what becomes of constants.
+        totals: the slots that together hold all that sources contributed; None for all slots but
+            those of the bias.
+        reverse: whether the walk will be transposed, which loops of unknown length cannot be.
+        dtype: the precision of contributions; None for that of the activations.
+        exact: whether activations, too, are computed in that precision.
+        observer: who sees every equation.
+        path: the name stack of the call in whose body the walk is.
+        source: the user's line of that call.
+        bodies: the bodies of loops and branches that were traced already.
+        stops: where relevance ended, in the order of the walk.
+    """
+
+    rules: Callable[[Equation], Rule | None]
+    carrier: Carrier = field(default_factory=Contributions)
+    bias: Bias = field(default_factory=Keep)
+    totals: tuple[int, ...] | None = None
+    reverse: bool = False
+    dtype: DTypeLike | None = None
+    exact: bool = False
+    observer: Observer | None = None
+    path: str = ""
+    source: str = ""
+    bodies: Bodies = field(default_factory=Bodies)
+    stops: list[Stop] = field(default_factory=list)
+
+    def run(
+        self,
+        jaxpr: core.Jaxpr,
+        consts: Sequence[Any],
+        values: Sequence[Value],
+        tally: Tally = None,
+    ) -> State:
+        """Evaluate a jaxpr.
+
+        Args:
+            jaxpr: the program.
+            consts: values of its constant variables.
+            values: its arguments; those that depend on a source are tracked, with equally many
+                slots.
+            tally: what the observer has measured so far.
+
+        Returns:
+            The results, tracked where they depend on a source, and the tally.
+
+        Raises:
+            MissingRuleError: an operation on a tracked value has no rule.
+        """
+        env: dict[core.Var, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
+        env.update(zip(jaxpr.invars, values, strict=True))
+        made: dict[core.Var, core.JaxprEqn] = {}
+
+        def read(atom: core.Var | core.Literal) -> Value:
+            if isinstance(atom, core.Literal):  # a Python number, in the type that it stands for
+                return np.asarray(atom.val, getattr(atom.aval, "dtype", None))  # type: ignore
+            return env[atom]
+
+        last_use = {v: eqn for eqn in jaxpr.eqns for v in eqn.invars if isinstance(v, core.Var)}
+        kept = {v for v in jaxpr.outvars if isinstance(v, core.Var)}
+        for eqn in jaxpr.eqns:
+            stack = source_info_util.current_name_stack() + eqn.source_info.name_stack
+            with source_info_util.user_context(eqn.source_info.traceback, name_stack=stack):
+                operands = tuple(map(read, eqn.invars))
+                results, tally = self.step(eqn, operands, tally, _Known(made, env))
+            env.update(zip(eqn.outvars, results, strict=True))
+            if not any(isinstance(value, Tracked | Stopped) for value in operands):
+                made.update((v, eqn) for v in eqn.outvars)
+            for atom in eqn.invars:  # activations that nobody will ask for are let go
+                if isinstance(atom, core.Var) and last_use[atom] is eqn and atom not in kept:
+                    env.pop(atom, None)
+        return [read(atom) for atom in jaxpr.outvars], tally
+
+    def step(
+        self, eqn: core.JaxprEqn, values: tuple[Value, ...], tally: Tally, known: _Known
+    ) -> State:
+        """Evaluate one equation."""
+        name = eqn.primitive.name
+        path = "/".join(filter(None, (self.path, str(eqn.source_info.name_stack))))
+        source = source_info_util.summarize(eqn.source_info) or self.source
+        is_tracked = any(isinstance(value, Tracked) for value in values)
+        steered = is_tracked or any(isinstance(value, Stopped) for value in values)
+        if steered and (control := CONTROL.get(name)):
+            if name == "while" and self.reverse and is_tracked:
+                raise ReverseModeError(path, source)
+            return control(self.inside(eqn, path, source), eqn, values, tally)
+        if not steered:
+            operands = list(map(activation, values))
+            stays_known = name in ELEMENTWISE and _are_known_scalars(operands)
+            with jax.ensure_compile_time_eval() if stays_known else nullcontext():
+                return bind(eqn, operands), tally
+        equation = Equation(
+            eqn, values, path, source, self.dtype, self.constant_part, known.of(eqn)
+        )
+        if not is_tracked:
+            return self.stopped(equation, equation.plain()), tally
+        rule = constant if equation.is_discrete else self.rules(equation)
+        if self.observer is not None:
+            return self.observer.see(self, equation, rule, tally)
+        if rule is None:
+            raise MissingRuleError(equation)
+        return self.results(equation, self.freeze(equation, rule)), tally
+
+    def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Interpreter:
+        """Return the walk through the bodies of a call, loop or branch."""
+        observer = None if self.observer is None else self.observer.inside(eqn)
+        return replace(self, path=path, source=source, observer=observer)
+
+    def constant(self, y: jax.Array, count: int) -> Slots:
+        """Return the slots of a value that came from no source."""
+        return self.bias.of_constant(self.carrier, y, count)
+
+    def constant_part(self, value: Tracked) -> jax.Array:
+        """Return what of an activation came from no source."""
+        y, carried = value.activation, value.contributions
+        if self.bias.slots:
+            own = carried[-1]
+            return jnp.zeros_like(y) if own is None else self.carrier.read(y, own)
+        chosen = carried if self.totals is None else [carried[i] for i in self.totals]
+        for c in chosen:
+            if c is value.activation and isinstance(self.carrier, Contributions):
+                return jnp.zeros_like(y)
+            if c is not None:
+                y = y - self.carrier.read(value.activation, c)
+        return y
+
+    def freeze(self, equation: Equation, rule: Rule) -> Frozen:
+        """Evaluate an equation by its rule."""
+        frozen = rule(equation, *(value.activation for value in equation.inputs))
+        if self.dtype is None or self.exact:
+            return frozen
+        plain = [widen(y, self.dtype) for y in equation.plain()]
+        several = equation.eqn.primitive.multiple_results
+        return frozen._replace(output=plain if several else plain[0])
+
+    def stopped(self, equation: Equation, outputs: list[Any]) -> list[Value]:
+        """Return results that no relevance reaches."""
+        facts = ranges.facts(equation)
+        facts = replace(facts, sources=frozenset())
+        producer = equation if equation.name in ELEMENTWISE else None
+        _ = equation.depth, equation.kind  # computed in the program's order, not by recursion
+        return [Stopped(y, facts, producer, place) for place, y in enumerate(outputs)]
+
+    def results(self, equation: Equation, frozen: Frozen) -> list[Value]:
+        """Push every source's contributions through an equation that its rule has frozen."""
+        outputs = frozen.outputs
+        inputs = equation.inputs if frozen.inputs is None else frozen.inputs
+        passing = frozenset() if frozen.push is None else _sources(inputs)
+        lost = _sources(equation.inputs) - passing
+        if lost:
+            stop = Stop(equation.name, equation.path, equation.source, lost, bool(passing))
+            self.stops.append(stop)
+        if frozen.push is None:
+            return self.stopped(equation, outputs)
+        facts = replace(ranges.facts(equation), sources=passing)
+        _ = equation.depth, equation.kind
+
+        def contributions() -> list[Slots]:
+            count = len(equation.inputs[0].contributions) if equation.inputs else 0
+            if not inputs:
+                pushed: list[Slots] = [(None,) * count for _ in outputs]
+            else:
+                rows = [
+                    [None] * len(outputs)
+                    if all(c is None for c in carried)
+                    else self.carrier.push(equation, frozen, inputs, carried)
+                    for carried in slots(inputs)
+                ]
+                pushed = [tuple(column) for column in zip(*rows, strict=True)]
+            return self.bias.added(self.carrier, frozen, pushed)
+
+        producer = equation if equation.name in REMEMBERED else None
+        note = frozen.note
+
+        def tracked(place: int, y: jax.Array, own: Slots | None, pending: Pending | None) -> Value:
+            if not jnp.issubdtype(y.dtype, jnp.inexact):
+                return Stopped(y, facts, None, place)  # places and counts carry no relevance
+            return Tracked(y, own, facts, producer, note, place, pending)
+
+        if equation.dominator is not None and len(outputs) == 1:
+            needs = tuple({id(v): v for v in (*inputs, *equation.inputs[:1])}.values())
+            pending = Pending(needs, lambda: contributions()[0])
+            return [tracked(0, outputs[0], None, pending)]
+        each = zip(outputs, contributions(), strict=True)
+        return [tracked(place, y, own, None) for place, (y, own) in enumerate(each)]
+
+
+def _sources(values: Sequence[Tracked]) -> frozenset[int]:
+    return frozenset().union(*(value.facts.sources for value in values))
+
+
+def _are_known_scalars(operands: Sequence[Any]) -> bool:
+    """Return whether operands are known single numbers, such as exponents and bounds of a clip."""
+    return all(np.ndim(value) == 0 and not isinstance(value, Tracer) for value in operands)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Evaluates constants that depend on no argument of the program, such as resizing weights."""
+
+    made: dict[core.Var, core.JaxprEqn]
+    env: dict[core.Var, Value]
+
+    def of(self, eqn: core.JaxprEqn) -> Callable[[int], np.ndarray | None]:
+        """Return the function that evaluates an operand of an equation, or returns None."""
+        given = {v: self.env[v] for v in eqn.invars if isinstance(v, core.Var)}
+
+        def known(place: int) -> np.ndarray | None:
+            with jax.ensure_compile_time_eval():
+                return self._value(eqn.invars[place], given)
+
+        return known
+
+    def _value(self, atom: Any, given: dict[core.Var, Value]) -> np.ndarray | None:
+        if isinstance(atom, core.Literal):
+            return np.asarray(atom.val)
+        value = given.get(atom)
+        if value is not None and not isinstance(value, Tracer | Tracked | Stopped):
+            return np.asarray(value)
+        eqn = self.made.get(atom)
+        if eqn is None:
+            return None
+        operands = [self._value(operand, {}) for operand in eqn.invars]
+        if any(operand is None for operand in operands):
+            return None
+        results = bind(eqn, [jnp.asarray(operand) for operand in operands])
+        return np.asarray(results[eqn.outvars.index(atom)])
+
+
+__all__ = ["Interpreter", "Observer", "Stop"]

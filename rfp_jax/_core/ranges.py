@@ -1,0 +1,336 @@
+"""The range in which a value lies by construction, and whether it is a weight.
+
+A weight decides how much of a signal passes: a gate (in [0, 1] by construction), the weights of a
+softmax, a normaliser, the root of a mean of squares. Multiplied with a signal it counts as a
+constant; standing for itself it is a function like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from rfp_jax._core.equation import Equation, is_same
+from rfp_jax._core.primitives import LAYERS, MOVES
+from rfp_jax._core.value import UNBOUNDED, Facts, Stopped, Tracked, Value, facts_of
+
+Interval = tuple[float, float]
+INF = float("inf")
+TOLERANCE = 1e-5
+"""How far sums of fixed weights may be from 1 by rounding."""
+
+_SMALL = 4096
+"""Constants up to this size are looked through for their least and greatest element."""
+
+
+def facts(equation: Equation) -> Facts:
+    """Return what an equation's form says about its results."""
+    found = [f for value in equation.values if (f := facts_of(value)) is not None]
+    interval = _interval(equation)
+    return Facts(
+        interval=interval,
+        is_weight=_is_weight(equation, interval),
+        after_layer=equation.name in LAYERS or any(f.after_layer for f in found),
+        sources=frozenset().union(*(f.sources for f in found)),
+        steered_by=frozenset().union(*(f.steered_by for f in found)),
+    )
+
+
+def _is_weight(equation: Equation, interval: Interval) -> bool:
+    low, high = interval
+    if equation.name in _POSITIVE or (low >= 0 and _is_power_of_constant(equation)):
+        return True
+    if _is_normaliser(equation) or _is_root_of_squares(equation):
+        return True
+    tracked = equation.inputs
+    if low < 0 or not tracked:
+        return False
+    if all(value.facts.is_weight for value in tracked):
+        return True
+    return high <= 1 + TOLERANCE and equation.name not in LAYERS and not _is_choice(equation)
+
+
+_POSITIVE = frozenset("logistic exp exp2".split())
+
+
+def _is_choice(equation: Equation) -> bool:
+    """Return whether the result only hands on elements: it is a weight if they are."""
+    return equation.name in MOVES or equation.name in ("concatenate", "gather", "select_n", "pad")
+
+
+def _is_power_of_constant(equation: Equation) -> bool:
+    """Recognise `2 ** x`."""
+    return equation.name == "pow" and not isinstance(equation.values[0], Tracked)
+
+
+def _is_normaliser(equation: Equation) -> bool:
+    """Recognise `rsqrt(x)`, `1 / x` and `x ** -n`."""
+    if equation.name == "rsqrt":
+        return True
+    if equation.name == "div":
+        return not equation.tracked[0]
+    exponent = _exponent(equation)
+    return exponent is not None and exponent < 0
+
+
+def _is_root_of_squares(equation: Equation) -> bool:
+    """Recognise `sqrt` of a sum or mean of squares: a scale."""
+    if equation.name != "sqrt" and _exponent(equation) != 0.5:
+        return False
+    waiting: list[Value] = list(equation.inputs)
+    while waiting:
+        value = waiting.pop()
+        made = value.producer if isinstance(value, Tracked) else None
+        if made is None:
+            continue
+        if made.name == "reduce_sum":
+            return isinstance(value, Tracked) and value.facts.interval[0] >= 0
+        if made.name in MOVES or made.name in ("add", "mul", "div", "max", "sub"):
+            waiting.extend(made.inputs)
+    return False
+
+
+def _exponent(equation: Equation) -> float | None:
+    if equation.name == "integer_pow":
+        return equation.params["y"]
+    if equation.name == "pow" and len(equation.values) == 2:
+        return _number(equation.values[1])
+    return None
+
+
+def _number(value: Value) -> float | None:
+    """Return the value of a known constant that is the same number everywhere, or None."""
+    low, high = of(value)
+    return low if low == high else None
+
+
+def of(value: Value) -> Interval:
+    """Return the range of a value; of a small known constant its least and greatest element."""
+    if isinstance(value, Tracked | Stopped):
+        return value.facts.interval
+    if isinstance(value, Tracer) or np.size(value) == 0 or np.size(value) > _SMALL:
+        return UNBOUNDED
+    if not np.issubdtype(np.asarray(value).dtype, np.number) or np.iscomplexobj(value):
+        return (0.0, 1.0) if np.asarray(value).dtype == bool else UNBOUNDED
+    if isinstance(value, jax.Array) and np.size(value) > 1:
+        return UNBOUNDED
+    low, high = float(np.min(np.asarray(value))), float(np.max(np.asarray(value)))
+    return UNBOUNDED if math.isnan(low) or math.isnan(high) else (low, high)
+
+
+# --- the range of a result, by the primitive
+
+
+def _interval(equation: Equation) -> Interval:
+    if any(np.iscomplexobj(operand) for operand in equation.operands):
+        return UNBOUNDED
+    if equation.name in LAYERS:
+        return _of_layer(equation)
+    if equation.name == "div" and _is_normalised(equation):
+        return (0.0, 1.0)
+    rule = _TABLE.get(equation.name)
+    if rule is None:
+        return UNBOUNDED
+    low, high = rule(equation, *map(of, equation.values))
+    return UNBOUNDED if math.isnan(low) or math.isnan(high) else (low, high)
+
+
+def _of_layer(equation: Equation) -> Interval:
+    """Bound weights averaged by a known matrix, or by other weights that sum to 1."""
+    if len(equation.inputs) != 1 or equation.inputs[0].facts.interval[0] < 0:
+        return UNBOUNDED
+    matrix = equation.known(equation.tracked.index(False))
+    if matrix is None or not (matrix >= 0).all():
+        return UNBOUNDED
+    high = equation.inputs[0].facts.interval[1]
+    axes = _contracted_axes(equation)
+    total = float(matrix.sum(axis=axes).max()) if matrix.size else 0.0
+    return (0.0, high * total if high < INF else INF)
+
+
+def _contracted_axes(equation: Equation) -> tuple[int, ...]:
+    """The axes of the untracked operand that are summed over."""
+    if equation.name == "dot_general":
+        own, other = equation.params["dimension_numbers"][0]
+        return tuple(other if equation.tracked[0] else own)
+    if equation.name == "conv_general_dilated":
+        numbers = equation.params["dimension_numbers"]
+        return tuple(i for i in range(len(numbers.rhs_spec)) if i != numbers.rhs_spec[0])
+    return ()
+
+
+def _is_normalised(equation: Equation) -> bool:
+    """Recognise `a / sum(a)` of a >= 0, also with a constant >= 0 added to the sum."""
+    part, total = equation.values
+    if (
+        not isinstance(part, Tracked)
+        or not isinstance(total, Tracked)
+        or part.facts.interval[0] < 0
+    ):
+        return False
+    value: Value = total
+    while isinstance(value, Tracked) and value.producer is not None:
+        made = value.producer
+        if made.name == "reduce_sum":
+            return is_same(made.values[0], part)
+        if made.name in ("add", "max") and len(made.inputs) == 1:
+            constant = next(v for v in made.values if not isinstance(v, Tracked))
+            if of(constant)[0] < 0:
+                return False
+        elif made.name not in MOVES:
+            return False
+        value = made.inputs[0]
+    return False
+
+
+def _monotone(f: Callable[[float], float]) -> Callable[..., Interval]:
+    def rule(_: Equation, x: Interval) -> Interval:
+        try:
+            return f(x[0]), f(x[1])
+        except (OverflowError, ValueError):
+            return UNBOUNDED
+
+    return rule
+
+
+def _fixed(low: float, high: float) -> Callable[..., Interval]:
+    return lambda _, *x: (low, high)
+
+
+def _same(_: Equation, x: Interval, *rest: Interval) -> Interval:
+    return x
+
+
+def _union(_: Equation, *x: Interval) -> Interval:
+    return min(low for low, _ in x), max(high for _, high in x)
+
+
+def _select(f: Equation, _: Interval, *cases: Interval) -> Interval:
+    return _union(f, *cases)
+
+
+def _add(_: Equation, x: Interval, y: Interval) -> Interval:
+    return x[0] + y[0], x[1] + y[1]
+
+
+def _sub(_: Equation, x: Interval, y: Interval) -> Interval:
+    return x[0] - y[1], x[1] - y[0]
+
+
+def _times(x: float, y: float) -> float:
+    return 0.0 if 0 in (x, y) else x * y
+
+
+def _mul(f: Equation, x: Interval, y: Interval) -> Interval:
+    if f.values[0] is f.values[1]:
+        return _power(x, 2)
+    corners = [_times(a, b) for a in x for b in y]
+    return min(corners), max(corners)
+
+
+def _div(f: Equation, x: Interval, y: Interval) -> Interval:
+    if y[0] > 0:
+        return _mul(f, x, (1 / y[1], 1 / y[0]))
+    if y[1] < 0:
+        return _mul(f, x, (1 / y[1], 1 / y[0]))
+    positive = x[0] >= 0 and y[0] >= 0
+    return (0.0, INF) if positive else UNBOUNDED
+
+
+def _power(x: Interval, n: float) -> Interval:
+    if n < 0:
+        return (0.0, INF) if x[0] >= 0 or n % 2 == 0 else UNBOUNDED
+    if n % 2 == 0:
+        ends = [abs(end) ** n for end in x]
+        return (0.0 if x[0] <= 0 <= x[1] else min(ends)), max(ends)
+    if x[0] >= 0 or n % 2 == 1:
+        return tuple(math.copysign(abs(end) ** n, end) for end in x)  # type: ignore[return-value]
+    return UNBOUNDED
+
+
+def _pow(f: Equation, x: Interval, y: Interval) -> Interval:
+    if y[0] == y[1]:
+        return _power(x, y[0])
+    if x[0] == x[1] and x[0] > 0:
+        ends = sorted(_exp(end * math.log(x[0])) for end in y)
+        return ends[0], ends[1]
+    return (0.0, INF) if x[0] >= 0 else UNBOUNDED
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 700 else INF
+
+
+def _clamp(_: Equation, low: Interval, x: Interval, high: Interval) -> Interval:
+    return min(max(low[0], x[0]), high[0]), min(max(low[1], x[1]), high[1])
+
+
+def _sum(f: Equation, x: Interval) -> Interval:
+    axes = f.params.get("axes", ())
+    count = math.prod(np.shape(f.operands[0])[axis] for axis in axes)
+    return _times(count, x[0]), _times(count, x[1])
+
+
+def _pooled(f: Equation, x: Interval) -> Interval:
+    count = math.prod(f.params["window_dimensions"])
+    low, high = _times(count, x[0]), _times(count, x[1])
+    return min(low, 0.0), max(high, 0.0)
+
+
+def _running(f: Equation, x: Interval) -> Interval:
+    count = np.shape(f.operands[0])[f.params["axis"]]
+    return min(x[0], _times(count, x[0])), max(x[1], _times(count, x[1]))
+
+
+def _padded(f: Equation, x: Interval, fill: Interval) -> Interval:
+    return _union(f, x, fill)
+
+
+def _gathered(f: Equation, x: Interval, *_: Interval) -> Interval:
+    return UNBOUNDED if "FILL" in str(f.params["mode"]).upper() and x[0] > 0 else x
+
+
+def _each(rule: Callable[..., Interval], names: str) -> dict[str, Callable[..., Interval]]:
+    return dict.fromkeys(names.split(), rule)
+
+
+_TABLE: Mapping[str, Callable[..., Interval]] = {
+    **_each(_fixed(0, 1), "eq ne lt le gt ge is_finite"),
+    **_each(_fixed(-1, 1), "sin cos sign"),
+    **_each(_same, " ".join(sorted(MOVES)) + """ reduce_max reduce_min rev dynamic_slice cummax
+        cummin sort unstack split tile stop_gradient optimization_barrier all_gather"""),
+    "logistic": _monotone(lambda x: 1 / (1 + _exp(-x))),
+    "tanh": _monotone(math.tanh),
+    "erf": _monotone(math.erf),
+    "erfc": lambda _, x: (math.erfc(x[1]), math.erfc(x[0])),
+    "exp": _monotone(_exp),
+    "exp2": _monotone(lambda x: _exp(x * math.log(2))),
+    "expm1": _monotone(lambda x: _exp(x) - 1),
+    "log1p": _monotone(lambda x: math.log1p(x) if x < INF else INF),
+    "sqrt": lambda _, x: (math.sqrt(max(x[0], 0)), math.sqrt(max(x[1], 0))),
+    "rsqrt": _fixed(0, INF),
+    "atan": _monotone(math.atan),
+    "abs": lambda f, x: _power(x, 1) if x[0] >= 0 else (0.0 if x[1] >= 0 else -x[1], max(-x[0], x[1])),
+    "square": lambda _, x: _power(x, 2),
+    "integer_pow": lambda f, x: _power(x, f.params["y"]),
+    "pow": _pow,
+    "neg": lambda _, x: (-x[1], -x[0]),
+    **_each(_add, "add add_any"),
+    "sub": _sub,
+    "mul": _mul,
+    "div": _div,
+    "max": lambda _, x, y: (max(x[0], y[0]), max(x[1], y[1])),
+    "min": lambda _, x, y: (min(x[0], y[0]), min(x[1], y[1])),
+    "clamp": _clamp,
+    "select_n": _select,
+    **_each(_union, "concatenate stack"),
+    "pad": _padded,
+    "gather": _gathered,
+    "reduce_sum": _sum,
+    "reduce_window_sum": _pooled,
+    "cumsum": _running,
+}  # fmt: skip

@@ -1,0 +1,161 @@
+"""A call of a user's function, as a program of its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+from jax.typing import DTypeLike
+
+from rfp_jax._core.argnums import Argnums, resolve
+from rfp_jax._core.precision import narrow, widen
+from rfp_jax._core.value import Value, activation
+
+_ARRAY = object()
+_ARRAYS = (jax.Array, np.ndarray, np.generic)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A call `fun(*args, **kwargs)` traced as a function of the leaves of its source arguments.
+
+    Attributes:
+        jaxpr, consts: the program and the values of its constants.
+        leaves: the source arrays.
+        names: where each of them stands in the call, such as `args[1]['left']`.
+        tree: how `leaves` fill what `argnums` points to, like the gradients of `jax.grad`.
+        output_tree: the structure of the function's output.
+        output_shapes: the shapes of its arrays.
+        aux_tree: the structure of its auxiliary output.
+        aux_leaves: its leaves, arrays replaced by a sentinel.
+    """
+
+    jaxpr: core.Jaxpr
+    consts: Sequence[Any]
+    leaves: list[jax.Array]
+    names: list[str]
+    tree: Any
+    output_tree: Any
+    output_shapes: list[tuple[int, ...]]
+    aux_tree: Any
+    aux_leaves: list[Any]
+
+    def widened(self, dtype: DTypeLike | None) -> Trace:
+        """The call with its sources in the precision of contributions."""
+        return replace(self, leaves=[widen(leaf, dtype) for leaf in self.leaves])
+
+    def results(self, values: Sequence[Value]) -> list[jax.Array]:
+        """Return the plain program's results, of what a walk returned."""
+        pairs = zip(values, self.jaxpr.outvars, strict=True)
+        return [narrow(activation(value), var.aval) for value, var in pairs]
+
+    def aux(self, results: Sequence[Any]) -> Any:
+        """Return the auxiliary output: arrays among the program's results, and its other leaves."""
+        arrays = iter(results[self.output_tree.num_leaves :])
+        return self.aux_tree.unflatten(
+            [next(arrays) if leaf is _ARRAY else leaf for leaf in self.aux_leaves]
+        )
+
+
+def trace(
+    fun: Callable[..., Any],
+    argnums: Argnums,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    has_aux: bool = False,
+) -> Trace:
+    """Trace a call with respect to the arguments that are sources; all others are constants of it.
+
+    Raises:
+        TypeError: `argnums` is no integer or sequence of integers; a source is no floating-point
+            array; the function returns no array.
+        ValueError: `argnums` is empty, repeated or out of range; a source has no leaf.
+    """
+    argnums = int(argnums) if isinstance(argnums, np.integer) else argnums
+    places = resolve(argnums, len(args))
+    chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[i] for i in places)
+    named, tree = jax.tree_util.tree_flatten_with_path(tuple(args[i] for i in places))
+    leaves = [_source(leaf, path, places) for path, leaf in named]
+    if not leaves:
+        raise ValueError(
+            f"no source: argument {argnums!r} holds no array; point argnums at the arguments whose "
+            "share of the output you want"
+        )
+    trees = {}
+
+    def of_sources(*leaves: jax.Array) -> list[Any]:
+        full = list(args)
+        for place, value in zip(places, jax.tree.unflatten(tree, leaves), strict=True):
+            full[place] = value
+        returned = fun(*full, **kwargs)
+        if has_aux and not (isinstance(returned, tuple) and len(returned) == 2):
+            raise TypeError(
+                f"with has_aux=True {_name(fun)} must return (output, aux), got {type(returned)}"
+            )
+        output, aux = returned if has_aux else (returned, None)
+        outputs, trees["output"] = jax.tree.flatten(output)
+        auxiliary, trees["aux"] = jax.tree.flatten(aux)
+        trees["rest"] = [_ARRAY if isinstance(leaf, _ARRAYS) else leaf for leaf in auxiliary]
+        for value in outputs:
+            if not isinstance(value, jax.Array | np.ndarray | np.generic | float | int | complex):
+                raise TypeError(
+                    f"{_name(fun)} must return arrays, got {value!r} of type {type(value).__name__}"
+                    "; return what is not an array as aux, with has_aux=True"
+                )
+        if not outputs:
+            raise TypeError(
+                f"{_name(fun)} must return an array or a tree of arrays, got {output!r}"
+            )
+        arrays = [leaf for leaf in auxiliary if isinstance(leaf, _ARRAYS)]
+        return [*map(jnp.asarray, outputs), *arrays]
+
+    closed, results = jax.make_jaxpr(of_sources, return_shape=True)(*leaves)
+    return Trace(
+        jaxpr=closed.jaxpr,
+        consts=closed.consts,
+        leaves=leaves,
+        names=[_where(path, places) for path, _ in named],
+        tree=jax.tree.structure(chosen),
+        output_tree=trees["output"],
+        output_shapes=[result.shape for result in results[: trees["output"].num_leaves]],
+        aux_tree=trees["aux"],
+        aux_leaves=trees["rest"],
+    )
+
+
+def has_while(jaxpr: core.Jaxpr) -> bool:
+    """Whether a program has a loop of unknown length anywhere."""
+    return any(
+        eqn.primitive.name == "while" or any(map(has_while, core.jaxprs_in_params(eqn.params)))
+        for eqn in jaxpr.eqns
+    )
+
+
+def _name(fun: Callable[..., Any]) -> str:
+    return getattr(fun, "__qualname__", None) or repr(fun)
+
+
+def _where(path: Any, places: tuple[int, ...]) -> str:
+    return f"args[{places[path[0].idx]}]{jax.tree_util.keystr(path[1:])}"
+
+
+def _source(leaf: Any, path: Any, places: tuple[int, ...]) -> jax.Array:
+    """A leaf of a source argument as an array, if it can be one."""
+    where = _where(path, places)
+    if not isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int | complex):
+        raise TypeError(
+            f"source {where} must be an array, got {leaf!r} of type {type(leaf).__name__}; pass "
+            "arrays as sources and leave other arguments out of argnums"
+        )
+    array = jnp.asarray(leaf)
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        raise TypeError(
+            f"source {where} must be floating-point, got {array.dtype}{list(array.shape)}; convert "
+            "it (x.astype('float32')), or take as source what is made of it, such as its embedding"
+        )
+    return array

@@ -1,0 +1,1 @@
+"""Views of a frozen program: relevance, heatmap, gate, audit."""

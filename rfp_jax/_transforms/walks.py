@@ -1,0 +1,36 @@
+"""The walk that a caller's rules, bias and precision ask for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jax.typing import DTypeLike
+
+from rfp_jax._core.bias import Bias, Keep, Propagate, Share
+from rfp_jax._core.carrier import Contributions, Fractions
+from rfp_jax._core.interpreter import Interpreter
+from rfp_jax.rules import Composite, LayerRule, resolve
+
+BiasMode = Literal["keep", "share", "propagate"]
+
+_BIASES: dict[str, Bias] = {"keep": Keep(), "share": Share(), "propagate": Propagate()}
+
+
+def walk(
+    rules: str | Composite | LayerRule, bias: str = "keep", dtype: DTypeLike | None = None
+) -> Interpreter:
+    """Return the interpreter of a transformation.
+
+    Raises:
+        ValueError: no bias of this name; biases cannot be shared under rules that carry fractions.
+    """
+    chosen = resolve(rules)
+    if bias not in _BIASES:
+        raise ValueError(f"bias={bias!r} is not known; pass 'keep', 'share' or 'propagate'")
+    if bias == "share" and chosen.in_fractions:
+        raise ValueError(
+            f"bias='share' goes with contributions, but the rules {chosen.name} carry fractions of "
+            "relevance; use bias='keep' or rules without flat, wsquare, zbox and identity"
+        )
+    carrier = Fractions() if chosen.in_fractions else Contributions()
+    return Interpreter(chosen, carrier, _BIASES[bias], dtype=dtype)

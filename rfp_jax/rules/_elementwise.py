@@ -1,0 +1,205 @@
+r"""Functions of one variable, element by element: activation functions and what they are made of.
+
+A function \(y = F(z)\) is explained by its secant from 0,
+
+$$ y = \frac{F(z) - F(0)}{z}\, z + F(0) , $$
+
+where z is the variable of the whole chain of elementwise equations: the last value before anything
+but sums with constants and multiples happens (`Equation.variable`). So it does not matter of which
+operations F is made. Where \(F(0)\) is not finite, z starts before these sums: `log(1 + x)` is
+`log1p(x)`. Where that does not help either (`log x`), no relevance passes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from rfp_jax._core.equation import Equation, Kind
+from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.value import Tracked
+from rfp_jax.errors import MissingRuleError
+
+Curve = Callable[[jax.Array], jax.Array]
+
+SINGULAR = frozenset(
+    "log log2 rsqrt div pow integer_pow acosh atanh lgamma digamma erf_inv".split()
+)
+"""Primitives that may have no finite value at 0."""
+
+
+def elementwise(f: Equation, *x: jax.Array) -> Frozen:
+    """`y = F(z)`: a contribution `c` becomes `c (F(z) - F(0)) / z`, and `F(0)` is the bias."""
+    del x
+    variable = f.variable
+    if variable is None:  # an operand is spread over the result: the chain starts here
+        (variable,) = f.inputs
+        return from_variable(f, variable, f, singular=True)
+    names = _names(f, variable)
+    singular = not SINGULAR.isdisjoint(names)
+    start = f.start(variable) if singular else variable
+    if start is not variable:
+        return _from_either(f, variable, start)
+    if singular and _is_infinite_at_zero(f, variable):
+        y = f.bind(f.values)
+        return Frozen(y, lambda: jnp.zeros_like(y), lambda: y, inputs=())
+    return from_variable(f, variable, f.of(variable), singular, fills="select_n" in names)
+
+
+def from_variable(
+    f: Equation, variable: Tracked, curve: Curve, singular: bool = False, fills: bool = False
+) -> Frozen:
+    """The secant of a curve in one variable; where the curve may fill a NaN, it passes nothing."""
+    y, z = f.bind(f.values), variable.activation
+
+    @functools.cache
+    def line() -> Line:
+        return secant(curve, z, y, singular)
+
+    def push(c: jax.Array) -> jax.Array:
+        slope = line().slope
+        pushed = jnp.where(slope == 0, 0, slope * c) if fills else slope * c
+        return pushed.astype(y.dtype)
+
+    return Frozen(y, push, lambda: line().start, inputs=(variable,))
+
+
+def _from_either(f: Equation, variable: Tracked, start: Tracked) -> Frozen:
+    """The secant in the variable; where it is infinite at 0, in what the variable starts from."""
+    y = f.bind(f.values)
+
+    @functools.cache
+    def lines() -> tuple[Line, Line, jax.Array]:
+        near = secant(f.of(variable), variable.activation, y, singular=True)
+        far = secant(f.of(start), start.activation, y, singular=True)
+        return near, far, near.is_finite
+
+    def push(c_near: jax.Array, c_far: jax.Array) -> jax.Array:
+        near, far, chosen = lines()
+        return jnp.where(chosen, near.slope * c_near, far.slope * c_far).astype(y.dtype)
+
+    def bias() -> jax.Array:
+        near, far, chosen = lines()
+        return jnp.where(chosen, near.start, far.start)
+
+    return Frozen(y, push, bias, inputs=(variable, start))
+
+
+class Line(NamedTuple):
+    """`y = slope z + start`; where the curve has no finite start, the line is level."""
+
+    slope: jax.Array
+    start: jax.Array
+    is_finite: jax.Array
+
+
+def secant(curve: Curve, z: jax.Array, y: jax.Array, singular: bool = False) -> Line:
+    """Return the line from 0 to z of a curve, `slope z + start = y`.
+
+    Where z is so small that the difference would cancel, the derivative half-way takes its place;
+    at 0 itself the derivative from the right, so that a ReLU passes there.
+    """
+    start = curve(jnp.zeros_like(z))
+    if singular:
+        start = jnp.where(jnp.isfinite(start), start, _limit(curve, z))
+    is_finite = jnp.isfinite(start)
+    info = jnp.finfo(z.dtype)
+    near = jnp.abs(z) <= jnp.where(start == 0, 0.0, float(info.eps) ** (1 / 3))
+    steep = (y - start) / jnp.where(near, jnp.ones_like(z), z)
+    point = jnp.where(z == 0, jnp.full_like(z, float(info.tiny)), z / 2)
+    tangent = jax.jvp(curve, (point,), (jnp.ones_like(point),))[1]
+    # A root is vertical at 0: nothing arrives there, so nothing may leave.
+    tangent = jnp.where(jnp.abs(tangent) < 1 / float(info.eps), tangent, 0)
+    slope = jnp.where(near, tangent, steep)
+    # So far out (a mask's -inf) that the slope is lost to rounding, y is a constant.
+    lost = (y != start) & (jnp.abs(slope) < info.tiny)
+    level = lost | ~is_finite | (jnp.isfinite(y) & ~jnp.isfinite(z))
+    return Line(jnp.where(level, 0, slope), jnp.where(level, y, start), is_finite)
+
+
+def _limit(curve: Curve, z: jax.Array) -> jax.Array:
+    """Return the limit at 0 from the right (`sin(x) / x`), or NaN if there seems to be none."""
+    h = float(jnp.finfo(z.dtype).eps) ** (1 / 3)
+    one, two, three = (curve(jnp.full_like(z, k * h)) for k in (1, 2, 3))
+    steady = jnp.abs(one - two) <= h**0.5 * (1 + jnp.abs(one))
+    return jnp.where(steady, 3 * one - 3 * two + three, jnp.nan)
+
+
+def _names(f: Equation, variable: Tracked) -> set[str]:
+    """Return the primitives between a variable and the result."""
+    names, waiting, seen = {f.name}, list(f.members), {id(variable)}
+    while waiting:
+        member = waiting.pop()
+        if id(member) not in seen and member.producer is not None:
+            seen.add(id(member))
+            names.add(member.producer.name)
+            waiting.extend(member.producer.members)
+    return names
+
+
+def _is_infinite_at_zero(f: Equation, variable: Tracked) -> bool:
+    """Return whether F(0), of known numbers alone, is known to be infinite."""
+    if f.eqn.primitive.name not in SINGULAR or f.members != (variable,):
+        return False
+    constants = [v for v in f.values if v is not variable]
+    if any(isinstance(v, Tracer) or np.size(v) != 1 for v in constants):
+        return False
+    if f.name in ("pow", "integer_pow", "div"):
+        if f.name == "integer_pow":
+            return f.params["y"] < 0
+        if f.name == "pow":
+            return f.values[0] is variable and float(np.asarray(f.operands[1]).real) < 0
+        return f.values[1] is variable
+    return f.name in ("log", "log2", "rsqrt", "lgamma", "digamma")
+
+
+def exponential(f: Equation, x: jax.Array) -> Frozen:
+    """`exp(x)`: a function of one variable; where it underflows (behind a mask) a constant."""
+    frozen = elementwise(f, x)
+    y, push, bias = frozen.output, frozen.push, frozen.bias
+    if push is None or bias is None or not frozen.inputs:
+        return frozen
+    return frozen._replace(
+        push=lambda *c: jnp.where(y == 0, 0, push(*c)), bias=lambda: jnp.where(y == 0, 0, bias())
+    )
+
+
+def clip(f: Equation, x: jax.Array) -> Frozen:
+    """`max(x, b)` or `min(x, b)` with a constant b: a gate for b = 0, else the secant.
+
+    ReLU passes a contribution where the total is >= 0, at exactly 0 too (Gawlikowski & Gottschling
+    2024, and their code).
+    """
+    if f.kind is not Kind.STEPS or f.variable is None:
+        return elementwise(f, x)
+    passes = x >= 0 if f.name == "max" else x < 0  # at a tie one of max and min, not both
+    return Frozen(f(x), lambda c: jnp.where(passes, c, jnp.zeros_like(c)))
+
+
+def polynomial(f: Equation, *x: jax.Array) -> Frozen:
+    """`a_0 + a_1 x + ...` with constant coefficients, or such as are functions of x themselves."""
+    if f.variable is None and not (len(x) == 1 and f.tracked[0]):
+        raise MissingRuleError(f, "how a variable and its coefficients share is not defined")
+    return elementwise(f, *x)
+
+
+def magnitude(f: Equation, z: jax.Array) -> Frozen:
+    """`|z|` keeps the sign; for complex z it is `Re(z conj(z) / |z|)` with the phase frozen."""
+    r = f(z)
+    if jnp.iscomplexobj(z):
+        phase = jnp.conj(z) / jnp.where(r == 0, 1, r)
+        return Frozen(r, lambda c: jnp.real(phase * c))
+    return Frozen(r, lambda c: jnp.where(z < 0, -c, c))
+
+
+def power(f: Equation, *x: jax.Array) -> Frozen:
+    """`x ** n`: a function of one variable; of two, in x alone, the exponent being a constant."""
+    if len(x) < 2 or f.variable is not None:
+        return elementwise(f, *x)
+    return from_variable(f, f.inputs[0], lambda base: f(base, x[1]), singular=True)

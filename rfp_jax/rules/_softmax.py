@@ -1,0 +1,187 @@
+r"""Softmax and its kin, in each form in which they are written.
+
+A softmax \(p = e^u / \sum e^u\) that stands for itself (class probabilities, soft-argmax) passes by its
+gradient,
+
+$$ p_i = \sum_s p_i \bigl(c_{si} - \textstyle\sum_j p_j c_{sj}\bigr) + b_i , $$
+
+which does not change when a number is added to all logits (Achtibat et al. 2024, "AttnLRP:
+attention-aware layer-wise relevance propagation for transformers", proposition 3.1). Multiplied with
+a signal it is a weight (`rfp_jax.rules._product`). `log(sum(exp(u)))` passes by its gradient too, so
+that `exp(log_softmax(u))` is the same function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rfp_jax._core.equation import Equation, is_same
+from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.primitives import MOVES
+from rfp_jax._core.value import Tracked, Value
+from rfp_jax.rules._elementwise import elementwise, exponential
+from rfp_jax.rules._product import quotient
+
+_EXPONENTIALS = ("exp", "exp2")
+
+
+def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
+    """`exp(u) / sum(exp(u))` by its gradient; other denominators are constants."""
+    if len(x) == 2 and (found := _sum_of(f.values[1], f.inputs[0])) and _is_exp(f.inputs[0]):
+        return _softmax(f, f.inputs[0], found)
+    return quotient(f, *x)
+
+
+def logarithm(f: Equation, *x: jax.Array) -> Frozen:
+    """`log(sum(exp(u)))` and `log(softmax(u))` by their gradients; else a function of a variable."""
+    total = _behind_moves(f.inputs[0]) if f.inputs else None
+    if isinstance(total, Tracked) and total.producer and total.producer.name == "reduce_sum":
+        part = total.producer.inputs[0]
+        if _is_exp(part):
+            return _tangent(f, _logits(part), lambda e: _replay(f, part, e), part.activation)
+    if f.inputs and (made := f.inputs[0].producer) and made.name == "div" and len(made.inputs) == 2:
+        found = _sum_of(made.values[1], made.inputs[0])
+        if found and _is_exp(made.inputs[0]):
+            inner = _softmax(made, made.inputs[0], found)
+            y, p = f(*x), f.inputs[0].activation
+            safe = jnp.where(p == 0, 1, p)
+
+            def push(c: jax.Array) -> jax.Array:
+                return jnp.where(p == 0, 0, inner.pushed(c)[0] / safe).astype(y.dtype)
+
+            logits = _logits(made.inputs[0])
+            return Frozen(y, push, lambda: y - push(_finite(logits)), inputs=(logits,))
+    return elementwise(f, *x)
+
+
+def exponential_of_logits(f: Equation, x: jax.Array) -> Frozen:
+    """`exp(u)`: a function of one variable; of `log_softmax(u)`, by its gradient."""
+    if not _is_log_softmax(f.inputs[0]):
+        return exponential(f, x)
+    y = f(x)
+    return Frozen(y, lambda c: y * c, lambda: y - y * _finite(f.inputs[0]))
+
+
+def attention_quotient(f: Equation, *x: jax.Array) -> Frozen | None:
+    """`(exp(u) @ v) / sum(exp(u))`: half of the relevance to the values, half to the softmax.
+
+    None if the quotient is not of this form.
+    """
+    if len(x) != 2 or (made := _behind_moves(f.inputs[0]).producer) is None:
+        return None
+    if made.name != "dot_general" or len(made.inputs) != 2:
+        return None
+    for weights, values in (made.inputs, made.inputs[::-1]):
+        if _is_exp(weights) and _sum_of(f.values[1], weights):
+            return _attention(f, weights, values)
+    return None
+
+
+def _attention(f: Equation, weights: Tracked, values: Tracked) -> Frozen:
+    y, e, v = f.bind(f.values), weights.activation, values.activation
+    logits = _logits(weights)
+
+    def push(c_u: jax.Array, c_v: jax.Array) -> jax.Array:
+        by_weights = jax.jvp(lambda e: _replay(f, weights, e), (e,), (e * c_u,))[1]
+        by_values = jax.jvp(lambda v: _replay(f, values, v), (v,), (c_v,))[1]
+        return (by_weights + by_values) / 2
+
+    return Frozen(y, push, lambda: y - push(_finite(logits), v), inputs=(logits, values))
+
+
+def _softmax(f: Equation, part: Tracked, axes: tuple[int, ...]) -> Frozen:
+    p, logits = f.bind(f.values), _logits(part)
+
+    def push(c: jax.Array) -> jax.Array:
+        return p * (c - jnp.sum(p * c, axis=axes, keepdims=True))
+
+    return Frozen(p, push, lambda: p - push(_finite(logits)), inputs=(logits,))
+
+
+def _tangent(
+    f: Equation, logits: Tracked, of_exponentials: Callable[[jax.Array], Any], e: jax.Array
+) -> Frozen:
+    y = f.bind(f.values)
+
+    def push(c: jax.Array) -> jax.Array:
+        return jax.jvp(of_exponentials, (e,), (e * c,))[1]
+
+    return Frozen(y, push, lambda: y - push(_finite(logits)), inputs=(logits,))
+
+
+def _finite(value: Tracked) -> jax.Array:
+    """Return an activation without what is infinite (a mask's -inf), which passes nothing on."""
+    x = value.activation
+    return jnp.where(jnp.isfinite(x), x, 0)
+
+
+def _is_exp(value: Value) -> bool:
+    return (
+        isinstance(value, Tracked)
+        and value.producer is not None
+        and (value.producer.name in _EXPONENTIALS and len(value.producer.inputs) == 1)
+    )
+
+
+def _logits(exponentials: Tracked) -> Tracked:
+    assert exponentials.producer is not None
+    return exponentials.producer.inputs[0]
+
+
+def _behind_moves(value: Tracked) -> Tracked:
+    """Return the value that was reshaped, spread or converted."""
+    while value.producer and value.producer.name in MOVES and value.producer.inputs:
+        value = value.producer.inputs[0]
+    return value
+
+
+def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
+    """Return the axes of `part` over which `total` is its sum, also after moves; () if it is not."""
+    if not isinstance(total, Tracked):
+        return ()
+    made = _behind_moves(total).producer
+    if made is None or made.name != "reduce_sum" or not is_same(made.values[0], part):
+        return ()
+    return tuple(made.params["axes"])
+
+
+def _is_log_softmax(value: Tracked) -> bool:
+    """Recognise `u - log(sum(exp(u)))`."""
+    made = value.producer
+    if made is None or made.name != "sub" or len(made.inputs) != 2:
+        return False
+    log = _behind_moves(made.inputs[1]).producer
+    if log is None or log.name != "log" or not log.inputs:
+        return False
+    total = _behind_moves(log.inputs[0]).producer
+    return total is not None and total.name == "reduce_sum" and _is_exp(total.values[0])
+
+
+def _replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
+    """Return an equation's result with another activation of a value that leads to it.
+
+    Between the two stand sums, products and moves alone, so the search goes no further than these.
+    """
+    values: dict[int, Any] = {id(variable): x}
+
+    def visit(value: Tracked) -> None:
+        made = value.producer
+        if is_same(value, variable):
+            values[id(value)] = x
+        if id(value) in values or made is None or made.name not in _BETWEEN:
+            return
+        for operand in made.inputs:
+            visit(operand)
+        if any(id(operand) in values for operand in made.inputs):
+            values[id(value)] = made.at(values)
+
+    for operand in f.inputs:
+        visit(operand)
+    return f.at(values)
+
+
+_BETWEEN = MOVES | {"reduce_sum", "dot_general"}

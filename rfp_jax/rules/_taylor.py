@@ -1,0 +1,50 @@
+"""The tangent in place of the secant, and the presets for attention that are built on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from rfp_jax._core.equation import Equation, Kind
+from rfp_jax._core.frozen import Frozen, Rule
+from rfp_jax.rules._elementwise import elementwise, exponential
+from rfp_jax.rules._product import equal_split, quotient
+from rfp_jax.rules._softmax import attention_quotient, softmax_or_quotient
+
+
+def taylor(f: Equation, *x: jax.Array) -> Frozen:
+    """`f(x) = f'(x) x + b`: contributions pass by the gradient, and what remains is the bias b."""
+
+    def push(*c: jax.Array) -> jax.Array:
+        return jax.jvp(f, x, c)[1]
+
+    def bias() -> jax.Array:  # what is infinite (a mask's -inf) passes nothing on
+        return y - push(*(jnp.where(jnp.isfinite(xi), xi, 0) for xi in x))
+
+    y = f(*x)
+    return Frozen(y, push, bias)
+
+
+def split_product(f: Equation, *x: jax.Array) -> Frozen:
+    """Half each, gates too; but `x * g(x)` stays one function of x."""
+    return elementwise(f, *x) if f.kind is Kind.FUNCTION else equal_split(f, *x)
+
+
+def attention_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
+    """A softmax, also one that divides after the product with values; else a quotient."""
+    return attention_quotient(f, *x) or softmax_or_quotient(f, *x)
+
+
+UNIFORM: Mapping[str, Rule] = {
+    "mul": split_product,
+    "dot_general": equal_split,
+    "conv_general_dilated": equal_split,
+    "exp": exponential,
+    "div": quotient,
+}
+"""Every product shares alike between its two factors, weights of attention and gates included."""
+
+ATTNLRP: Mapping[str, Rule] = {**UNIFORM, "exp": taylor, "div": attention_or_quotient}
+"""AttnLRP: products share alike, the softmax passes by its gradient."""
