@@ -37,24 +37,25 @@ def test_a_right_network_is_certified(call):
     report = rfp_jax.audit(apply, (1, 2))(*args)
     assert report.passed, report.verdict
     assert report.residual < 1e-13
-    assert report.counts["linear"] + report.counts["rule"] + report.counts["constant"] == len(
-        report.entries
-    )
+    assert set(report.counts) == {"linear", "rule"}
+    assert sum(report.counts.values()) == len(report.entries)
 
 
 def test_a_broken_rule_fails_the_certificate(call):
     apply, *args = call
-    broken = rules.Rules("broken", {**rules.lrp0.table, "tanh": _broken})
+    broken = rules.lrp0.with_rules({"tanh": _broken})
     report = rfp_jax.audit(lambda *args: jnp.tanh(apply(*args)), (1, 2), rules=broken)(*args)
     assert not report.passed
-    assert report.residual > 1e-3
-    assert "NOT CONSERVED" in report.verdict
+    (guilty,) = report.guilty
+    assert guilty.primitive == "tanh"
+    assert guilty.errors[0] > 1e-3
+    assert "NOT CONSERVED: 'tanh' by _broken at test_audit.py" in report.verdict
 
 
 def test_a_forgotten_bias_fails_the_certificate(call):
     """The remainder would hide it: relevance() itself adds up."""
     apply, *args = call
-    silent = rules.Rules("silent", {**rules.lrp0.table, "add": _without_bias})
+    silent = rules.lrp0.with_rules({"add": _without_bias})
     rel = rfp_jax.relevance(apply, (1, 2), rules=silent)(*args)
     np.testing.assert_allclose(rel.output, rel.bias + sum(rel.sources), atol=1e-12)
     assert not rfp_jax.audit(apply, (1, 2), rules=silent)(*args).passed
@@ -110,7 +111,7 @@ def test_loops_are_counted_once_and_run_as_often_as_they_run():
 
     report = rfp_jax.audit(net)(jnp.ones(3))
     assert [entry.primitive for entry in report.entries] == ["add", "tanh"]
-    assert report.tolerance == pytest.approx(100 * float(jnp.finfo(jnp.float32).eps))
+    assert report.tolerance == pytest.approx(32 * 10 * float(jnp.finfo(jnp.float32).eps))
     assert report.passed
 
 

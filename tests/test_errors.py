@@ -9,6 +9,7 @@ from jax import lax
 from jax.extend.core import Primitive
 
 import rfp_jax
+from rfp_jax.rules._registry import REGISTERED
 from rfp_jax import MissingRuleError, gate, relevance
 
 X = jnp.ones(3)
@@ -257,33 +258,38 @@ def test_a_constant_needs_no_rule():
 @pytest.fixture
 def registry():
     """What a test registers is gone after it."""
-    table = rfp_jax.rules.lrp0.table
-    before = dict(table)
+    before = dict(REGISTERED)
     yield
-    table.clear()
-    table.update(before)
+    REGISTERED.clear()
+    REGISTERED.update(before)
 
 
-@pytest.mark.parametrize("primitive", [triple_p, "rfp_test_triple"])
-def test_once_registered_it_works(primitive, registry):
+def test_once_registered_it_works(registry):
     rel = relevance(lambda a, b: triple(a + 2 * b) - 1.0, (0, 1))
     with pytest.raises(MissingRuleError):
         rel(X, X)
-    rfp_jax.register(primitive, rfp_jax.rules.linear)
+    rfp_jax.register(triple_p, rfp_jax.rules.linear)
     sources, bias = rel(X, X)[1:]
     np.testing.assert_array_equal(sources, [3 * X, 6 * X])
     np.testing.assert_array_equal(bias, -X)
 
 
 def test_a_rule_of_ones_own(registry):
+    @rfp_jax.register(triple_p)
     def to_the_bias(equation, x):
         half = equation(x) / 2
-        return rfp_jax.rules.Affine(equation(x), lambda c: 1.5 * c, lambda: half)
+        return rfp_jax.rules.Frozen(equation(x), lambda c: 1.5 * c, lambda: half)
 
-    rfp_jax.register("rfp_test_triple", to_the_bias)
     rel = relevance(triple)(X)
     np.testing.assert_array_equal(rel.sources, 1.5 * X)
     np.testing.assert_array_equal(rel.bias, 1.5 * X)
+
+
+def test_a_misspelt_primitive_is_refused():
+    with pytest.raises(ValueError, match="no primitive named 'tanhh': did you mean 'tanh'"):
+        rfp_jax.register("tanhh", rfp_jax.rules.elementwise)
+    with pytest.raises(ValueError, match="no primitive named 'dot'"):
+        rfp_jax.rules.lrp0.with_rules({"dot": rfp_jax.rules.linear})
 
 
 REFUSED = {

@@ -418,7 +418,7 @@ def scaled(factor):
         ("method: ", {"method": functools.partial(rfp_jax.relevance, has_aux=False)}),
         (
             'rules: "lrp0" in the table, "other" now',
-            {"rules": rfp_jax.rules.lrp0.where(lambda equation: False, rfp_jax.rules.lrp0)},
+            {"rules": rfp_jax.rules.lrp0.override(lambda equation: False, rfp_jax.rules.lrp0)},
         ),
         ("data.samples: 21 in the table, 20 now", {"data": Patches(20)}),
         ("data.contents", {"data": Patches(spoil={13: changed(label=2)})}),

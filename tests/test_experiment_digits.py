@@ -97,25 +97,24 @@ def test_deviations_are_rounding(summary):
     deviation = summary["largest_deviation"]
     scale = deviation["largest_output"]
     assert 0 <= deviation["sum_of_relevances_and_bias_from_output"] < 1e-5 * scale
-    assert 0 < deviation["bias_from_biases_as_source"] < 1e-5 * scale
+    assert 0 < deviation["unexplained_with_propagated_bias"] < 1e-5 * scale
 
 
-def test_a_constant_that_is_no_bias_shows_as_unexplained():
-    """What `bias_from_biases_as_source` reports can fail: here the constant 3 is nobody's."""
+def test_a_forgotten_bias_shows_as_unexplained():
+    """What the summary reports can fail: here sums forget the constant that they add."""
     net = nn.Sequential([nn.Dense(5), nn.relu, nn.Dense(3)])
-
-    def with_offset(variables, x):
-        return net.apply(variables, x) + 3
-
-    def unexplained(apply):
-        explain = rfp_jax.relevance(digits.biases_as_source(apply), argnums=(1, 2))
-        return jax.jit(explain)(variables, 1.0, x).bias
+    forgetful = rfp_jax.rules.lrp0.with_rules(
+        {"add": lambda f, *x: rfp_jax.rules.affine(f, *x)._replace(bias=None)}
+    )
 
     with jax.enable_x64(True):
         x = jax.random.normal(jax.random.key(0), (2, 4))
         variables = jax.tree.map(lambda leaf: leaf + 0.1, net.init(jax.random.key(1), x))
-        np.testing.assert_allclose(unexplained(net.apply), 0, atol=1e-12)
-        np.testing.assert_allclose(unexplained(with_offset), 3, atol=1e-12)
+        right, wrong = (
+            digits.unexplained(net.apply, rules)(variables, x) for rules in ("lrp0", forgetful)
+        )
+        np.testing.assert_allclose(right, 0, atol=1e-12)
+        assert np.abs(wrong).min() > 0.05
 
 
 def test_the_same_seed_gives_the_same_figures(results, tmp_path):

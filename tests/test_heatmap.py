@@ -121,7 +121,7 @@ def test_a_scalar_output_is_the_only_one():
         ("best", ValueError, "'best' is not known"),
         (4, ValueError, "outside 0 to 3"),
         (-1, ValueError, "outside 0 to 3"),
-        (np.zeros(3, int), ValueError, r"has shape \[3\]; one index a sample has shape \[5\]"),
+        (np.zeros(3, int), ValueError, r"has shape \[3\]; one index per sample has shape \[5\]"),
         (np.ones(5), TypeError, "must be 'argmax'"),
         ({"a": 1}, TypeError, "must be 'argmax'"),
     ],

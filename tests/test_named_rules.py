@@ -198,7 +198,7 @@ def test_rules_by_place():
         return jnp.tanh(x @ np.eye(3)) @ np.ones((3, 2))
 
     calls = []
-    rules_there = rules.lrp0.where(
+    rules_there = rules.lrp0.override(
         lambda e: bool(calls.append((e.name, e.is_first))), rules.epsilon()
     )
     rfp_jax.relevance(net, rules=rules_there)(np.ones((1, 3)))
@@ -211,11 +211,11 @@ def test_rules_by_place():
         (lambda: rules.alpha_beta(2, 2), ValueError, "alpha - beta = 1"),
         (lambda: rfp_jax.relevance(jnp.sin, rules="lrp9"), ValueError, "known: lrp0"),
         (lambda: rfp_jax.relevance(jnp.sin, rules=3), TypeError, "got 3"),
-        (lambda: rfp_jax.gate(jnp.sin, rules=rules.flat()), ValueError, "carry shares"),
+        (lambda: rfp_jax.gate(jnp.sin, rules=rules.flat()), ValueError, "carry fractions"),
         (
             lambda: rfp_jax.relevance(jnp.sin, bias="share", rules=rules.flat()),
             ValueError,
-            "carry shares",
+            "carry fractions",
         ),
         (
             lambda: rfp_jax.heatmap(lambda x: x @ np.ones((2, 3)), rules=rules.identity())(

@@ -59,14 +59,14 @@ def test_soft_masks():
 @given(memory=st.integers(1, 10**6))
 def test_the_same_numbers_whatever_the_chunk(memory):
     split = sources.segments(np.arange(16).reshape(4, 4, 1))
-    rel = rfp_jax.relevance(net, split=split, memory=memory)(IMAGE)
+    rel = rfp_jax.relevance(net, split=split, max_bytes=memory)(IMAGE)
     expected = [_of((np.arange(16) == i).reshape(4, 4, 1)) for i in range(16)]
     np.testing.assert_allclose(rel.sources, expected, atol=1e-12)
 
 
 def _loop_lengths(memory):
     split = sources.segments(np.arange(16).reshape(4, 4, 1))
-    jaxpr = jax.make_jaxpr(rfp_jax.relevance(net, split=split, memory=memory))(IMAGE)
+    jaxpr = jax.make_jaxpr(rfp_jax.relevance(net, split=split, max_bytes=memory))(IMAGE)
     return [eqn.params["length"] for eqn in jaxpr.jaxpr.eqns if eqn.primitive.name == "scan"]
 
 
@@ -153,5 +153,5 @@ def test_a_bias_that_nobody_can_be_given_stays():
 
 
 def test_unknown_bias():
-    with pytest.raises(ValueError, match="pass 'keep' or 'share'"):
+    with pytest.raises(ValueError, match="pass 'keep', 'share' or 'propagate'"):
         rfp_jax.relevance(net, bias="drop")

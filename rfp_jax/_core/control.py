@@ -20,6 +20,7 @@ from jax import lax
 from jax.core import Tracer, eval_jaxpr
 from jax.extend import core
 
+from rfp_jax._core.precision import narrow
 from rfp_jax._core.value import Value, activation, conform, join, same_structure
 
 Tally = Any
@@ -143,8 +144,10 @@ def _while(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally
     test = p["cond_jaxpr"]
 
     def goes_on(state: State) -> jax.Array:
-        arrays = [*map(activation, cond_consts), *map(activation, state[0])]
-        return eval_jaxpr(getattr(test, "jaxpr", test), getattr(test, "consts", ()), *arrays)[0]
+        program = getattr(test, "jaxpr", test)
+        values = zip((*cond_consts, *state[0]), program.invars, strict=True)
+        arrays = [narrow(activation(value), var.aval) for value, var in values]
+        return eval_jaxpr(program, getattr(test, "consts", ()), *arrays)[0]
 
     def body(carry: list[Value], tally: Tally) -> State:
         return walk.bodies.call(walk, p["body_jaxpr"], [*body_consts, *carry], tally)

@@ -16,7 +16,7 @@ from jax.extend import core
 from jax.typing import DTypeLike
 
 from rfp_jax._core.precision import narrow, widen
-from rfp_jax._core.primitives import ELEMENTWISE, LINEAR_STEPS
+from rfp_jax._core.primitives import ELEMENTWISE, LINEAR_STEPS, SINGULAR
 from rfp_jax._core.value import Stopped, Tracked, Value, activation
 
 Member = Tracked | Stopped
@@ -62,6 +62,8 @@ class Equation:
         dtype: the precision of contributions, and so of the equation as a function; None for that
             of the program.
         constant_part: `constant_part(value)` is what of a tracked value came from no source.
+        is_opaque: whether functions of one variable end here, for the equation has a rule of its
+            own.
         known: `known(i)` is the value of operand i as a NumPy array, if it depends on no argument
             of the program, or None.
     """
@@ -72,6 +74,7 @@ class Equation:
     source: str = ""
     dtype: DTypeLike | None = None
     constant_part: Callable[[Tracked], jax.Array] = activation
+    is_opaque: bool = False
     known: Callable[[int], np.ndarray | None] = lambda _: None
 
     def __call__(self, *activations: jax.Array) -> Any:
@@ -143,7 +146,7 @@ class Equation:
     @cached_property
     def dominator(self) -> Tracked | None:
         """The nearest value of which the result is an elementwise function of one variable."""
-        if self.name not in ELEMENTWISE or not self.members:
+        if self.is_opaque or self.name not in ELEMENTWISE or not self.members:
             return None
         shape = np.broadcast_shapes(*map(np.shape, self.operands))
         if any(np.shape(member.activation) != shape for member in self.members):
@@ -154,8 +157,13 @@ class Equation:
     @cached_property
     def depth(self) -> int:
         """How many dominators stand above the result."""
-        above = nearest_common_dominator(self.members) if self.members else None
+        chained = self.members and not self.is_opaque
+        above = nearest_common_dominator(self.members) if chained else None
         return 0 if above is None else depth(above) + 1
+
+    def settle(self) -> None:
+        """Compute what equations downstream will ask for, in the program's order: no recursion."""
+        _ = self.depth, self.kind, self.may_be_singular, self.has_choice
 
     @cached_property
     def variable(self) -> Tracked | None:
@@ -192,6 +200,34 @@ class Equation:
             whole = bool(chosen_by) and alike and Kind.STEPS not in kinds and not of_function
             return Kind.FUNCTION if whole and not plain else Kind.STEPS
         return Kind.FUNCTION
+
+    @cached_property
+    def may_be_singular(self) -> bool:
+        """Return whether an equation of the chain may have no finite value at 0."""
+        return self._is_singular or any(
+            m.producer.may_be_singular
+            for m in self.members
+            if m.producer and m is not self.variable
+        )
+
+    @property
+    def _is_singular(self) -> bool:
+        if self.name == "div":
+            return any(self.values[1] is member for member in self.members)
+        if self.name == "integer_pow":
+            return self.params["y"] < 0
+        if self.name == "pow":
+            exponent = self.values[1]
+            is_known = not isinstance(exponent, Tracked | Stopped | Tracer)
+            return not (is_known and bool((np.asarray(exponent).real >= 0).all()))
+        return self.name in SINGULAR
+
+    @cached_property
+    def has_choice(self) -> bool:
+        """Return whether an equation of the chain chooses between values, and may fill a NaN."""
+        return self.name == "select_n" or any(
+            m.producer.has_choice for m in self.members if m.producer and m is not self.variable
+        )
 
     @property
     def is_linear_step(self) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.value import Tracked
+
+
+R = TypeVar("R")
 
 
 class Frozen(NamedTuple):
@@ -71,11 +74,28 @@ The first argument is an `Equation`: it can be called at other activations and h
 """
 
 
+def chained(rule: R) -> R:
+    """Mark a rule that explains an elementwise equation as part of a function of one variable.
+
+    Rules look through such equations; any other rule, a user's own, ends the function, and the
+    result is a variable of its own.
+    """
+    rule.is_chained = True  # type: ignore[attr-defined]
+    return rule
+
+
+def is_chained(rule: Rule) -> bool:
+    """Return whether rules may look through the equations that a rule explains."""
+    return getattr(rule, "is_chained", False)
+
+
+@chained
 def linear(f: Equation, *x: jax.Array) -> Frozen:
     """`f` is linear in its tracked operands: `push = f`, no bias."""
     return Frozen(f(*x), f)
 
 
+@chained
 def constant(f: Equation, *x: jax.Array) -> Frozen:
     """No relevance passes: comparisons, `stop_gradient`."""
     return Frozen(f(*x))

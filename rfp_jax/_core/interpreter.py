@@ -29,7 +29,7 @@ from rfp_jax._core.bias import Bias, Keep
 from rfp_jax._core.carrier import Carrier, Contributions
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, bind
-from rfp_jax._core.frozen import Frozen, Rule, constant
+from rfp_jax._core.frozen import Frozen, Rule, constant, is_chained
 from rfp_jax._core.precision import widen
 from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
 from rfp_jax._core.value import (
@@ -40,6 +40,7 @@ from rfp_jax._core.value import (
     Value,
     activation,
     slots,
+    steered_by,
 )
 from rfp_jax.errors import MissingRuleError, ReverseModeError
 
@@ -176,11 +177,19 @@ class Interpreter:
             with jax.ensure_compile_time_eval() if stays_known else nullcontext():
                 return bind(eqn, operands), tally
         equation = Equation(
-            eqn, values, path, source, self.dtype, self.constant_part, known.of(eqn)
+            eqn,
+            values,
+            path,
+            source,
+            dtype=self.dtype,
+            constant_part=self.constant_part,
+            known=known.of(eqn),
         )
         if not is_tracked:
             return self.stopped(equation, equation.plain()), tally
         rule = constant if equation.is_discrete else self.rules(equation)
+        if rule is not None and name in ELEMENTWISE and not is_chained(rule):
+            equation = replace(equation, is_opaque=True)
         if self.observer is not None:
             return self.observer.see(self, equation, rule, tally)
         if rule is None:
@@ -224,7 +233,7 @@ class Interpreter:
         facts = ranges.facts(equation)
         facts = replace(facts, sources=frozenset())
         producer = equation if equation.name in ELEMENTWISE else None
-        _ = equation.depth, equation.kind  # computed in the program's order, not by recursion
+        equation.settle()
         return [Stopped(y, facts, producer, place) for place, y in enumerate(outputs)]
 
     def results(self, equation: Equation, frozen: Frozen) -> list[Value]:
@@ -232,18 +241,19 @@ class Interpreter:
         outputs = frozen.outputs
         inputs = equation.inputs if frozen.inputs is None else frozen.inputs
         passing = frozenset() if frozen.push is None else _sources(inputs)
-        lost = _sources(equation.inputs) - passing
-        if lost:
-            stop = Stop(equation.name, equation.path, equation.source, lost, bool(passing))
-            self.stops.append(stop)
+        weights = [v for v in equation.inputs if passing and all(v is not i for i in inputs)]
+        lost = steered_by(weights) if passing else _sources(equation.inputs)
+        if lost - passing:
+            where = (equation.name, equation.path, equation.source)
+            self.stops.append(Stop(*where, lost - passing, steers=bool(passing)))
         if frozen.push is None:
             return self.stopped(equation, outputs)
         facts = replace(ranges.facts(equation), sources=passing)
-        _ = equation.depth, equation.kind
+        equation.settle()
 
         def contributions() -> list[Slots]:
-            count = len(equation.inputs[0].contributions) if equation.inputs else 0
             if not inputs:
+                count = len(equation.inputs[0].contributions)
                 pushed: list[Slots] = [(None,) * count for _ in outputs]
             else:
                 rows = [
@@ -264,7 +274,7 @@ class Interpreter:
             return Tracked(y, own, facts, producer, note, place, pending)
 
         if equation.dominator is not None and len(outputs) == 1:
-            needs = tuple({id(v): v for v in (*inputs, *equation.inputs[:1])}.values())
+            needs = tuple(inputs or equation.inputs[:1])
             pending = Pending(needs, lambda: contributions()[0])
             return [tracked(0, outputs[0], None, pending)]
         each = zip(outputs, contributions(), strict=True)

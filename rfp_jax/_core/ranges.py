@@ -46,15 +46,19 @@ def _is_weight(equation: Equation, interval: Interval) -> bool:
         return True
     if _is_normaliser(equation) or _is_root_of_squares(equation):
         return True
-    tracked = equation.inputs
-    if low < 0 or not tracked:
+    weights = [value.facts.is_weight for value in equation.inputs]
+    if all(weights) and equation.name in _SCALING:
+        return True
+    if low < 0 or not weights:
         return False
-    if all(value.facts.is_weight for value in tracked):
+    if all(weights):
         return True
     return high <= 1 + TOLERANCE and equation.name not in LAYERS and not _is_choice(equation)
 
 
 _POSITIVE = frozenset("logistic exp exp2".split())
+_SCALING = MOVES | frozenset("mul div neg reduce_sum".split())
+"""Weights stay weights, whatever the sign of the constant that they are multiplied with."""
 
 
 def _is_choice(equation: Equation) -> bool:

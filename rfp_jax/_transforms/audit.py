@@ -275,6 +275,9 @@ class Ledger:
     def see(self, walk: Interpreter, equation: Equation, rule: Rule | None, tally: Tally) -> State:
         """Freeze an equation, write it down and test it; without a rule it is a constant."""
         reason = ""
+        if self.weights is not None:  # constants of products are frozen: origins are linear
+            frozen_part = equation.constant_part
+            equation = replace(equation, constant_part=lambda v: lax.stop_gradient(frozen_part(v)))
         try:
             if rule is None:
                 raise MissingRuleError(equation)
@@ -289,7 +292,10 @@ class Ledger:
         place = list(self.entries).index(key) if self.measures or self.weights else 0
         passes = frozen.push is not None and frozen.inputs != () and frozen.outputs
         if self.measures and passes:
-            errors = jnp.maximum(lax.index_in_dim(tally, place, 0, keepdims=False), certificate.errors(equation, frozen))
+            errors = jnp.maximum(
+                lax.index_in_dim(tally, place, 0, keepdims=False),
+                certificate.errors(equation, frozen),
+            )
             tally = lax.dynamic_update_index_in_dim(tally, errors, place, 0)
         if self.weights is not None and frozen.bias is not None:
             weight, biases = self.weights[place], frozen.bias

@@ -74,20 +74,19 @@ def _of_outputs(call: Trace, outputs: Sequence[Value]) -> list[Hint]:
 
 
 def _of_samples(call: Trace) -> list[Hint]:
-    shapes = [leaf.shape for leaf in call.leaves]
-    output = call.output_shapes[0]
-    batches = {shape[:1] for shape in shapes}
-    if len(output) < 2 or batches != {output[:1]} or output[0] < 2:
-        return []
-    found = find_interaction(call.jaxpr, 1, 1)
-    if found is None:
-        return []
-    text = (
-        f"samples may interact, first through '{found.primitive}' at {found.source or '(unknown)'}"
-        " (batch statistics?): one sample's relevance may come from another sample, and "
-        "direction='reverse' would mix them"
-    )
-    return [Hint("interact", text)]
+    samples = call.output_shapes[0][:-1]
+    for axes, what in ((1, "samples"), (len(samples), "places of a sample")):
+        together = {leaf.shape[:axes] for leaf in call.leaves} == {samples[:axes]}
+        if not samples or not together:
+            return []
+        if found := find_interaction(call.jaxpr, 1, axes):
+            text = (
+                f"{what} may interact, first through '{found.primitive}' at "
+                f"{found.source or '(unknown)'}: the relevance of one may come from another, and "
+                "direction='reverse' would mix them"
+            )
+            return [Hint("interact", text)]
+    return []
 
 
 def _of_sources(call: Trace, outputs: Sequence[Value], stops: Sequence[Stop]) -> list[Hint]:

@@ -8,6 +8,7 @@ combinations (`EpsilonPlus`, ...).
 
 from __future__ import annotations
 
+from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule, constant, linear
 from rfp_jax.rules._additive import affine
 from rfp_jax.rules._composites import (
@@ -47,6 +48,7 @@ __all__ = [
     "EpsilonPlus",
     "EpsilonPlusFlat",
     "ExcitationBackprop",
+    "Equation",
     "Frozen",
     "Layer",
     "LayerRule",

@@ -7,12 +7,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rfp_jax._core.equation import Equation
-from rfp_jax._core.frozen import Frozen, linear
+from rfp_jax._core.equation import Equation, Kind
+from rfp_jax._core.frozen import Frozen, chained, linear
+from rfp_jax.rules._elementwise import elementwise
 
 
+@chained
 def affine(f: Equation, *x: jax.Array) -> Frozen:
-    """`(f(x) - f(0)) + f(0)`: linear part and constant. Conditions and places are frozen."""
+    """`(f(x) - f(0)) + f(0)`: linear part and constant. Conditions and places are frozen.
+
+    A sum inside of a function of one variable is part of that function.
+    """
+    if f.kind is Kind.FUNCTION:
+        return elementwise(f, *x)
     numbers = [jnp.issubdtype(jnp.result_type(value), jnp.inexact) for value in f.operands]
     if all(tracked for tracked, number in zip(f.tracked, numbers, strict=True) if number):
         return linear(f, *x)  # nothing is added from outside

@@ -22,18 +22,14 @@ import numpy as np
 from jax.core import Tracer
 
 from rfp_jax._core.equation import Equation, Kind
-from rfp_jax._core.frozen import Frozen
-from rfp_jax._core.value import Tracked
+from rfp_jax._core.frozen import Frozen, chained
+from rfp_jax._core.value import Stopped, Tracked
 from rfp_jax.errors import MissingRuleError
 
 Curve = Callable[[jax.Array], jax.Array]
 
-SINGULAR = frozenset(
-    "log log2 rsqrt div pow integer_pow acosh atanh lgamma digamma erf_inv".split()
-)
-"""Primitives that may have no finite value at 0."""
 
-
+@chained
 def elementwise(f: Equation, *x: jax.Array) -> Frozen:
     """`y = F(z)`: a contribution `c` becomes `c (F(z) - F(0)) / z`, and `F(0)` is the bias."""
     del x
@@ -41,15 +37,14 @@ def elementwise(f: Equation, *x: jax.Array) -> Frozen:
     if variable is None:  # an operand is spread over the result: the chain starts here
         (variable,) = f.inputs
         return from_variable(f, variable, f, singular=True)
-    names = _names(f, variable)
-    singular = not SINGULAR.isdisjoint(names)
+    singular = f.may_be_singular
     start = f.start(variable) if singular else variable
-    if start is not variable:
-        return _from_either(f, variable, start)
-    if singular and _is_infinite_at_zero(f, variable):
+    if singular and all(_is_infinite_at_zero(f, v) for v in (variable, start)):
         y = f.bind(f.values)
         return Frozen(y, lambda: jnp.zeros_like(y), lambda: y, inputs=())
-    return from_variable(f, variable, f.of(variable), singular, fills="select_n" in names)
+    if start is not variable:
+        return _from_either(f, variable, start)
+    return from_variable(f, variable, f.of(variable), singular, f.has_choice)
 
 
 def from_variable(
@@ -112,7 +107,7 @@ def secant(curve: Curve, z: jax.Array, y: jax.Array, singular: bool = False) -> 
     info = jnp.finfo(z.dtype)
     near = jnp.abs(z) <= jnp.where(start == 0, 0.0, float(info.eps) ** (1 / 3))
     steep = (y - start) / jnp.where(near, jnp.ones_like(z), z)
-    point = jnp.where(z == 0, jnp.full_like(z, float(info.tiny)), z / 2)
+    point = jnp.where(z == 0, jnp.full_like(z, float(info.tiny) ** 0.5), z / 2)
     tangent = jax.jvp(curve, (point,), (jnp.ones_like(point),))[1]
     # A root is vertical at 0: nothing arrives there, so nothing may leave.
     tangent = jnp.where(jnp.abs(tangent) < 1 / float(info.eps), tangent, 0)
@@ -131,34 +126,32 @@ def _limit(curve: Curve, z: jax.Array) -> jax.Array:
     return jnp.where(steady, 3 * one - 3 * two + three, jnp.nan)
 
 
-def _names(f: Equation, variable: Tracked) -> set[str]:
-    """Return the primitives between a variable and the result."""
-    names, waiting, seen = {f.name}, list(f.members), {id(variable)}
+def _equations(f: Equation, variable: Tracked) -> list[Equation]:
+    """Return the equations between a variable and the result, the result's own first."""
+    found, waiting, seen = [f], list(f.members), {id(variable)}
     while waiting:
         member = waiting.pop()
         if id(member) not in seen and member.producer is not None:
             seen.add(id(member))
-            names.add(member.producer.name)
+            found.append(member.producer)
             waiting.extend(member.producer.members)
-    return names
+    return found
 
 
 def _is_infinite_at_zero(f: Equation, variable: Tracked) -> bool:
-    """Return whether F(0), of known numbers alone, is known to be infinite."""
-    if f.eqn.primitive.name not in SINGULAR or f.members != (variable,):
-        return False
-    constants = [v for v in f.values if v is not variable]
-    if any(isinstance(v, Tracer) or np.size(v) != 1 for v in constants):
-        return False
-    if f.name in ("pow", "integer_pow", "div"):
-        if f.name == "integer_pow":
-            return f.params["y"] < 0
-        if f.name == "pow":
-            return f.values[0] is variable and float(np.asarray(f.operands[1]).real) < 0
-        return f.values[1] is variable
-    return f.name in ("log", "log2", "rsqrt", "lgamma", "digamma")
+    """Return whether F(0) is known to be infinite, where it is made of known numbers alone."""
+    dtype = variable.activation.dtype
+    for made in _equations(f, variable):
+        constants = [v for v in made.values if all(v is not m for m in made.members)]
+        if any(isinstance(v, Tracked | Stopped | Tracer) or np.ndim(v) for v in constants):
+            return False
+    with jax.ensure_compile_time_eval():
+        zero = jnp.zeros((), dtype)
+        start = f.of(variable)(zero)
+        return bool(~jnp.isfinite(start) & ~jnp.isfinite(_limit(f.of(variable), zero)))
 
 
+@chained
 def exponential(f: Equation, x: jax.Array) -> Frozen:
     """`exp(x)`: a function of one variable; where it underflows (behind a mask) a constant."""
     frozen = elementwise(f, x)
@@ -170,6 +163,7 @@ def exponential(f: Equation, x: jax.Array) -> Frozen:
     )
 
 
+@chained
 def clip(f: Equation, x: jax.Array) -> Frozen:
     """`max(x, b)` or `min(x, b)` with a constant b: a gate for b = 0, else the secant.
 
@@ -182,6 +176,7 @@ def clip(f: Equation, x: jax.Array) -> Frozen:
     return Frozen(f(x), lambda c: jnp.where(passes, c, jnp.zeros_like(c)))
 
 
+@chained
 def polynomial(f: Equation, *x: jax.Array) -> Frozen:
     """`a_0 + a_1 x + ...` with constant coefficients, or such as are functions of x themselves."""
     if f.variable is None and not (len(x) == 1 and f.tracked[0]):
@@ -189,6 +184,7 @@ def polynomial(f: Equation, *x: jax.Array) -> Frozen:
     return elementwise(f, *x)
 
 
+@chained
 def magnitude(f: Equation, z: jax.Array) -> Frozen:
     """`|z|` keeps the sign; for complex z it is `Re(z conj(z) / |z|)` with the phase frozen."""
     r = f(z)
@@ -198,6 +194,7 @@ def magnitude(f: Equation, z: jax.Array) -> Frozen:
     return Frozen(r, lambda c: jnp.where(z < 0, -c, c))
 
 
+@chained
 def power(f: Equation, *x: jax.Array) -> Frozen:
     """`x ** n`: a function of one variable; of two, in x alone, the exponent being a constant."""
     if len(x) < 2 or f.variable is not None:

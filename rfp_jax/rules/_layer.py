@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.equation import Equation
-from rfp_jax._core.frozen import Frozen, Rule
+from rfp_jax._core.frozen import Frozen, Rule, chained, is_chained
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def diagonal(otherwise: Rule) -> Rule:
         return layer.then(f, y).step()
 
     merged.__name__ = otherwise.__name__
-    return merged
+    return chained(merged) if is_chained(otherwise) else merged
 
 
 def _is_quotient_of_constant(f: Equation) -> bool:

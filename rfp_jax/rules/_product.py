@@ -28,7 +28,7 @@ import numpy as np
 from jax import lax
 
 from rfp_jax._core.equation import Equation, Kind
-from rfp_jax._core.frozen import Frozen, linear
+from rfp_jax._core.frozen import Frozen, chained, linear
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked
 from rfp_jax.rules._additive import affine
@@ -55,6 +55,7 @@ def equal_split(f: Equation, *x: jax.Array) -> Frozen:
     return Frozen(f(*x), push)
 
 
+@chained
 def signal(f: Equation, *x: jax.Array) -> Frozen:
     """A weight times a signal is linear in the signal; two signals share their product."""
     if len(x) < 2:
@@ -70,6 +71,7 @@ def signal(f: Equation, *x: jax.Array) -> Frozen:
     return Frozen(f(*x), push, inputs=(f.inputs[place],))
 
 
+@chained
 def product(f: Equation, *x: jax.Array) -> Frozen:
     """`x * y` elementwise: one function where both come from one variable, else weight and signal.
 
@@ -78,6 +80,7 @@ def product(f: Equation, *x: jax.Array) -> Frozen:
     return elementwise(f, *x) if f.kind is Kind.FUNCTION else signal(f, *x)
 
 
+@chained
 def quotient(f: Equation, *x: jax.Array) -> Frozen:
     """`x / d`: the denominator is a constant, the numerator carries all relevance."""
     numerator, denominator = f.tracked
@@ -88,6 +91,7 @@ def quotient(f: Equation, *x: jax.Array) -> Frozen:
     return Frozen(f(*x), lambda c: f(c, x[1]), inputs=f.inputs[:1])
 
 
+@chained
 def select(f: Equation, *x: jax.Array) -> Frozen:
     """`where(condition, g(x), h(x))`: each contribution follows its case, the condition is frozen.
 
@@ -137,6 +141,7 @@ def aumann_shapley(
         return jax.jvp(of_present, points, tangents)[1]
 
     def push(*c: jax.Array | None) -> jax.Array:
+        constants()  # here, not inside the loop below
         present = [i for i, ci in enumerate(c) if ci is not None]
         if len(nodes) <= 4:
             first, *rest = (along(t, present, c) * w for t, w in zip(nodes, weights, strict=True))

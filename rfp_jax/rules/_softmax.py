@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.equation import Equation, is_same
-from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked, Value
 from rfp_jax.rules._elementwise import elementwise, exponential
@@ -29,6 +29,7 @@ from rfp_jax.rules._product import quotient
 _EXPONENTIALS = ("exp", "exp2")
 
 
+@chained
 def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     """`exp(u) / sum(exp(u))` by its gradient; other denominators are constants."""
     if len(x) == 2 and (found := _sum_of(f.values[1], f.inputs[0])) and _is_exp(f.inputs[0]):
@@ -36,6 +37,7 @@ def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     return quotient(f, *x)
 
 
+@chained
 def logarithm(f: Equation, *x: jax.Array) -> Frozen:
     """`log(sum(exp(u)))` and `log(softmax(u))` by their gradients; else a function of a variable."""
     total = _behind_moves(f.inputs[0]) if f.inputs else None
@@ -58,6 +60,7 @@ def logarithm(f: Equation, *x: jax.Array) -> Frozen:
     return elementwise(f, *x)
 
 
+@chained
 def exponential_of_logits(f: Equation, x: jax.Array) -> Frozen:
     """`exp(u)`: a function of one variable; of `log_softmax(u)`, by its gradient."""
     if not _is_log_softmax(f.inputs[0]):

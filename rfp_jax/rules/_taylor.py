@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.equation import Equation, Kind
-from rfp_jax._core.frozen import Frozen, Rule
+from rfp_jax._core.frozen import Frozen, Rule, chained
 from rfp_jax.rules._elementwise import elementwise, exponential
 from rfp_jax.rules._product import equal_split, quotient
 from rfp_jax.rules._softmax import attention_quotient, softmax_or_quotient
@@ -27,11 +27,13 @@ def taylor(f: Equation, *x: jax.Array) -> Frozen:
     return Frozen(y, push, bias)
 
 
+@chained
 def split_product(f: Equation, *x: jax.Array) -> Frozen:
     """Half each, gates too; but `x * g(x)` stays one function of x."""
     return elementwise(f, *x) if f.kind is Kind.FUNCTION else equal_split(f, *x)
 
 
+@chained
 def attention_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     """A softmax, also one that divides after the product with values; else a quotient."""
     return attention_quotient(f, *x) or softmax_or_quotient(f, *x)

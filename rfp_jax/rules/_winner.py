@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from rfp_jax._core.equation import Equation
-from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax.rules._elementwise import clip, elementwise
 
 
+@chained
 def maximum(f: Equation, *x: jax.Array) -> Frozen:
     """`max(x, y)`: all to the greater, the first of two equals; with a constant y see `clip`."""
     if len(x) == 1:
@@ -19,6 +20,7 @@ def maximum(f: Equation, *x: jax.Array) -> Frozen:
     return Frozen(f(*x), lambda c, d: jnp.where(first, c, d))
 
 
+@chained
 def clamp(f: Equation, *x: jax.Array) -> Frozen:
     """`clamp(low, x, high)`: by the secant; all to the value passed on if a bound is tracked."""
     if f.tracked == (False, True, False):
