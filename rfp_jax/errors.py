@@ -46,10 +46,20 @@ class MissingRuleError(NotImplementedError):
         ]
         if reason:
             lines.append(f"  why: {reason}")
-        lines += [
-            "Say how relevance passes through it, once, before you call relevance():",
-            f"  rfp_jax.register('{name}', rfp_jax.rules.linear)       # if it is linear",
-            f"  rfp_jax.register('{name}', rfp_jax.rules.elementwise)  # y = f(x) elementwise",
-            "or give a rule of your own: see rfp_jax.register.",
-        ]
+        lines.append("Say how relevance passes through it, once, before you call relevance():")
+        register = f"  rfp_jax.register('{name}', rfp_jax.rules."
+        if reason:  # it is why the other ready-made rules do not fit
+            lines.append(f"{register}constant)     # if none passes: the result is a constant")
+        else:
+            lines.append(f"{register}linear)       # if it is linear")
+            if _may_be_elementwise(equation):
+                lines.append(f"{register}elementwise)  # y = f(x) elementwise")
+        lines.append("or give a rule of your own: see rfp_jax.register.")
         super().__init__("\n".join(lines))
+
+
+def _may_be_elementwise(equation: Equation) -> bool:
+    """Whether the shapes allow for a function of one variable, element by element."""
+    operands = [pair.activation.shape for pair in equation.pairs]
+    results = [getattr(var.aval, "shape", None) for var in equation.eqn.outvars]
+    return len(operands) == 1 and operands == results

@@ -1,0 +1,1 @@
+"""The transformation itself; private."""
