@@ -121,6 +121,7 @@ PROVED = [
     Case("a constant output", lambda a: jnp.zeros((3, 2)), (A,)),
     Case("a batch of one", norm(0), (A[:1],)),
     Case("an empty batch", lambda a: a[::-1] * a.sum(), (A[:0],)),
+    Case("a sum of no samples", lambda a: a + a[:0].sum(), (A,)),
     Case("no sample axis", lambda a: a[::-1] * a.sum(), (A,), axes=0),
     Case("transposed and back", lambda a: jnp.cumsum(a.T, 0).T, (A,)),
     Case("flattened and back", lambda a: (a.reshape(-1) * 2).reshape(3, 2, 2), (A,)),
@@ -278,6 +279,33 @@ PROVED = [
 ]
 
 INTERACTING = [
+    Case(
+        "shifted by padding", lambda a: lax.pad(a, 0.0, ((1, -1, 0), (0, 0, 0))), (A,), blamed="pad"
+    ),
+    Case(
+        "pooled over samples",
+        lambda a: lax.reduce_window(a, 0.0, lax.add, (3, 1), (1, 1), "SAME"),
+        (A,),
+        blamed="reduce_window_sum",
+    ),
+    Case(
+        "3x3 without padding, per row",
+        lambda x: jnp.tile(conv(x, KERNEL, padding="VALID"), (1, 2, 1, 1)),
+        (IMAGES,),
+        axes=2,
+        blamed="conv_general_dilated",
+    ),
+    Case(
+        "groups of a batch across samples",
+        lambda a: jnp.tile(
+            lax.conv_general_dilated(
+                a[:, None], numbers(2, 1, 3), (1,), "SAME", batch_group_count=2
+            ),
+            (2, 1, 1),
+        ),
+        (numbers(4, 3),),
+        blamed="conv_general_dilated",
+    ),
     Case("batch norm in training", norm(0), (A,), blamed="reduce_sum"),
     Case("batch norm over pixels", norm((0, 1, 2)), (IMAGES,), blamed="reduce_sum"),
     Case("groups of samples", grouped, (numbers(4, 3),), blamed="reduce_sum"),
