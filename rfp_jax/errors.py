@@ -62,16 +62,22 @@ class MissingRuleError(NotImplementedError):
             f"  module path: {equation.path or '(none)'}",
         ]
         if reason:
-            lines += [
-                f"  why: {reason}",
-                "Explain what stands before it (return it as an output, or make what it computes a",
-                f"source), or register a rule of your own: rfp_jax.register('{name}', rule).",
-            ]
+            lines.append(f"  why: {reason}")
+        lines.append("Say how relevance passes through it, once, before you call relevance():")
+        register = f"  rfp_jax.register('{name}', rfp_jax.rules."
+        if reason:  # it is why the other ready-made rules do not fit
+            lines.append(f"{register}constant)     # if none passes: the result is a constant")
         else:
-            lines += [
-                "Say how relevance passes through it, once, before you call relevance():",
-                f"  rfp_jax.register('{name}', rfp_jax.rules.linear)       # if it is linear",
-                f"  rfp_jax.register('{name}', rfp_jax.rules.elementwise)  # y = f(x) elementwise",
-                "or give a rule of your own: see rfp_jax.register.",
-            ]
+            lines.append(f"{register}linear)       # if it is linear")
+            if _may_be_elementwise(equation):
+                lines.append(f"{register}elementwise)  # y = f(x) elementwise")
+        lines.append("or give a rule of your own: see rfp_jax.register.")
         super().__init__("\n".join(lines))
+
+
+def _may_be_elementwise(equation: _Equation) -> bool:
+    """Return whether the shapes allow for a function of one variable, element by element."""
+    each = zip(equation.eqn.invars, equation.tracked, strict=True)
+    operands = [getattr(var.aval, "shape", None) for var, tracked in each if tracked]
+    results = [getattr(var.aval, "shape", None) for var in equation.eqn.outvars]
+    return len(operands) == 1 and operands == results

@@ -145,9 +145,10 @@ class _Walk:
         name = eqn.primitive.name
         if name in _CONTROL:
             return _CONTROL[name](replace(self, source=self.line(eqn)), eqn, operands)
+        # An equation with effects may read what another one wrote.
         if not any(operands) and not eqn.effects:
             return [None] * len(eqn.outvars)
-        if name not in FOLLOWED or eqn.effects:  # an effect: to read what another one wrote
+        if name not in FOLLOWED:
             lost = (self.interaction(eqn),) * len(self.indices)
             return [lost for _ in eqn.outvars]
         results = []

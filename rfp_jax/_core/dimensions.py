@@ -227,7 +227,7 @@ def _convolved(eqn: core.JaxprEqn, result: Shape) -> list[Follow]:
     unmoved = {
         d: to
         for i, (d, to) in enumerate(zip(space, to_space, strict=True))
-        if 1 == p["window_strides"][i] == p["lhs_dilation"][i] == 1
+        if rhs[window[i]] == p["window_strides"][i] == p["lhs_dilation"][i] == 1
         and tuple(p["padding"][i]) == (0, 0)
     }
     groups = {features: p["feature_group_count"], samples: p["batch_group_count"]}

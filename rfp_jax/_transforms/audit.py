@@ -307,7 +307,8 @@ def _entry(
     equation: Equation, frozen: Frozen, rule: Rule | None, reason: str, dtype: DTypeLike | None
 ) -> Entry:
     passes = frozen.push is not None and frozen.inputs != ()
-    kept = rule is affine or frozen.push is equation or (frozen.skips_absent and not frozen.bias)
+    blocks = frozen.skips_absent and len(equation.inputs) == 1  # of joined arrays
+    kept = rule is affine or frozen.push is equation or blocks
     kind = "linear" if kept else "rule"
     if rule is None:
         kind = "unsupported"

@@ -9,8 +9,9 @@ from rfp_jax._core.frozen import Rule, constant, linear
 from rfp_jax.rules._additive import affine, derivative, gather
 from rfp_jax.rules._elementwise import elementwise, magnitude, polynomial, power
 from rfp_jax.rules._joined import weighted
-from rfp_jax.rules._product import product, reduce_product, running_product, select
-from rfp_jax.rules._refuse import remainder, scaling_scatter, solve, special, unsupported
+from rfp_jax.rules._product import product, reduce_product, running_product, select, signal
+from rfp_jax.rules._refuse import remainder, solve, special, unsupported
+from rfp_jax.rules._scatter import scatter_product, scatter_winner
 from rfp_jax.rules._softmax import exponential_of_logits, logarithm, softmax_or_quotient
 from rfp_jax.rules._winner import (
     clamp,
@@ -65,6 +66,12 @@ TABLE: dict[str, Rule] = {
     "mul": product,
     "div": softmax_or_quotient,
     **_each(weighted, "dot_general conv_general_dilated ragged_dot_general"),
+    # With a sparse matrix; of both operands each may depend on a source.
+    **_each(
+        signal,
+        "bcoo_dot_general bcsr_dot_general coo_matvec coo_matmat csr_matvec csr_matmat",
+    ),
+    "scatter-mul": scatter_product,
     "reduce_prod": reduce_product,
     "cumprod": running_product,
     # The winner takes all.
@@ -73,6 +80,7 @@ TABLE: dict[str, Rule] = {
     **_each(reduce_maximum, "reduce_max reduce_min"),
     **_each(max_pool, "reduce_window_max reduce_window_min"),
     **_each(running_maximum, "cummax cummin"),
+    **_each(scatter_winner, "scatter-max scatter-min"),
     "sort": sort,
     **_each(top_k, "top_k approx_top_k"),
     # No relevance passes: steps, side effects, functions of two variables without a share.
@@ -85,7 +93,6 @@ TABLE: dict[str, Rule] = {
     ),
     # Linear in one operand only.
     "rem": remainder,
-    "scatter-mul": scaling_scatter,
     **_each(solve, "triangular_solve tridiagonal_solve custom_linear_solve"),
     # Refused, each with its reason.
     **_each(
@@ -97,8 +104,7 @@ TABLE: dict[str, Rule] = {
         unsupported("an angle has no sum of its two sides (it is homogeneous of degree 0)"), "atan2"
     ),
     **_each(
-        unsupported("which of several updates of one place wins is not followed"),
-        "scatter-max scatter-min pmax pmin",
+        unsupported("which of several devices has the greatest value is not followed"), "pmax pmin"
     ),
     **_each(
         unsupported("made by differentiation: explain the function, not its gradient"),

@@ -38,13 +38,6 @@ def remainder(f: Equation, *x: jax.Array) -> Frozen:
     return Frozen(y, lambda c: jnp.broadcast_to(c, y.shape), lambda: y - x[0])
 
 
-def scaling_scatter(f: Equation, *x: jax.Array) -> Frozen:
-    """Scattered factors scale what they meet: linear in that, not in the factors."""
-    if f.tracked != (True, False, False):
-        raise MissingRuleError(f, "the product of scattered factors is followed in its base alone")
-    return linear(f, *x)
-
-
 def special(f: Equation, *x: jax.Array) -> Frozen:
     """A special function of several variables: elementwise in one, with the others constant."""
     if len(x) > 1:

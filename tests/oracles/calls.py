@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import linear_call
+from jax.experimental import sparse
 from jax.experimental.layout import Layout, with_layout_constraint
 from jax.extend import core
 from jax.extend.core import primitives as jax_primitives
@@ -288,6 +289,29 @@ def _products() -> Iterator[Call]:
     yield call("tridiagonal_solve", lax.linalg.tridiagonal_solve, [0.0, 1, 2], [4.0, 5, 6], [1.0, 1, 0], A, sources=[3])  # fmt: skip
 
 
+def _sparse() -> Iterator[Call]:
+    """Products of a sparse matrix [3, 4], in each of its formats, with a dense array."""
+    matrix = np.where(np.abs(A) > 1, A, 0.0)
+    rows, columns = np.nonzero(matrix)
+    values, starts = matrix[rows, columns], np.searchsorted(rows, range(4))
+    places = np.stack([rows, columns], 1)
+    for primitive, kind, indices, right in (
+        ("bcoo_dot_general", sparse.BCOO, (places,), B.T),
+        ("bcsr_dot_general", sparse.BCSR, (columns, starts), B.T),
+        ("coo_matmat", sparse.COO, (rows, columns), B.T),
+        ("coo_matvec", sparse.COO, (rows, columns), B[0]),
+        ("csr_matmat", sparse.CSR, (columns, starts), B.T),
+        ("csr_matvec", sparse.CSR, (columns, starts), B[0]),
+    ):
+
+        def product(data: jax.Array, x: jax.Array, kind: Any = kind, at: Any = indices) -> Any:
+            dtype = min(data.dtype, x.dtype, key=lambda dtype: dtype.itemsize)
+            data, x = data.astype(dtype), x.astype(dtype)
+            return kind((data, *map(jnp.asarray, at)), shape=matrix.shape) @ x
+
+        yield call(primitive, product, values, right)
+
+
 def _winners() -> Iterator[Call]:
     for values in (A, TIES):
         yield call("max", jnp.maximum, values, TIES)
@@ -330,7 +354,7 @@ def _collectives() -> Iterator[Call]:
 
 def everything() -> list[Call]:
     """Every example call. Only in double precision."""
-    return [*_elementwise(), *_structural(), *_products(), *_winners(), *_collectives()]
+    return [*_elementwise(), *_structural(), *_products(), *_sparse(), *_winners(), *_collectives()]
 
 
 def equations(jaxpr: Any) -> Iterator[core.JaxprEqn]:
