@@ -13,9 +13,9 @@ import rfp_jax
 
 
 def modules() -> list[str]:
-    """All modules of the library, private ones left out."""
+    """All modules of the library, private ones and what they hold left out."""
     found = pkgutil.walk_packages(rfp_jax.__path__, "rfp_jax.")
-    return ["rfp_jax", *(m.name for m in found if not m.name.rsplit(".", 1)[-1].startswith("_"))]
+    return ["rfp_jax", *(m.name for m in found if "._" not in m.name)]
 
 
 def problems() -> list[str]:
@@ -31,12 +31,18 @@ def problems() -> list[str]:
             thing = getattr(module, public)
             if not (inspect.isclass(thing) or inspect.isfunction(thing)):
                 continue
-            home = f"{thing.__module__}.{public}"
+            paths = [f"{name}.{public}", f"{thing.__module__}.{public}"]
             if not inspect.getdoc(thing):
                 found.append(f"{name}.{public}: no docstring")
-            if not any(home == path or home.startswith(f"{path}.") for path in shown):
-                found.append(f"{name}.{public}: not in the API reference (add `::: {home}`)")
-    return found
+            if not any(_is_shown(path, shown) for path in paths):
+                found.append(f"{name}.{public}: not in the API reference (add `::: {paths[0]}`)")
+    private = [path for path in shown if "._" in path]
+    return found + [f"{path}: a private path in the API reference" for path in private]
+
+
+def _is_shown(path: str, shown: list[str]) -> bool:
+    """Return whether a page shows this name, or the module that defines it."""
+    return any(path == place or path.startswith(f"{place}.") for place in shown)
 
 
 if __name__ == "__main__":
