@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import pydoc
 import re
 import sys
 from pathlib import Path
@@ -19,10 +20,11 @@ def modules() -> list[str]:
 
 
 def problems() -> list[str]:
-    """One line for each public name that is not documented."""
+    """One line for each public name that is not documented, and for each private path shown."""
     pages = "\n".join(page.read_text() for page in Path(__file__).parent.glob("*.md"))
-    shown = re.findall(r"^::: ([\w.]+)", pages, re.MULTILINE)
-    found = []
+    paths = re.findall(r"^::: (rfp_jax[\w.]*)", pages, re.MULTILINE)
+    shown = {id(pydoc.locate(path)) for path in paths}
+    found = [f"{path}: a private path in the API reference" for path in paths if "._" in path]
     for name in modules():
         module = importlib.import_module(name)
         if not module.__doc__:
@@ -31,18 +33,14 @@ def problems() -> list[str]:
             thing = getattr(module, public)
             if not (inspect.isclass(thing) or inspect.isfunction(thing)):
                 continue
-            paths = [f"{name}.{public}", f"{thing.__module__}.{public}"]
             if not inspect.getdoc(thing):
                 found.append(f"{name}.{public}: no docstring")
-            if not any(_is_shown(path, shown) for path in paths):
-                found.append(f"{name}.{public}: not in the API reference (add `::: {paths[0]}`)")
-    private = [path for path in shown if "._" in path]
-    return found + [f"{path}: a private path in the API reference" for path in private]
-
-
-def _is_shown(path: str, shown: list[str]) -> bool:
-    """Return whether a page shows this name, or the module that defines it."""
-    return any(path == place or path.startswith(f"{place}.") for place in shown)
+            home = thing.__module__
+            if id(thing) not in shown and not {home, f"{home}.{public}"} & set(paths):
+                found.append(
+                    f"{name}.{public}: not in the API reference (add `::: {name}.{public}`)"
+                )
+    return found
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ PAGES = [
     "docs/audit.md",
     "docs/performance.md",
 ]
-EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(
+    r"^```python\n(.*?)^```\n(?:\n^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
+)
 
 
 @pytest.fixture
