@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import pydoc
 import re
 import sys
 from pathlib import Path
@@ -13,16 +14,17 @@ import rfp_jax
 
 
 def modules() -> list[str]:
-    """All modules of the library, private ones left out."""
+    """All modules of the library, private ones and what they hold left out."""
     found = pkgutil.walk_packages(rfp_jax.__path__, "rfp_jax.")
-    return ["rfp_jax", *(m.name for m in found if not m.name.rsplit(".", 1)[-1].startswith("_"))]
+    return ["rfp_jax", *(m.name for m in found if "._" not in m.name)]
 
 
 def problems() -> list[str]:
-    """One line for each public name that is not documented."""
+    """One line for each public name that is not documented, and for each private path shown."""
     pages = "\n".join(page.read_text() for page in Path(__file__).parent.glob("*.md"))
-    shown = re.findall(r"^::: ([\w.]+)", pages, re.MULTILINE)
-    found = []
+    paths = re.findall(r"^::: (rfp_jax[\w.]*)", pages, re.MULTILINE)
+    shown = {id(pydoc.locate(path)) for path in paths}
+    found = [f"{path}: a private path in the API reference" for path in paths if "._" in path]
     for name in modules():
         module = importlib.import_module(name)
         if not module.__doc__:
@@ -31,11 +33,13 @@ def problems() -> list[str]:
             thing = getattr(module, public)
             if not (inspect.isclass(thing) or inspect.isfunction(thing)):
                 continue
-            home = f"{thing.__module__}.{public}"
             if not inspect.getdoc(thing):
                 found.append(f"{name}.{public}: no docstring")
-            if not any(home == path or home.startswith(f"{path}.") for path in shown):
-                found.append(f"{name}.{public}: not in the API reference (add `::: {home}`)")
+            home = thing.__module__
+            if id(thing) not in shown and not {home, f"{home}.{public}"} & set(paths):
+                found.append(
+                    f"{name}.{public}: not in the API reference (add `::: {name}.{public}`)"
+                )
     return found
 
 

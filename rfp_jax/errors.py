@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class _Equation(Protocol):
-    """What a message tells of an equation."""
+    """The facts that a message tells of an equation."""
 
     @property
     def name(self) -> str: ...

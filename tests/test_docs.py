@@ -1,32 +1,53 @@
-"""The examples of README and docs run as they stand."""
+"""The examples of README and docs run as they stand, and print what stands below them."""
 
+import contextlib
+import io
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/index.md", "docs/rules.md", "docs/performance.md"]
+PAGES = [
+    "README.md",
+    "docs/index.md",
+    "docs/how.md",
+    "docs/rules.md",
+    "docs/named_rules.md",
+    "docs/audit.md",
+    "docs/performance.md",
+]
+EXAMPLE = re.compile(
+    r"^```python\n(.*?)^```\n(?:\n^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
+)
 
 
 @pytest.fixture
 def registered_rules():
-    from rfp_jax.rules.lrp0 import TABLE
+    from rfp_jax.rules._registry import REGISTERED
 
-    before = dict(TABLE)
+    before = dict(REGISTERED)
     yield
-    TABLE.clear()
-    TABLE.update(before)
+    REGISTERED.clear()
+    REGISTERED.update(before)
 
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.usefixtures("registered_rules")
-def test_examples_run(page):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    assert blocks
-    namespace = {}
-    for block in blocks:
-        exec(compile(block, page, "exec"), namespace)
+def test_examples_run_and_print_what_the_page_shows(page):
+    text = (ROOT / page).read_text()
+    examples = list(EXAMPLE.finditer(text))
+    assert len(examples) == text.count("```python\n") > 0
+    namespace, others = {}, []
+    for example in examples:
+        code, shown = example.groups()
+        line = text.count("\n", 0, example.start(1))
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):  # errors name the page's line
+            exec(compile("\n" * line + code, page, "exec"), namespace)
+        if printed.getvalue() != (shown or ""):
+            others.append((f"{page}:{line + 1}", printed.getvalue(), shown))
+    assert others == []
     rel = namespace["rel"]
     total = rel.bias + sum(rel.sources if isinstance(rel.sources, tuple) else (rel.sources,))
     assert total.shape == rel.output.shape

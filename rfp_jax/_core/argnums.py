@@ -1,4 +1,4 @@
-"""Which arguments of a call are sources, as in `jax.grad`."""
+"""Resolve which arguments of a call are sources, as in `jax.grad`."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def resolve(argnums: Argnums, count: int) -> tuple[int, ...]:
         Positions from 0 on, in the order of `argnums`.
 
     Raises:
-        TypeError: if `argnums` is no int and no sequence of ints.
+        TypeError: if `argnums` is neither an int nor a sequence of ints.
         ValueError: if it is empty, points past the arguments, or names one twice.
 
     Examples:

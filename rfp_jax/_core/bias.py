@@ -1,4 +1,4 @@
-"""What becomes of the constants that equations add: they came from no source.
+"""Ways to treat the constants that equations add: they came from no source.
 
 - `Keep`: they are not followed; the bias is what remains of the output.
 - `Share`: each is given to the sources that contributed to the same place.
@@ -19,16 +19,16 @@ from rfp_jax._core.value import Slots
 
 
 class Bias(Protocol):
-    """What becomes of constants."""
+    """A way to treat constants."""
 
     @property
     def slots(self) -> int:
-        """How many slots constants take."""
+        """The number of slots that constants take."""
         ...
 
     @property
     def needs_all_slots(self) -> bool:
-        """Whether what a slot gets depends on the others at the same place."""
+        """Return whether what a slot gets depends on the others at the same place."""
         ...
 
     def of_constant(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:

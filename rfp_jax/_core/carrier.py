@@ -1,4 +1,4 @@
-"""What travels in the slots: contributions, or fractions of the activation.
+"""Carriers: contributions, or fractions of the activation, travel in the slots.
 
 A contribution is `c = a p`, activation times fraction. Where a = 0 (a black pixel, a ReLU that is
 off) the contribution has lost its fraction; the messages of flat, w² and z-box do not vanish there,
@@ -20,11 +20,11 @@ from rfp_jax._core.primitives import ELEMENTWISE, PLACEMENTS
 from rfp_jax._core.value import Tracked
 
 Carried = Sequence[jax.Array | None]
-"""What one source's slots hold of the inputs of an equation, or of its results."""
+"""The slots of one source, for the inputs of an equation or for its results."""
 
 
 class Carrier(Protocol):
-    """How a slot says what a source contributed."""
+    """Encodes in a slot what a source contributed."""
 
     def seed(self, x: jax.Array) -> jax.Array:
         """Return what a whole source carries at first: all that there is of itself."""

@@ -30,7 +30,7 @@ State = tuple[list[Value], Tally]
 
 
 class Walk(Protocol):
-    """What control flow needs of the interpreter that walks its bodies."""
+    """The part of an interpreter that control flow needs to walk its bodies."""
 
     @property
     def bodies(self) -> Bodies:

@@ -36,7 +36,7 @@ def as_list(eqn: core.JaxprEqn, results: Any) -> list[Any]:
 
 
 class Kind(enum.Enum):
-    """How a value is made of the variable of its chain of elementwise equations.
+    """Kinds of values, by how each is made of the variable of its chain of elementwise equations.
 
     - `AFFINE`: by sums with constants and multiples; it may be the variable of what follows.
     - `FUNCTION`: as a function of its variable, explained from that variable.
@@ -156,7 +156,7 @@ class Equation:
 
     @cached_property
     def depth(self) -> int:
-        """How many dominators stand above the result."""
+        """The number of dominators that stand above the result."""
         chained = self.members and not self.is_opaque
         above = nearest_common_dominator(self.members) if chained else None
         return 0 if above is None else depth(above) + 1
@@ -179,7 +179,7 @@ class Equation:
 
     @cached_property
     def kind(self) -> Kind:
-        """How the result is made of its variable."""
+        """The kind of the result, by how it is made of its variable."""
         if self.variable is None:
             return Kind.STEPS
         kinds = {kind(value) for value in self.inputs}

@@ -1,4 +1,4 @@
-"""What every rule returns: an equation frozen at its activations, as an affine map."""
+"""The result of every rule: an equation frozen at its activations, as an affine map."""
 
 from __future__ import annotations
 

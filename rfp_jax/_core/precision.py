@@ -22,7 +22,7 @@ def check(dtype: DTypeLike | None) -> None:
     """Refuse what contributions cannot be held in.
 
     Raises:
-        TypeError: it is no floating-point dtype.
+        TypeError: it is not a floating-point dtype.
     """
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype={dtype!r} is no floating-point dtype; pass jnp.float32, or None")

@@ -21,7 +21,7 @@ from rfp_jax._core.value import UNBOUNDED, Facts, Stopped, Tracked, Value, facts
 Interval = tuple[float, float]
 INF = float("inf")
 TOLERANCE = 1e-5
-"""How far sums of fixed weights may be from 1 by rounding."""
+"""The most by which rounding may take sums of fixed weights from 1."""
 
 _SMALL = 4096
 """Constants up to this size are looked through for their least and greatest element."""

@@ -72,8 +72,8 @@ def trace(
     """Trace a call with respect to the arguments that are sources; all others are constants of it.
 
     Raises:
-        TypeError: `argnums` is no integer or sequence of integers; a source is no floating-point
-            array; the function returns no array.
+        TypeError: `argnums` is not an integer or sequence of integers; a source is not a
+            floating-point array; the function returns no array.
         ValueError: `argnums` is empty, repeated or out of range; a source has no leaf.
     """
     argnums = int(argnums) if isinstance(argnums, np.integer) else argnums
@@ -129,7 +129,7 @@ def trace(
 
 
 def has_while(jaxpr: core.Jaxpr) -> bool:
-    """Whether a program has a loop of unknown length anywhere."""
+    """Return whether a program has a loop of unknown length anywhere."""
     return any(
         eqn.primitive.name == "while" or any(map(has_while, core.jaxprs_in_params(eqn.params)))
         for eqn in jaxpr.eqns

@@ -1,4 +1,4 @@
-"""What travels through a network: an activation, and what each source contributed to it.
+"""Values that travel through a network: an activation, and what each source contributed to it.
 
 A variable of the program holds one of three values:
 
@@ -29,7 +29,7 @@ UNBOUNDED = (-float("inf"), float("inf"))
 
 @dataclass(frozen=True)
 class Facts:
-    """What the program's form says about a value, whatever its numbers are.
+    """Properties of a value that the program's form proves, whatever its numbers are.
 
     Facts are static: they survive loops, branches and calls as part of a value's structure.
 
@@ -136,7 +136,7 @@ class Tracked:
 
 @dataclass(frozen=True)
 class Pending:
-    """How contributions are computed once those of `needs` are there."""
+    """Contributions to be computed, once those of `needs` are there."""
 
     needs: tuple[Tracked, ...]
     compute: Callable[[], Slots]
@@ -186,7 +186,7 @@ jax.tree_util.register_pytree_node(
 )
 
 Value: TypeAlias = jax.Array | Tracked | Stopped
-"""What a variable of a program holds."""
+"""The content of a variable of a program."""
 
 
 def activation(value: Value) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Can these numbers be trusted? Every equation with its rule, and a certificate that can fail."""
+"""The audit: every equation with its rule, and a certificate that can fail."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Audit:
-    """What `rfp_jax.audit` found; `print` shows it as a table.
+    """Findings of `rfp_jax.audit`; `print` shows them as a table.
 
     Attributes:
         entries: every equation that depends on a source, in the order of the program.
@@ -123,12 +123,12 @@ class Audit:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many equations there are of each kind."""
+        """The number of equations of each kind."""
         return dict(Counter(entry.kind for entry in self.entries))
 
     @property
     def bias_by_path(self) -> dict[str, float]:
-        """How much of the explained outputs' bias came from each module path."""
+        """The part of the explained outputs' bias that came from each module path."""
         total: dict[str, float] = {}
         for entry in self.entries:
             if entry.bias is not None:

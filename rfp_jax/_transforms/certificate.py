@@ -1,13 +1,13 @@
-r"""Tests of a frozen equation: does its rule keep the laws that everything rests on?
+r"""Tests of a frozen equation: its rule must keep the laws that everything rests on.
 
-For an equation frozen as \(y = P a + b\), on its own activations a and on random contributions c, w:
+For an equation frozen as \(y = P a + b\), on its own activations a and random contributions c, w:
 
 - the law, with linearity: \(y + P c = P (a + c) + b\);
 - the transpose: \(\langle w, P c \rangle = \langle P^\top w, c \rangle\).
 
-A push that is not linear, a constant that is forgotten or counted twice, a factor, a wrong gate break
-one of them. Each is measured relative to the largest number in it, in at least float32, so that what
-remains is rounding: `tolerance` bounds it by the number of terms that the equation sums.
+A push that is not linear, a constant that is forgotten or counted twice, a factor, a wrong gate
+break one of them. Each is measured relative to the largest number in it, in at least float32, so
+that what remains is rounding: `tolerance` bounds it by the number of terms that the equation sums.
 """
 
 from __future__ import annotations

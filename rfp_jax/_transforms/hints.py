@@ -1,4 +1,4 @@
-"""What is conserved and may still not be what was meant."""
+"""Hints at relevance that is conserved and may still not be what was meant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PARAMETERS = frozenset("params kernel bias scale weight weights batch_stats mea
 
 @dataclass(frozen=True)
 class Hint:
-    """Something that a person should know before she reads the numbers.
+    """Something to know before reading the numbers.
 
     Attributes:
         kind: `"probabilities"`, `"interact"`, `"stops"`, `"steers"`, `"unused"`, `"constant"`,

@@ -1,4 +1,4 @@
-"""What relevance returns, and the usual questions to it."""
+"""The result of `relevance`, and the usual questions to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Relevance(NamedTuple):
-    """How much of an output came from which source: `output = bias + sum of sources`.
+    """Outputs split by source: `output = bias + sum of sources`.
 
     A pytree, so it goes through `jax.jit`, `jax.vmap` and `jax.tree.map`.
 

@@ -1,4 +1,4 @@
-"""How relevance passes through each operation.
+"""Rules by which relevance passes through each operation.
 
 A rule is a function `rule(equation, *activations) -> Frozen`: it evaluates one equation and freezes
 it as an affine map. `lrp0` is the default set of rules; `register` adds to it. The rules of

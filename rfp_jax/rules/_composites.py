@@ -1,7 +1,7 @@
 """Composites: the combinations of rules that the field uses, under zennit's names.
 
 A layer is dense (`dot_general`) or a convolution; the first layer is one that no layer precedes.
-GuidedBackprop and DeconvNet change with the sign of relevance: they are no linear maps, have no
+GuidedBackprop and DeconvNet change with the sign of relevance: they are not linear maps, have no
 forward dual, and are not offered.
 """
 
@@ -17,12 +17,12 @@ from rfp_jax.rules._ruleset import Composite, resolve
 
 
 def is_first(equation: Equation) -> bool:
-    """Whether no layer precedes."""
+    """Return whether no layer precedes."""
     return equation.is_first
 
 
 def is_convolution(equation: Equation) -> bool:
-    """Whether the equation is a convolution."""
+    """Return whether the equation is a convolution."""
     return equation.name == "conv_general_dilated"
 
 

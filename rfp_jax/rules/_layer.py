@@ -21,7 +21,7 @@ from rfp_jax._core.frozen import Frozen, Rule, chained, is_chained
 
 @dataclass(frozen=True)
 class LayerRule:
-    """How relevance passes through a layer, with the name and parameters it was made with.
+    """A rule for layers with weights, with the name and parameters it was made with.
 
     Attributes:
         name: what messages and tables call it.

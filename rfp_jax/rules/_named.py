@@ -1,10 +1,10 @@
 """The rules of layer-wise relevance propagation by their names in the field.
 
 LRP sends relevance back through a layer `y = x w + b` by messages `R_i = Σ_j C_ij R_j`. Where C
-does not depend on relevance, the same C moves shares forward: if the share `p_i` of each input's
-relevance belongs to a source, the share `p_j = Σ_i C_ij p_i` of the output's does, and
+does not depend on relevance, the same C moves fractions forward: if the fraction `p_i` of each
+input's relevance belongs to a source, the fraction `p_j = Σ_i C_ij p_i` of the output's does, and
 `c_j = y_j p_j` is its contribution. Each rule below is the forward map, of contributions `c = x p`
-where C is proportional to x, else of shares p; transposed, it is the backward rule. No rule is
+where C is proportional to x, else of fractions p; transposed, it is the backward rule. No rule is
 written twice.
 
 Denominators are kept from zero by a stabilizer: `d + sign(d) ε` with `sign(0) = 1`.
@@ -23,7 +23,7 @@ from rfp_jax._core.frozen import Frozen
 from rfp_jax.rules._layer import Layer, LayerRule
 
 STABILIZER = 1e-12
-"""The default ε of rules whose denominator is no activation; raised to the dtype's own tiny."""
+"""The default ε of rules whose denominator is not an activation; raised to the dtype's own tiny."""
 
 
 def stabilize(d: jax.Array, epsilon: float) -> jax.Array:

@@ -3,9 +3,10 @@ r"""Products and quotients of values that both depend on a source.
 A weight (a gate, a softmax's weights, a normaliser) times a signal: the weight is a constant, the
 signal carries all relevance. LSTM gates: Arras et al. 2017, "Explaining recurrent neural network
 predictions in sentiment analysis", section 3.2. Attention weights on values: the value path of Ali
-et al. 2022, "XAI for Transformers: better explanations through conservative propagation", section 4.
+et al. 2022, "XAI for Transformers: better explanations through conservative propagation", section
+4.
 
-Signals share a product \(y = \prod_j x_j\), with \(x_j = b_j + \sum_s c_{js}\), by Aumann and Shapley
+Signals \(x_j = b_j + \sum_s c_{js}\) share their product \(y = \prod_j x_j\) by Aumann and Shapley
 ("Values of Non-Atomic Games", 1974), on the straight path from the constants to the activations:
 
 $$ R_s = \sum_i c_{is} \int_0^1 \prod_{j \ne i} \bigl(b_j + t\,(x_j - b_j)\bigr)\, dt . $$

@@ -15,7 +15,7 @@ from rfp_jax.rules._lrp0 import TABLE
 R = TypeVar("R", bound=Rule)
 
 REGISTERED: dict[str, Rule] = {}
-"""What `register` added, for the whole process; it goes before the table of the default."""
+"""The rules that `register` added, for the whole process; they go before the default's table."""
 
 
 @overload

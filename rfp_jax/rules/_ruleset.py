@@ -17,7 +17,7 @@ from rfp_jax.rules._registry import REGISTERED, check_name
 from rfp_jax.rules._taylor import ATTNLRP, UNIFORM
 
 Predicate = Callable[[Equation], bool]
-"""Whether an equation is meant: by `equation.path`, `name`, `is_first`, `source`."""
+"""True for the equations that are meant, by their `path`, `name`, `is_first`, `source`."""
 
 _FOLLOWERS = frozenset("add add_any sub mul div".split())
 """Primitives that belong to the layer right before them, with a constant."""

@@ -1,14 +1,14 @@
 r"""Softmax and its kin, in each form in which they are written.
 
-A softmax \(p = e^u / \sum e^u\) that stands for itself (class probabilities, soft-argmax) passes by its
-gradient,
+A softmax \(p = e^u / \sum e^u\) that stands for itself (class probabilities, soft-argmax) passes by
+its gradient,
 
 $$ p_i = \sum_s p_i \bigl(c_{si} - \textstyle\sum_j p_j c_{sj}\bigr) + b_i , $$
 
 which does not change when a number is added to all logits (Achtibat et al. 2024, "AttnLRP:
-attention-aware layer-wise relevance propagation for transformers", proposition 3.1). Multiplied with
-a signal it is a weight (`rfp_jax.rules._product`). `log(sum(exp(u)))` passes by its gradient too, so
-that `exp(log_softmax(u))` is the same function.
+attention-aware layer-wise relevance propagation for transformers", proposition 3.1). Multiplied
+with a signal it is a weight (`rfp_jax.rules._product`). `log(sum(exp(u)))` passes by its gradient
+too, so that `exp(log_softmax(u))` is the same function.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
 
 @chained
 def logarithm(f: Equation, *x: jax.Array) -> Frozen:
-    """`log(sum(exp(u)))` and `log(softmax(u))` by their gradients; else a function of a variable."""
+    """`log(sum(exp(u)))` and `log(softmax(u))` by their gradients; else of one variable."""
     total = _behind_moves(f.inputs[0]) if f.inputs else None
     if isinstance(total, Tracked) and total.producer and total.producer.name == "reduce_sum":
         part = total.producer.inputs[0]
@@ -143,7 +143,7 @@ def _behind_moves(value: Tracked) -> Tracked:
 
 
 def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
-    """Return the axes of `part` over which `total` is its sum, also after moves; () if it is not."""
+    """Return the axes of `part` of which `total` is the sum, also after moves; () if it is not."""
     if not isinstance(total, Tracked):
         return ()
     made = _behind_moves(total).producer
