@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 
@@ -16,7 +15,7 @@ class _Equation(Protocol):
     @property
     def path(self) -> str: ...
     @property
-    def tracked(self) -> Sequence[bool]: ...
+    def tracked(self) -> tuple[bool, ...]: ...
     @property
     def eqn(self) -> Any: ...
 

@@ -9,8 +9,8 @@ from jax import lax
 from jax.extend.core import Primitive
 
 import rfp_jax
-from rfp_jax.rules._registry import REGISTERED
 from rfp_jax import MissingRuleError, gate, relevance
+from rfp_jax.rules._registry import REGISTERED
 
 X = jnp.ones(3)
 

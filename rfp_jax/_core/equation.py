@@ -111,7 +111,7 @@ class Equation:
         """All operands as plain arrays."""
         return [activation(value) for value in self.values]
 
-    @cached_property
+    @property
     def tracked(self) -> tuple[bool, ...]:
         """For each operand whether a source contributes to it."""
         return tuple(isinstance(value, Tracked) for value in self.values)
@@ -190,16 +190,17 @@ class Equation:
             if chosen_by or Kind.STEPS in kinds or not alike:
                 return Kind.STEPS
             return Kind.FUNCTION if functions else Kind.AFFINE
-        if self.name == "abs" and not jnp.iscomplexobj(self.operands[0]):
-            return Kind.STEPS
-        if self.name in ("max", "min") and (len(self.inputs) > 1 or self._clips_at_zero):
-            return Kind.STEPS
         if self.name == "select_n":
             of_function = self.dominator is not None and kind(self.dominator) is Kind.FUNCTION
             plain = not functions and all(map(self._is_zero, range(1, len(self.values))))
             whole = bool(chosen_by) and alike and Kind.STEPS not in kinds and not of_function
-            return Kind.FUNCTION if whole and not plain else Kind.STEPS
-        return Kind.FUNCTION
+            is_step = plain or not whole
+        else:
+            clips = len(self.inputs) > 1 or self._clips_at_zero
+            is_step = (self.name in ("max", "min") and clips) or (
+                self.name == "abs" and not jnp.iscomplexobj(self.operands[0])
+            )
+        return Kind.STEPS if is_step else Kind.FUNCTION
 
     @cached_property
     def may_be_singular(self) -> bool:
@@ -219,7 +220,7 @@ class Equation:
         if self.name == "pow":
             exponent = self.values[1]
             is_known = not isinstance(exponent, Tracked | Stopped | Tracer)
-            return not (is_known and bool((np.asarray(exponent).real >= 0).all()))
+            return not (is_known and bool(np.all(np.real(np.asarray(exponent)) >= 0)))
         return self.name in SINGULAR
 
     @cached_property

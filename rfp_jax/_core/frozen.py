@@ -10,7 +10,6 @@ import jax
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.value import Tracked
 
-
 R = TypeVar("R")
 
 

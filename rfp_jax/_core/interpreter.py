@@ -271,7 +271,9 @@ class Interpreter:
         def tracked(place: int, y: jax.Array, own: Slots | None, pending: Pending | None) -> Value:
             if not jnp.issubdtype(y.dtype, jnp.inexact):
                 return Stopped(y, facts, None, place)  # places and counts carry no relevance
-            return Tracked(y, own, facts, producer, note, place, pending)
+            return Tracked(
+                y, own, facts, producer=producer, note=note, place=place, pending=pending
+            )
 
         if equation.dominator is not None and len(outputs) == 1:
             needs = tuple(inputs or equation.inputs[:1])

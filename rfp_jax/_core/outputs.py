@@ -120,7 +120,7 @@ def _are_weights(outputs: Any, output: Any) -> bool:
         if not isinstance(w, float | np.ndarray | np.generic | jax.Array):
             return False
         kind = jnp.result_type(w)
-        if not (jnp.issubdtype(kind, jnp.inexact) or kind == bool):
+        if not (jnp.issubdtype(kind, jnp.inexact) or jnp.issubdtype(kind, jnp.bool_)):
             return False
         return jnp.shape(w) == y.shape or (y.ndim > 1 and jnp.shape(w) == y.shape[-1:])
 

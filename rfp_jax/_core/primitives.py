@@ -15,7 +15,7 @@ LINEAR_STEPS = frozenset("add add_any sub neg copy convert_element_type reduce_p
 """Elementwise and linear, whichever operands depend on a source; `mul`, `div` are so by one."""
 
 SINGULAR = frozenset("log log2 rsqrt acosh lgamma digamma".split())
-"""Elementwise, and may have no finite value at 0; `div`, `pow`, `integer_pow` have none at times."""
+"""Elementwise, and may have no finite value at 0; so may `div`, `pow` and `integer_pow`."""
 
 PLACEMENTS = frozenset(
     """reshape squeeze transpose rev broadcast_in_dim broadcast_to slice dynamic_slice gather split

@@ -318,7 +318,7 @@ _TABLE: Mapping[str, Callable[..., Interval]] = {
     "sqrt": lambda _, x: (math.sqrt(max(x[0], 0)), math.sqrt(max(x[1], 0))),
     "rsqrt": _fixed(0, INF),
     "atan": _monotone(math.atan),
-    "abs": lambda f, x: _power(x, 1) if x[0] >= 0 else (0.0 if x[1] >= 0 else -x[1], max(-x[0], x[1])),
+    "abs": lambda _, x: (max(x[0], -x[1], 0.0), max(-x[0], x[1])),
     "square": lambda _, x: _power(x, 2),
     "integer_pow": lambda f, x: _power(x, f.params["y"]),
     "pow": _pow,

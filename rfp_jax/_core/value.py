@@ -93,6 +93,7 @@ class Tracked:
         activation: jax.Array,
         contributions: Slots | None,
         facts: Facts = Facts(),
+        *,
         producer: Equation | None = None,
         note: object = None,
         place: int = 0,
@@ -130,7 +131,12 @@ class Tracked:
     def replace(self, contributions: Slots) -> Tracked:
         """Return the same value with other contributions."""
         return Tracked(
-            self.activation, contributions, self.facts, self.producer, self.note, self.place
+            self.activation,
+            contributions,
+            self.facts,
+            producer=self.producer,
+            note=self.note,
+            place=self.place,
         )
 
 

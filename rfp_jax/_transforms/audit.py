@@ -446,6 +446,7 @@ def _values(
     consts: Sequence[Any],
     leaves: Sequence[jax.Array],
     tally: Tally,
+    *,
     bias_only: bool = False,
 ) -> State:
     """Walk a call with every source, and in the last slot the bias."""

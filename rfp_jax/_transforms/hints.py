@@ -65,8 +65,8 @@ def _of_outputs(call: Trace, outputs: Sequence[Value]) -> list[Hint]:
         is_probability = facts is not None and facts.is_weight and facts.interval[1] <= 1
         if isinstance(value, Tracked) and is_probability:
             text = (
-                "the output lies in [0, 1] by construction, like probabilities: relevance of logits "
-                "is easier to read; return what stands before the softmax or sigmoid"
+                "the output lies in [0, 1] by construction, like probabilities: relevance of "
+                "logits is easier to read; return what stands before the softmax or sigmoid"
             )
             hints.append(Hint("probabilities", text))
     del call

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._transforms.heatmap import heatmap
-from rfp_jax.rules import Named, Rules
+from rfp_jax.rules import Composite, LayerRule
 
 
 def lrp(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, rules: str | Rules | Named = "lrp0"
+    fun: Callable[..., Any], argnums: Argnums = 0, *, rules: str | Composite | LayerRule = "lrp0"
 ) -> Callable[..., Any]:
     """Transform a network into a function that returns LRP, summed by source, for every output.
 

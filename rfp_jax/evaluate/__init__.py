@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jax.typing import DTypeLike
 
 from rfp_jax._extras import needs_extra
+from rfp_jax._transforms.relevance import relevance
 from rfp_jax.evaluate import processes
 from rfp_jax.evaluate.devices import Devices
 from rfp_jax.evaluate.errors import (
@@ -25,7 +26,6 @@ from rfp_jax.evaluate.journal import Journal, is_table, read_attributes
 from rfp_jax.evaluate.processes import join
 from rfp_jax.evaluate.run import Run
 from rfp_jax.evaluate.samples import DataSource, Keys
-from rfp_jax._transforms.relevance import relevance
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -145,8 +145,8 @@ def aumann_shapley(
         constants()  # here, not inside the loop below
         present = [i for i, ci in enumerate(c) if ci is not None]
         if len(nodes) <= 4:
-            first, *rest = (along(t, present, c) * w for t, w in zip(nodes, weights, strict=True))
-            return sum(rest, first)
+            each = zip(nodes, weights, strict=True)
+            return functools.reduce(jnp.add, (along(t, present, c) * w for t, w in each))
 
         def add(total: jax.Array, node: tuple[Any, Any]) -> tuple[jax.Array, None]:
             return total + along(node[0], present, c) * node[1], None

@@ -86,7 +86,7 @@ class Composite:
         return {name: rule for name in names if (rule := self._rule(name)) is not None}
 
     def with_rules(
-        self, table: Mapping[str | Primitive, Rule], name: str | None = None
+        self, table: Mapping[str, Rule] | Mapping[Primitive, Rule], name: str | None = None
     ) -> Composite:
         """Return these rules with others for some primitives.
 
