@@ -1,12 +1,12 @@
 """ONNX models as JAX functions.
 
-    fun, params = from_onnx("network.onnx")
-    rel = rfp_jax.relevance(fun, argnums=1)(params, x)
+fun, params = from_onnx("network.onnx")
+rel = rfp_jax.relevance(fun, argnums=1)(params, x)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
+from rfp_jax.convert.onnx_check import Agreement, Parting, check_onnx
 from rfp_jax.convert.onnx_errors import OnnxFileError, OnnxNodeError, UnsupportedOnnxError
 from rfp_jax.convert.onnx_file import read_model
 from rfp_jax.convert.onnx_graph import (
@@ -36,12 +37,15 @@ from rfp_jax.convert.onnx_program import (
 )
 
 __all__ = [
+    "Agreement",
     "Fixed",
     "Known",
     "OnnxFileError",
     "OnnxFunction",
     "OnnxNodeError",
+    "Parting",
     "UnsupportedOnnxError",
+    "check_onnx",
     "from_onnx",
     "register_onnx_operation",
 ]
@@ -133,6 +137,8 @@ def from_onnx(
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     dtype: DTypeLike | None = None,
+    *,
+    constants: Mapping[str, ArrayLike] | None = None,
 ) -> tuple[OnnxFunction, Params]:
     """Read an ONNX model as a JAX function and its parameters.
 
@@ -145,6 +151,8 @@ def from_onnx(
         dtype: the precision of all floating-point numbers, by default the model's own. A model
             whose weights are stored as float16 and cast, read with `dtype="float64"`, computes in
             float64 from the beginning.
+        constants: tensors that get a value once and for all, by name: a mode or a rate that is an
+            input of the model and decides which branch it takes.
 
     Returns:
         fun: `fun(params, *inputs)`, which returns an array, or a tuple for several outputs. It
@@ -185,7 +193,7 @@ def from_onnx(
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     block = read_block(model.graph, opsets, file)
     check_order(block, file)
-    block = _cut(block, inputs, outputs, file)
+    block = _cut(_bound(block, constants or {}, file), inputs, outputs, file)
     walk = Walk(file, opsets, functions, precision)
 
     fixed = fixed_names(block)
@@ -217,6 +225,21 @@ def _precision(dtype: DTypeLike | None) -> np.dtype | None:
     return precision
 
 
+def _bound(block: Block, values: Mapping[str, ArrayLike], file: Path) -> Block:
+    """A graph in which some tensors have a value."""
+    unknown = sorted(set(values) - set(block.names))
+    if unknown:
+        raise ValueError(f"constants={unknown} are not tensors of {file.name}")
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    for name, array in arrays.items():
+        declared = block.types.get(name)
+        if declared is not None and declared.dtype is not None:
+            arrays[name] = array.astype(declared.dtype)
+        if declared is not None and declared.misfit(array.shape):
+            raise ValueError(f"constants[{name!r}] is of shape {array.shape}, not {declared}")
+    return block.bound(arrays)
+
+
 def _cut(
     block: Block, inputs: Sequence[str] | None, outputs: Sequence[str] | None, file: Path
 ) -> Block:
@@ -225,11 +248,11 @@ def _cut(
         raise TypeError("inputs= and outputs= are lists of names")
     ins = block.inputs if inputs is None else tuple(inputs)
     outs = block.outputs if outputs is None else tuple(outputs)
-    made = {*block.inputs, *block.constants, *(o for node in block.nodes for o in node.outputs)}
+    made = block.names
     for argument, names in (("inputs", ins), ("outputs", outs)):
         unknown = [name for name in names if name not in made]
         if len(set(names)) < len(names) or unknown:
-            near = ", ".join(sorted(made - {""})[:10])
+            near = ", ".join(sorted(made)[:10])
             raise ValueError(
                 f"{argument}={list(names)}: {unknown or 'these'} are not different tensors of "
                 f"{file.name}, which has {near} ..."

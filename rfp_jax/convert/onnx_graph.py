@@ -411,7 +411,7 @@ def _size_of_result(node: Node, inputs: list[Value], operation: Operation | None
         case "ConstantOfShape":
             return math.prod(int(size) for size in inputs[0])
         case "Range":
-            start, limit, delta = (float(value) for value in inputs)
+            start, limit, delta = (value.item() for value in inputs)
             return max(0, math.ceil((limit - start) / delta)) if delta else 0
         case "EyeLike":
             return inputs[0].size

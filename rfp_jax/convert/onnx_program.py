@@ -107,6 +107,12 @@ class Block:
     types: Mapping[str, TensorType] = field(default_factory=dict)
 
     @property
+    def names(self) -> frozenset[str]:
+        """All its tensors, without those of subgraphs."""
+        made = (name for node in self.nodes for name in node.outputs if name)
+        return frozenset((*self.inputs, *self.constants, *made))
+
+    @property
     def reads(self) -> frozenset[str]:
         """The names that its nodes read or that it returns."""
         return frozenset(self.outputs).union(*(node.reads for node in self.nodes))
@@ -114,8 +120,13 @@ class Block:
     @property
     def captures(self) -> frozenset[str]:
         """The names that it reads and does not define."""
-        made = (name for node in self.nodes for name in node.outputs)
-        return self.reads - {*self.inputs, *self.constants, *made}
+        return self.reads - self.names
+
+    def bound(self, values: Mapping[str, np.ndarray]) -> Block:
+        """The graph in which some tensors have a value."""
+        inputs = tuple(name for name in self.inputs if name not in values)
+        whole = self.cut((*inputs, *values), self.outputs)
+        return replace(whole, inputs=inputs, constants={**whole.constants, **values})
 
     def cut(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Block:
         """The part that leads from some tensors to others."""

@@ -100,18 +100,14 @@ def prelu(x: jax.Array, slope: ArrayLike) -> jax.Array:
     return jnp.where(x < 0, slope * x, x)
 
 
-def is_infinite(
-    x: jax.Array, *, detect_negative: int = 1, detect_positive: int = 1
-) -> jax.Array:
+def is_infinite(x: jax.Array, *, detect_negative: int = 1, detect_positive: int = 1) -> jax.Array:
     """Where x is infinite, of the signs that are asked for."""
     return (jnp.isneginf(x) & bool(detect_negative)) | (jnp.isposinf(x) & bool(detect_positive))
 
 
-def cast(
-    x: ArrayLike, *, to: np.dtype, saturate: int = 1, round_mode: str = "up"
-) -> jax.Array:
+def cast(x: ArrayLike, *, to: np.dtype, saturate: int = 1, round_mode: str = "up") -> jax.Array:
     """`x` in another dtype; the modes are of dtypes of eight bits and fewer."""
-    if to == object or to.kind == "V" and to != jnp.bfloat16:
+    if to == object or (to.itemsize == 1 and to.name not in ("bool", "int8", "uint8")):
         raise NotImplementedError(f"casting what depends on an input to {to}")
     return jnp.asarray(x).astype(jax.dtypes.canonicalize_dtype(to))
 

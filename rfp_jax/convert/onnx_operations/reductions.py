@@ -43,9 +43,7 @@ def extreme(fun: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 def running(fun: Callable[..., jax.Array], first: int) -> Callable[..., jax.Array]:
     """A running sum or product; an exclusive one begins with that of nothing."""
 
-    def operation(
-        x: jax.Array, axis: Known, *, exclusive: int = 0, reverse: int = 0
-    ) -> jax.Array:
+    def operation(x: jax.Array, axis: Known, *, exclusive: int = 0, reverse: int = 0) -> jax.Array:
         (place,) = ints(axis)
         place %= x.ndim
         if exclusive:
