@@ -70,7 +70,9 @@ def aligned(*arrays: ArrayLike) -> list[jax.Array]:
     """The arrays with one rank: sizes of 1 are put in front, as broadcasting does."""
     given = [jnp.asarray(array) for array in arrays]
     rank = max(array.ndim for array in given)
-    return [a.reshape((1,) * (rank - a.ndim) + a.shape) if a.ndim else a for a in given]
+    return [
+        a if a.ndim in (0, rank) else a.reshape((1,) * (rank - a.ndim) + a.shape) for a in given
+    ]
 
 
 def ints(values: np.ndarray) -> tuple[int, ...]:

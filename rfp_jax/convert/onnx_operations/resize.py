@@ -39,24 +39,25 @@ def places(
     size: int, count: int, scale: float, roi: tuple[float, float], transformation: str
 ) -> np.ndarray:
     """Where the pixels of the output lie on an axis of the input."""
-    y, width = np.arange(count, dtype=np.float64), scale * size
-    match transformation:
-        case "asymmetric":
-            return y / scale
-        case "align_corners":
-            return np.zeros(count) if width == 1 else y * (size - 1) / (width - 1)
-        case "half_pixel":
-            return (y + 0.5) / scale - 0.5
-        case "pytorch_half_pixel":
-            return np.full(count, -0.5) if width == 1 else (y + 0.5) / scale - 0.5
-        case "half_pixel_symmetric":
-            return size / 2 * (1 - count / width) + (y + 0.5) / scale - 0.5
-        case "tf_crop_and_resize":
-            start, end = roi
-            if width == 1:
-                return np.full(count, (start + end) / 2 * (size - 1))
-            return start * (size - 1) + y * (end - start) * (size - 1) / (width - 1)
-    raise ValueError(f"coordinate_transformation_mode={transformation!r} is not known")
+    y, width, (start, end) = np.arange(count, dtype=np.float64), scale * size, roi
+    ways: dict[str, tuple[Callable[[], Any], float]] = {  # and where a single pixel lies
+        "asymmetric": (lambda: y / scale, 0.0),
+        "half_pixel": (lambda: (y + 0.5) / scale - 0.5, 0.5 / scale - 0.5),
+        "pytorch_half_pixel": (lambda: (y + 0.5) / scale - 0.5, -0.5),
+        "half_pixel_symmetric": (
+            lambda: size / 2 * (1 - count / width) + (y + 0.5) / scale - 0.5,
+            0.5 / scale - 0.5,
+        ),
+        "align_corners": (lambda: y * (size - 1) / (width - 1), 0.0),
+        "tf_crop_and_resize": (
+            lambda: start * (size - 1) + y * (end - start) * (size - 1) / (width - 1),
+            (start + end) / 2 * (size - 1),
+        ),
+    }
+    if transformation not in ways:
+        raise ValueError(f"coordinate_transformation_mode={transformation!r} is not known")
+    several, single = ways[transformation]
+    return np.full(count, single) if width == 1 else several()
 
 
 def matrix(
@@ -89,7 +90,7 @@ def target(
     given = [shape[axis] for axis in axes]
     if sizes is None or np.size(sizes) == 0:
         factors = [float(scale) for scale in np.ravel(scales)]
-        return [int(n * f) for n, f in zip(given, factors, strict=True)], factors
+        return [int(np.float32(n) * np.float32(f)) for n, f in zip(given, factors, strict=True)], factors
     wanted = ints(np.asarray(sizes))
     factors = [size / n for size, n in zip(wanted, given, strict=True)]
     if policy == "stretch":

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from rfp_jax.convert.onnx_operations.operation import Fixed, Known, aligned, ints
+from rfp_jax.convert.onnx_operations.operation import Fixed, Known, ints, on_axis
 
 
 def shape(x: jax.Array, *, start: int = 0, end: int | None = None) -> np.ndarray:
@@ -31,7 +31,7 @@ def constant_of_shape(shape: Known, *, value: np.ndarray | None = None) -> jax.A
     return jnp.full(ints(shape), np.float32(0) if value is None else value.reshape(()))
 
 
-def arange(start: Known, limit: Known, delta: Known) -> jax.Array:
+def arange(start: Known, limit: Known, delta: Known, *, stash_type: int = 1) -> jax.Array:
     """Numbers at equal distances."""
     return jnp.arange(start.item(), limit.item(), delta.item(), start.dtype)
 
@@ -239,7 +239,9 @@ def one_hot(indices: ArrayLike, depth: Known, values: ArrayLike, *, axis: int = 
     """`values[1]` at the indices on a new axis, `values[0]` elsewhere."""
     off, on = jnp.asarray(values)
     size = int(np.ravel(depth)[0])
-    hot = jax.nn.one_hot(counted(jnp.asarray(indices), size), size, axis=axis, dtype=jnp.bool)
+    places = counted(jnp.asarray(indices), size)
+    places = jnp.expand_dims(places, axis)
+    hot = places == on_axis(jnp.arange(size), places.ndim, axis)
     return jnp.where(hot, on, off)
 
 
