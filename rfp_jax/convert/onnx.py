@@ -57,8 +57,8 @@ Params = dict[str, jax.Array]
 class OnnxFunction:
     """A model as a function of parameters and inputs, `fun(params, *inputs)`.
 
-    It is pure: transform it by `jax.jit`, `jax.grad`, `rfp_jax.relevance`. It returns an array, or a
-    tuple of them if there are several outputs.
+    It is pure: transform it by `jax.jit`, `jax.grad`, `rfp_jax.relevance`. It returns an array, or
+    a tuple of them if there are several outputs.
 
     Attributes:
         inputs: name, dtype and shape of each input.
@@ -75,6 +75,7 @@ class OnnxFunction:
     def __call__(
         self, params: Mapping[str, ArrayLike], *inputs: ArrayLike
     ) -> jax.Array | tuple[jax.Array, ...]:
+        """Compute the outputs from parameters by name and one array per input."""
         values = self.tensors(params, inputs)
         results = tuple(self.walk.array(value) for value in self.walk.run(self.block, values))
         return results[0] if len(results) == 1 else results

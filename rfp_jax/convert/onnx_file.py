@@ -58,8 +58,8 @@ def read_model(path: Path) -> onnx.ModelProto:
     opset = versions.get("ai.onnx", NEWEST_OPSET)
     if opset < OLDEST_OPSET:
         raise UnsupportedOnnxError(
-            f"{path} is of opset {opset}; opsets {OLDEST_OPSET} to {NEWEST_OPSET} are read. Convert "
-            "it: onnx.save(onnx.version_converter.convert_version(onnx.load(path), "
+            f"{path} is of opset {opset}; opsets {OLDEST_OPSET} to {NEWEST_OPSET} are read. "
+            "Convert it: onnx.save(onnx.version_converter.convert_version(onnx.load(path), "
             f"{OLDEST_OPSET + 2}), new_path)"
         )
     if opset > NEWEST_OPSET:
@@ -104,8 +104,8 @@ def read_tensor(tensor: onnx.TensorProto, path: Path) -> np.ndarray:
             expected = _bytes(tensor.data_type, count)
     if given != expected:
         raise OnnxFileError(
-            f"{where} declares the shape {shape}, which is {expected} {unit}; the file has {given}. "
-            "The file is damaged: export it again."
+            f"{where} declares the shape {shape}, which is {expected} {unit}; the file has "
+            f"{given}. The file is damaged: export it again."
         )
     return numpy_helper.to_array(tensor)
 
@@ -133,13 +133,13 @@ def _external(tensor: onnx.TensorProto, path: Path, where: str) -> np.ndarray:
         ) from error
     if length != expected:
         raise OnnxFileError(
-            f"{where} declares the shape {tuple(tensor.dims)}, which is {expected} bytes; its entry "
-            f"of external data says {length}"
+            f"{where} declares the shape {tuple(tensor.dims)}, which is {expected} bytes; its "
+            f"entry of external data says {length}"
         )
     if offset < 0 or offset + length > size:
         raise OnnxFileError(
-            f"{where} is bytes {offset} to {offset + length} of {location!r}, which has {size}: the "
-            "file is cut short. Download it again."
+            f"{where} is bytes {offset} to {offset + length} of {location!r}, which has {size}: "
+            "the file is cut short. Download it again."
         )
     with file.open("rb") as stream:
         stream.seek(offset)
@@ -161,8 +161,8 @@ def _inside(folder: Path, location: str, where: str) -> Path:
         file = file / part
         if file.is_symlink():
             raise OnnxFileError(
-                f"{where} has its data at {location!r}, which is a link: external data is read from "
-                "the model's folder only. Copy the file there."
+                f"{where} has its data at {location!r}, which is a link: external data is read "
+                "from the model's folder only. Copy the file there."
             )
     if not file.exists():
         raise OnnxFileError(

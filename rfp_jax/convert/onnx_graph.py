@@ -1,7 +1,7 @@
 """The walk through a model's nodes: what is known is folded, the rest is computed by the table.
 
 A tensor is known (a NumPy array) if it depends on no input and no parameter; shapes are known
-whenever the program is traced. Nodes all of whose inputs are known are computed by `onnx.reference`.
+whenever the program is traced. `onnx.reference` computes nodes all of whose inputs are known.
 """
 
 from __future__ import annotations
@@ -207,8 +207,8 @@ class Walk:
             return
         raise OnnxNodeError(
             f"{self.path}: node {node.label!r} ({node.operator}) made {name!r} of shape "
-            f"{value.shape}, and the model declares {list(declared.shape or ())}. Inputs of another "
-            "size than the model was exported for? Export it with dynamic axes."
+            f"{value.shape}, and the model declares {list(declared.shape or ())}. Inputs of "
+            "another size than the model was exported for? Export it with dynamic axes."
         )
 
 

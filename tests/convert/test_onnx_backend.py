@@ -61,7 +61,8 @@ def is_read(case) -> bool:
         and not any(t.HasField("optional_type") for t in types)
         and not small | (names & {"STRING", "FLOAT8E8M0"})
         and not any(word in case.name for word in ("training", "empty_set", "identity_sequence"))
-        and not set(" ".join(NOT_READ.values()).split()) & {n.op_type for n in case.model.graph.node}
+        and not set(" ".join(NOT_READ.values()).split())
+        & {n.op_type for n in case.model.graph.node}
     )
 
 

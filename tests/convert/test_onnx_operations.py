@@ -42,7 +42,8 @@ def windows(draw, max_rank=2):
     found = {"kernel_shape": kernel, "strides": each(1, 3), "dilations": each(1, 2)}
     how = draw(st.sampled_from(["pads", "SAME_UPPER", "SAME_LOWER", "VALID", "nothing"]))
     if how == "pads":
-        found["pads"] = [min(p, k - 1) for p, k in zip(each(0, 1) + each(0, 1), kernel * 2)]
+        pairs = zip(each(0, 1) + each(0, 1), kernel * 2, strict=True)
+        found["pads"] = [min(pad, size - 1) for pad, size in pairs]
     elif how != "nothing":
         found["auto_pad"] = how
         if how != "VALID":
@@ -67,9 +68,7 @@ def test_transposed_convolution(window, groups, data):
     attributes, spatial = window
     kernel, strides = attributes["kernel_shape"], attributes["strides"]
     assume(attributes.get("auto_pad") != "VALID")
-    extra = [
-        data.draw(st.integers(0, stride - 1), label="output padding") for stride in strides
-    ]
+    extra = [data.draw(st.integers(0, stride - 1), label="output padding") for stride in strides]
     if "auto_pad" not in attributes:
         attributes["output_padding"] = extra
     else:  # where kernels are smaller than strides, programs do not agree on the padding
@@ -199,6 +198,7 @@ def test_recurrent_layers_are_scans():
 @given(st.data())
 def test_slices(data):
     x = normal(6, 5)
+
     def end(step):
         return st.integers(-8, 8) | st.just(2**63 - 1 if step > 0 else -(2**63))
 

@@ -1,7 +1,7 @@
 """The table of ONNX operations: one file per family, one line per operation where one line says it.
 
 The key is the operator's name; `Name-n` is what it meant in the versions that began with opset n.
-Operators that ONNX itself defines by others (`Attention`, `SwiGLU`, `CenterCropPad` ...) need no line.
+Operators that ONNX itself defines by others (`Attention`, `SwiGLU`, `CenterCropPad`) need no line.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def register_onnx_operation(name: str, fun: Callable[..., Any]) -> None:
     Examples:
         >>> import jax
         >>> from rfp_jax.convert.onnx import register_onnx_operation
-        >>> register_onnx_operation("com.microsoft::BiasGelu", lambda x, b: jax.nn.gelu(x + b, approximate=False))
+        >>> def bias_gelu(x, bias):
+        ...     return jax.nn.gelu(x + bias, approximate=False)
+        >>> register_onnx_operation("com.microsoft::BiasGelu", bias_gelu)
     """
     if not isinstance(name, str) or not callable(fun):
         raise TypeError(

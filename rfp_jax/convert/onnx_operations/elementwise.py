@@ -17,7 +17,11 @@ from rfp_jax.convert.onnx_operations.operation import Fixed, Known, aligned
 
 def unary(fun: Callable[[Any], jax.Array]) -> Callable[[ArrayLike], jax.Array]:
     """An operation of one operand without attributes."""
-    return lambda x: fun(x)
+
+    def operation(x: ArrayLike) -> jax.Array:
+        return fun(x)
+
+    return operation
 
 
 def binary(fun: Callable[..., jax.Array]) -> Callable[[ArrayLike, ArrayLike], jax.Array]:
@@ -42,7 +46,7 @@ def power(x: jax.Array, y: Fixed) -> jax.Array:
     """`x ** y` in the dtype of x; a whole exponent that is known stays a number."""
     if isinstance(y, np.ndarray) and y.size == 1:
         exponent = y.item()
-        (x, _) = aligned(x, y)
+        x = x.reshape((1,) * (y.ndim - x.ndim) + x.shape) if y.ndim > x.ndim else x
         whole = float(exponent).is_integer() and abs(exponent) < 2**31
         return (x ** (int(exponent) if whole else exponent)).astype(x.dtype)
     x, y = aligned(x, y)
@@ -107,7 +111,7 @@ def is_infinite(x: jax.Array, *, detect_negative: int = 1, detect_positive: int 
 
 def cast(x: ArrayLike, *, to: np.dtype, saturate: int = 1, round_mode: str = "up") -> jax.Array:
     """`x` in another dtype; the modes are of dtypes of eight bits and fewer."""
-    if to == object or (to.itemsize == 1 and to.name not in ("bool", "int8", "uint8")):
+    if to.kind == "O" or (to.itemsize == 1 and to.name not in ("bool", "int8", "uint8")):
         raise NotImplementedError(f"casting what depends on an input to {to}")
     return jnp.asarray(x).astype(jax.dtypes.canonicalize_dtype(to))
 

@@ -19,9 +19,9 @@ Cell = Callable[[list[Activation], "Weights", jax.Array, State], State]
 
 ACTIVATIONS: dict[str, tuple[tuple[str, ...], Callable[..., jax.Array]]] = {
     "affine": (("alpha", "beta"), lambda x, alpha, beta: alpha * x + beta),
-    "elu": (("alpha",), lambda x, alpha: jax.nn.elu(x, alpha)),
+    "elu": (("alpha",), jax.nn.elu),
     "hardsigmoid": (("alpha", "beta"), lambda x, alpha, beta: jnp.clip(alpha * x + beta, 0, 1)),
-    "leakyrelu": (("alpha",), lambda x, alpha: jax.nn.leaky_relu(x, alpha)),
+    "leakyrelu": (("alpha",), jax.nn.leaky_relu),
     "relu": ((), jax.nn.relu),
     "scaledtanh": (("alpha", "beta"), lambda x, alpha, beta: alpha * jnp.tanh(beta * x)),
     "sigmoid": ((), jax.nn.sigmoid),
@@ -109,7 +109,7 @@ def layer(
         option: the name of its own attribute.
     """
 
-    def operation(
+    def operation(  # noqa: PLR0917  (ONNX's order)
         x: jax.Array,
         w: ArrayLike,
         r: ArrayLike,
@@ -155,7 +155,7 @@ def layer(
             start = tuple(zeros if given is None else given[d] for given in initial)
             inputs = _reverse(x, lengths) if backwards else x
             inputs = inputs @ w[d].T + b_input[None, None]
-            y, final = _scan(cell, own, weights, inputs, start, lengths)
+            y, final = _scan(cell, own, weights, inputs, start, lengths=lengths)
             ys.append(_reverse(y, lengths) if backwards else y)
             finals.append(final)
         y = jnp.stack(ys, axis=1)  # [time, direction, sample, hidden]
@@ -172,6 +172,7 @@ def _scan(
     weights: Weights,
     inputs: jax.Array,
     start: State,
+    *,
     lengths: jax.Array | None,
 ) -> tuple[jax.Array, State]:
     """All states h in the order of time and the last state; behind a sequence's end 0."""

@@ -83,16 +83,16 @@ def gemm(
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
-    transA: int = 0,  # noqa: N803
-    transB: int = 0,  # noqa: N803
+    transA: int = 0,
+    transB: int = 0,
 ) -> jax.Array:
     """`alpha A B + beta C`, each matrix transposed if that is asked for."""
     product = (a.T if transA else a) @ (b.T if transB else b)
     product = product if alpha == 1 else (alpha * product).astype(product.dtype)
     if c is None:
         return product
-    product, c = aligned(product, c)
-    return product + (c if beta == 1 else (beta * c).astype(c.dtype))
+    product, addend = aligned(product, c)
+    return product + (addend if beta == 1 else (beta * addend).astype(addend.dtype))
 
 
 def einsum(*xs: ArrayLike, equation: str) -> jax.Array:
@@ -105,14 +105,14 @@ TABLE: dict[str, Callable[..., Any]] = {
     "ArgMin": extreme(jnp.argmin),
     "CumProd": running(lax.cumprod, 1),
     "CumSum": running(lax.cumsum, 0),
-    "Det": lambda x: jnp.linalg.det(x),
+    "Det": jnp.linalg.det,
     "Einsum": einsum,
     "Gemm": gemm,
     "MatMul": matmul,
     "ReduceL1": reduction(lambda x, **over: jnp.sum(jnp.abs(x), **over)),
     "ReduceL2": reduction(lambda x, **over: jnp.sqrt(jnp.sum(jnp.square(x), **over))),
     "ReduceLogSum": reduction(lambda x, **over: jnp.log(jnp.sum(x, **over))),
-    "ReduceLogSumExp": reduction(lambda x, **over: jax.nn.logsumexp(x, **over)),
+    "ReduceLogSumExp": reduction(jax.nn.logsumexp),
     "ReduceMax": reduction(jnp.max),
     "ReduceMean": reduction(jnp.mean),
     "ReduceMin": reduction(jnp.min),

@@ -38,15 +38,20 @@ def cubic(t: Any, a: float) -> Any:
 def places(
     size: int, count: int, scale: float, roi: tuple[float, float], transformation: str
 ) -> np.ndarray:
-    """Where the pixels of the output lie on an axis of the input."""
-    y, width, (start, end) = np.arange(count, dtype=np.float64), scale * size, roi
+    """Where the pixels of the output lie on an axis of the input, in float32 as others round."""
+    y, scale, width, (start, end) = (
+        np.arange(count, dtype=np.float32),
+        np.float32(scale),
+        scale * size,
+        roi,
+    )
     ways: dict[str, tuple[Callable[[], Any], float]] = {  # and where a single pixel lies
-        "asymmetric": (lambda: y / scale, 0.0),
-        "half_pixel": (lambda: (y + 0.5) / scale - 0.5, 0.5 / scale - 0.5),
-        "pytorch_half_pixel": (lambda: (y + 0.5) / scale - 0.5, -0.5),
+        "asymmetric": (lambda: y / factor, 0.0),
+        "half_pixel": (lambda: (y + 0.5) / factor - 0.5, 0.5 / factor - 0.5),
+        "pytorch_half_pixel": (lambda: (y + 0.5) / factor - 0.5, -0.5),
         "half_pixel_symmetric": (
-            lambda: size / 2 * (1 - count / width) + (y + 0.5) / scale - 0.5,
-            0.5 / scale - 0.5,
+            lambda: size / 2 * (1 - count / width) + (y + 0.5) / factor - 0.5,
+            0.5 / factor - 0.5,
         ),
         "align_corners": (lambda: y * (size - 1) / (width - 1), 0.0),
         "tf_crop_and_resize": (
@@ -61,20 +66,20 @@ def places(
 
 
 def matrix(
-    size: int, x: np.ndarray, scale: float, mode: str, a: float, antialias: bool, exclude: bool
+    size: int, x: np.ndarray, mode: str, *, a: float, shrink: float, exclude: bool
 ) -> np.ndarray:
     """The weights of the input's pixels `[output, input]` at places on an axis.
 
-    Beyond the ends the outermost pixel stands, or no pixel at all if those are excluded.
+    Beyond the ends the outermost pixel stands, or no pixel at all if those are excluded. A kernel
+    that shrinks by less than 1 is wider than a pixel, against aliasing.
     """
     half, kernel = KERNELS[mode]
-    shrink = min(scale, 1.0) if antialias else 1.0
     reach = int(np.ceil(half / shrink))
     taps = np.floor(x)[:, None] + np.arange(1 - reach, reach + 1)
     weights = kernel((taps - x[:, None]) * shrink, a)
     if exclude:
         weights = np.where((taps >= 0) & (taps < size), weights, 0)
-    if exclude or antialias:
+    if exclude or shrink < 1:
         weights /= weights.sum(1, keepdims=True)
     result = np.zeros((len(x), size))
     rows = np.arange(len(x))[:, None]
@@ -90,7 +95,9 @@ def target(
     given = [shape[axis] for axis in axes]
     if sizes is None or np.size(sizes) == 0:
         factors = [float(scale) for scale in np.ravel(scales)]
-        return [int(np.float32(n) * np.float32(f)) for n, f in zip(given, factors, strict=True)], factors
+        return [
+            int(np.float32(n) * np.float32(f)) for n, f in zip(given, factors, strict=True)
+        ], factors
     wanted = ints(np.asarray(sizes))
     factors = [size / n for size, n in zip(wanted, given, strict=True)]
     if policy == "stretch":
@@ -128,8 +135,9 @@ def resize(
         if mode == "nearest":
             x = take(x, np.clip(ROUND[nearest_mode](at), 0, size - 1).astype(int), axis)
         else:
+            shrink = min(factor, 1.0) if antialias else 1.0
             weights = matrix(
-                size, at, factor, mode, cubic_coeff_a, bool(antialias), bool(exclude_outside)
+                size, at, mode, a=cubic_coeff_a, shrink=shrink, exclude=bool(exclude_outside)
             )
             rows = jnp.tensordot(
                 x, jnp.asarray(weights, x.dtype), (axis, 1), precision=lax.Precision.HIGHEST

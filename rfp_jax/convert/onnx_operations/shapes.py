@@ -102,9 +102,11 @@ def slices(
     places = range(len(starts)) if axes is None else ints(axes)
     strides = (1,) * len(starts) if steps is None else ints(steps)
     for axis, start, end, step in zip(places, ints(starts), ints(ends), strides, strict=True):
-        size = x.shape[axis]  # an end before the first element is not -1, which is the last
-        before = step < 0 and end < -size
-        index[axis] = slice(start, None if before else end, step)
+        size = x.shape[axis]
+        if step < 0:  # ONNX clamps a start to the first element, where Python finds nothing
+            index[axis] = slice(max(start, -size), None if end < -size else end, step)
+        else:
+            index[axis] = slice(start, end, step)
     return x[tuple(index)]
 
 

@@ -41,6 +41,7 @@ class Windows:
         cls,
         spatial: Sequence[int],
         size: Sequence[int],
+        *,
         strides: Ints,
         dilations: Ints,
         pads: Ints,
@@ -108,7 +109,9 @@ def conv(
 ) -> jax.Array:
     """A convolution, in groups of channels."""
     w = jnp.asarray(w)
-    at = Windows.on(x.shape[2:], w.shape[2:], strides, dilations, pads, auto_pad)
+    at = Windows.on(
+        x.shape[2:], w.shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad
+    )
     y = lax.conv_general_dilated(
         x, w, at.strides, at.padding, rhs_dilation=at.dilations, feature_group_count=group
     )
@@ -173,7 +176,15 @@ def max_pool(
     n_outputs: int = 1,
 ) -> tuple[jax.Array, ...]:
     """The greatest element of each window, and its place in the array if that is asked for."""
-    at = Windows.on(x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    at = Windows.on(
+        x.shape[2:],
+        kernel_shape,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
+        auto_pad=auto_pad,
+        ceil_mode=ceil_mode,
+    )
     is_float = jnp.issubdtype(x.dtype, jnp.floating)
     lowest = np.asarray(-np.inf if is_float else jnp.iinfo(x.dtype).min, x.dtype)
     if n_outputs == 1:
@@ -205,7 +216,15 @@ def average_pool(
     strides: Ints = None,
 ) -> jax.Array:
     """The average of each window, of the elements of the array or of its padding too."""
-    at = Windows.on(x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    at = Windows.on(
+        x.shape[2:],
+        kernel_shape,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
+        auto_pad=auto_pad,
+        ceil_mode=ceil_mode,
+    )
     zero = np.zeros((), x.dtype)
     total = at.reduce(x, zero, lax.add)
     inside = np.ones((1, 1, *x.shape[2:]), x.dtype)
@@ -229,7 +248,15 @@ def lp_pool(
     strides: Ints = None,
 ) -> jax.Array:
     """The p-norm of each window."""
-    at = Windows.on(x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    at = Windows.on(
+        x.shape[2:],
+        kernel_shape,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
+        auto_pad=auto_pad,
+        ceil_mode=ceil_mode,
+    )
     return at.reduce(jnp.abs(x) ** p, np.zeros((), x.dtype), lax.add) ** (1 / p)
 
 
