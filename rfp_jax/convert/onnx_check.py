@@ -218,7 +218,7 @@ def run_onnxruntime(
     session = onnxruntime.InferenceSession(
         _exposed(model, names).SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return session.run(names, feeds)
+    return [np.asarray(value) for value in session.run(names, feeds)]
 
 
 def run_reference(
@@ -227,7 +227,8 @@ def run_reference(
     """Tensors of a model by the reference implementation of the `onnx` package."""
     from onnx.reference import ReferenceEvaluator
 
-    return ReferenceEvaluator(_exposed(model, names)).run(None, feeds)
+    evaluator = ReferenceEvaluator(_exposed(model, names))
+    return [np.asarray(value) for value in evaluator.run(None, feeds)]
 
 
 def _runtime(name: str | None) -> tuple[str, Run]:

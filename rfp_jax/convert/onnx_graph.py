@@ -212,20 +212,27 @@ class Walk:
         )
 
 
+def schema_of(node: Node) -> Any:
+    """What ONNX itself says of an operator in the version of its opset, or None.
+
+    The stubs of `onnx.defs.OpSchema` lack half of its attributes.
+    """
+    own = "::" not in node.operator and onnx.defs.has(node.operator)
+    return onnx.defs.get_schema(node.operator, node.opset, "") if own else None
+
+
 def find(node: Node) -> Operation | None:
     """The line of the table for a node, in the version that its opset means."""
-    if node.proto.domain in ("", "ai.onnx") and onnx.defs.has(node.operator):
-        since = onnx.defs.get_schema(node.operator, node.opset, "").since_version
-        if f"{node.operator}-{since}" in TABLE:
-            return TABLE[f"{node.operator}-{since}"]
-    return TABLE.get(node.operator)
+    schema = schema_of(node)
+    versioned = None if schema is None else f"{node.operator}-{schema.since_version}"
+    return TABLE[versioned] if versioned in TABLE else TABLE.get(node.operator)
 
 
 def definition(node: Node, inputs: Sequence[Value] = ()) -> onnx.FunctionProto | None:
     """ONNX's own definition of an operator by others, for the types of the inputs."""
-    if "::" in node.operator or not onnx.defs.has(node.operator):
+    schema = schema_of(node)
+    if schema is None:
         return None
-    schema = onnx.defs.get_schema(node.operator, node.opset, "")
 
     def newest(versions: Iterable[int]) -> int | None:
         return max((version for version in versions if version <= node.opset), default=None)
@@ -245,11 +252,11 @@ def definition(node: Node, inputs: Sequence[Value] = ()) -> onnx.FunctionProto |
 
 def with_defaults(node: Node) -> Node:
     """A node of ONNX's own with all its attributes, those too that are left to defaults."""
-    if "::" in node.operator or not onnx.defs.has(node.operator):
+    schema = schema_of(node)
+    if schema is None:
         return node
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)
-    schema = onnx.defs.get_schema(node.operator, node.opset, "")
     proto.attribute.extend(
         attribute.default_value
         for name, attribute in schema.attributes.items()
@@ -313,8 +320,7 @@ def unfolded(block: Block, known: frozenset[str] = frozenset()) -> Iterator[Node
 
 def is_folded(node: Node) -> bool:
     """Whether `onnx.reference` computes the node once its inputs are known."""
-    own = "::" not in node.operator and onnx.defs.has(node.operator)
-    return own and not is_random(node) and not node.blocks
+    return schema_of(node) is not None and not is_random(node) and not node.blocks
 
 
 def is_random(node: Node) -> bool:
@@ -324,13 +330,11 @@ def is_random(node: Node) -> bool:
 
 def is_supported(node: Node) -> bool:
     """Whether there is a way to compute the node."""
-    if is_random(node):
-        return False
     if find(node) is not None:
         return True
-    if "::" in node.operator or not onnx.defs.has(node.operator):
+    schema = schema_of(node)
+    if schema is None or is_random(node):
         return False
-    schema = onnx.defs.get_schema(node.operator, node.opset, "")
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 

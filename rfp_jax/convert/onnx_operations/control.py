@@ -53,10 +53,10 @@ def loop(
     while runs and (count is None or index < count):
         if index >= 1000 * UNROLLED:
             raise NotImplementedError(f"a loop that did not end after {index} iterations")
-        condition, *results = body(np.asarray(index, np.int64), np.asarray(True), *carried)
+        going, *results = body(np.asarray(index, np.int64), np.asarray(True), *carried)
         carried, row = tuple(results[: len(carried)]), results[len(carried) :]
         rows.append(row)
-        runs, index = _known(condition), index + 1
+        runs, index = _known(going), index + 1
     return [*carried, *(_stacked(column) for column in zip(*rows, strict=True))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -52,18 +52,21 @@ class Operation:
 
     def is_known(self, position: int) -> bool:
         """Whether an operand must be known when the program is traced."""
-        return self._annotation(position) in ("Known", Known, Known | None)
+        return self._is_marked(position, "Known", Known)
 
     def is_fixed(self, position: int) -> bool:
         """Whether an operand stays a number of the program where it is one."""
-        return self.is_known(position) or (
-            self._annotation(position) in ("Fixed", Fixed, Fixed | None)
-        )
+        return self.is_known(position) or self._is_marked(position, "Fixed", Fixed)
 
-    def _annotation(self, position: int) -> object:
+    def _is_marked(self, position: int, name: str, mark: object) -> bool:
+        """Whether an operand is annotated by a mark, as such or as text, alone or with None."""
         parameter = self.parameters.get(self.name(position))
-        annotation = None if parameter is None else parameter.annotation
-        return annotation.removesuffix(" | None") if isinstance(annotation, str) else annotation
+        if parameter is None:
+            return False
+        annotation = parameter.annotation
+        if isinstance(annotation, str):
+            return annotation.removesuffix(" | None") == name
+        return mark in (annotation, *get_args(annotation))
 
 
 def aligned(*arrays: ArrayLike) -> list[jax.Array]:

@@ -47,13 +47,9 @@ def running(fun: Callable[..., jax.Array], first: int) -> Callable[..., jax.Arra
         (place,) = ints(axis)
         place %= x.ndim
         if exclusive:
-            size = x.shape[place]
-            ends = (-1, 1) if reverse else (1, -1)  # one more at one end, one less at the other
-            x = lax.pad(
-                x,
-                jnp.asarray(first, x.dtype),
-                [(*(ends if i == place else (0, 0)), 0) for i in range(x.ndim)],
-            ) if size else x  # fmt: skip
+            ends = [(0, 0, 0)] * x.ndim  # one more at one end, one less at the other
+            ends[place] = (-1, 1, 0) if reverse else (1, -1, 0)
+            x = lax.pad(x, jnp.asarray(first, x.dtype), ends)
         return fun(x, axis=place, reverse=bool(reverse))
 
     return operation

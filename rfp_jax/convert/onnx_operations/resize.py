@@ -39,13 +39,9 @@ def places(
     size: int, count: int, scale: float, roi: tuple[float, float], transformation: str
 ) -> np.ndarray:
     """Where the pixels of the output lie on an axis of the input, in float32 as others round."""
-    y, scale, width, (start, end) = (
-        np.arange(count, dtype=np.float32),
-        np.float32(scale),
-        scale * size,
-        roi,
-    )
-    ways: dict[str, tuple[Callable[[], Any], float]] = {  # and where a single pixel lies
+    y, factor = np.arange(count, dtype=np.float32), np.float32(scale)
+    width, (start, end) = factor * size, roi
+    ways: dict[str, tuple[Callable[[], Any], Any]] = {  # and where a single pixel lies
         "asymmetric": (lambda: y / factor, 0.0),
         "half_pixel": (lambda: (y + 0.5) / factor - 0.5, 0.5 / factor - 0.5),
         "pytorch_half_pixel": (lambda: (y + 0.5) / factor - 0.5, -0.5),
@@ -94,10 +90,9 @@ def target(
     """The sizes of the output on some axes, and by how much they grow."""
     given = [shape[axis] for axis in axes]
     if sizes is None or np.size(sizes) == 0:
-        factors = [float(scale) for scale in np.ravel(scales)]
-        return [
-            int(np.float32(n) * np.float32(f)) for n, f in zip(given, factors, strict=True)
-        ], factors
+        factors = np.asarray(scales, np.float32).ravel().tolist()
+        pairs = zip(given, factors, strict=True)
+        return [int(np.float32(n) * np.float32(f)) for n, f in pairs], factors
     wanted = ints(np.asarray(sizes))
     factors = [size / n for size, n in zip(wanted, given, strict=True)]
     if policy == "stretch":

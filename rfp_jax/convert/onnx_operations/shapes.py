@@ -114,6 +114,7 @@ def counted(indices: ArrayLike, size: int) -> ArrayLike:
     """Indices from the front, where negative ones count from the end."""
     if isinstance(indices, np.ndarray):
         return np.where(indices < 0, indices + size, indices)
+    indices = jnp.asarray(indices)
     return jnp.where(indices < 0, indices + size, indices)
 
 
