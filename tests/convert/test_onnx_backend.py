@@ -85,6 +85,7 @@ for found in CASES:
     if is_read(found) and modern(found.model):
         GROUPS[operator(found)].append(found)
 EXPANDED = GROUPS.pop("expanded")
+GROUPS["Attention"] = GROUPS["Attention"][::3]
 for index, found in enumerate(EXPANDED[::6]):  # bodies of functions, the same operators again
     GROUPS[f"expanded {index // 20}"].append(found)
 
