@@ -90,6 +90,9 @@ class OnnxFunction:
                 f"{self.walk.path.name} takes its parameters and {len(self.inputs)} inputs, and "
                 f"{len(inputs)} were given; they are\n{wanted}"
             )
+        missing = sorted(self.block.captures - set(params))
+        if missing:
+            raise ValueError(f"params lack {missing}, which {self.walk.path.name} has")
         sizes: dict[str, tuple[int, str]] = {}
         arrays = [self._input(d, x, sizes) for d, x in zip(self.inputs, inputs, strict=True)]
         names = (declared.name for declared in self.inputs)

@@ -32,8 +32,8 @@ LARGEST_FOLDED = 2**27
 LARGEST_PROGRAM = 1_000_000
 """Nodes of the largest program, with its functions unfolded."""
 
-GROWING = frozenset("ConstantOfShape EyeLike Expand OneHot Pad Range Resize Tile MatMul".split())
-"""Operators whose output may be far larger than the file that asks for it."""
+GROWING = frozenset("ConstantOfShape EyeLike Expand OneHot Pad Range Resize Tile".split())
+"""Operators whose output may have more elements than the product of their inputs' sizes."""
 
 SHAPES = frozenset(("EyeLike", "Shape", "Size"))
 """Operators that ask an input for its shape alone."""
@@ -169,10 +169,9 @@ class Walk:
 
     def fold(self, node: Node, inputs: list[Value], operation: Operation | None) -> list[Value]:
         """Compute a node of known inputs by the format's own reference implementation."""
-        if node.operator in GROWING:
-            size = _size_of_result(node, inputs, operation)
-            if size > LARGEST_FOLDED:
-                raise ValueError(f"its output would have {size} elements")
+        size = _size_of_result(node, inputs, operation)
+        if size > LARGEST_FOLDED:
+            raise ValueError(f"its output would have {size} elements")
         names = [name for name in node.inputs if name]
         graph = helper.make_graph(
             [node.proto],
@@ -410,7 +409,11 @@ def _maps(scope: MutableMapping[str, Value]) -> Iterator[MutableMapping[str, Val
 
 
 def _size_of_result(node: Node, inputs: list[Value], operation: Operation | None) -> int:
-    """The elements of the output of a node that can grow, without computing it."""
+    """The elements that the output of a node may have at most, without computing it."""
+    arrays = [value for value in inputs if isinstance(value, np.ndarray)]
+    most = math.prod(max(array.size, 1) for array in arrays)  # of broadcasts and outer products
+    if node.operator not in GROWING and most <= LARGEST_FOLDED:
+        return most
     match node.operator:
         case "ConstantOfShape":
             return math.prod(int(size) for size in inputs[0])
@@ -419,14 +422,16 @@ def _size_of_result(node: Node, inputs: list[Value], operation: Operation | None
             return max(0, math.ceil((limit - start) / delta)) if delta else 0
         case "EyeLike":
             return inputs[0].size
-    assert operation is not None
+    is_text = any(array.dtype.kind in "OSU" for array in arrays)
+    if operation is None or is_text or len(arrays) < len([v for v in inputs if v is not None]):
+        return sum(array.size for array in arrays)  # it does not broadcast
 
     def result() -> Any:
         operands = [
-            v if v is None or operation.is_fixed(i) else jnp.zeros(v.shape)
+            v if v is None or operation.is_fixed(i) else jnp.zeros(v.shape, v.dtype)
             for i, v in enumerate(inputs)
         ]
-        attributes = {n: v for n, v in node.attributes.items() if not isinstance(v, Block)}
-        return operation.fun(*operands, **attributes)
+        count = {"n_outputs": len(node.outputs)} if operation.counts_outputs else {}
+        return operation.fun(*operands, **node.attributes, **count)
 
     return sum(y.size for y in jax.tree.leaves(jax.eval_shape(result)))

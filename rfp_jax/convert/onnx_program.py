@@ -192,7 +192,10 @@ def read_node(
     """
     if any(attribute.ref_attr_name for attribute in _attributes(proto)):
         proto = _bound(proto, values)
-    domain = "" if proto.domain in DEFAULT_DOMAINS else proto.domain
+    if proto.domain == "ai.onnx":  # the long name of the domain without a name
+        proto = onnx.NodeProto.FromString(proto.SerializeToString())
+        proto.domain = ""
+    domain = proto.domain
     if domain not in opsets:
         raise OnnxFileError(
             f"{path}: node {proto.name!r} ({proto.op_type}) is of the domain {domain!r}, of which "

@@ -99,6 +99,34 @@ def test_huge_tensors_are_not_made_when_constants_are_folded(tmp_path):
         fun(params, np.ones(2, np.int32))
 
 
+def test_constants_are_not_broadcast_to_huge_ones(tmp_path):
+    nodes = [
+        helper.make_node("Add", ["row", "column"], ["huge"], name="bomb"),
+        helper.make_node("Gather", ["huge", "x"], ["y"]),
+    ]
+    numbers = np.ones(10**5, np.int64)
+    constants = {"row": numbers[None], "column": numbers[:, None]}
+    model = graph(nodes, {"x": np.ones(2, np.int32)}, ["y"], constants)
+    fun, params = from_onnx(save(model, tmp_path))
+    with pytest.raises(OnnxNodeError, match=r"'bomb' \(Add\).* 10{10} elements"):
+        fun(params, np.ones(2, np.int32))
+    nodes[0] = helper.make_node("Add", ["row", "row"], ["huge"])  # large, and no larger than it is
+    model = graph(nodes, {"x": np.zeros(2, np.int32)}, ["y"], constants)
+    fun, params = from_onnx(save(model, tmp_path))
+    assert fun(params, np.zeros(2, np.int32)).shape == (2, 10**5)
+
+
+def test_the_long_name_of_the_domain(tmp_path):
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"], domain="ai.onnx"),
+        helper.make_node("Neg", ["shape"], ["minus"], domain="ai.onnx"),
+        helper.make_node("Neg", ["minus"], ["again"], domain="ai.onnx"),
+        helper.make_node("Reshape", ["x", "again"], ["y"], domain="ai.onnx"),
+    ]
+    fun, params = from_onnx(save(graph(nodes, {"x": X}, ["y"]), tmp_path))
+    np.testing.assert_array_equal(fun(params, X), X)
+
+
 def external(tmp_path, location, **entries):
     model = dense()
     tensor = model.graph.initializer[0]

@@ -262,6 +262,8 @@ def test_inputs_are_checked():
         fun(params, A)
     with pytest.raises(ValueError, match=r"input 'a' of model.onnx is float32\[4, 2, 8, 8\]"):
         fun(params, B, B)
+    with pytest.raises(ValueError, match=r"params lack \['wa'\]"):
+        fun({name: array for name, array in params.items() if name != "wa"}, A, B)
     with pytest.raises(ValueError, match="n is 4 in 'a'"):
         fun(params, A, B[:2])
     with pytest.raises(TypeError, match="from_onnx"):

@@ -22,7 +22,7 @@ from rfp_jax.convert.onnx_operations import (
 )
 from rfp_jax.convert.onnx_operations.operation import Fixed, Known, Operation
 
-__all__ = ["TABLE", "Fixed", "Known", "Operation", "register_onnx_operation"]
+__all__ = ["TABLE", "Fixed", "Known", "register_onnx_operation"]
 
 TABLE: dict[str, Operation] = {
     name: Operation.from_function(fun)
