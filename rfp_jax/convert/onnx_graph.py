@@ -428,7 +428,9 @@ def _size_of_result(node: Node, inputs: list[Value], operation: Operation | None
 
     def result() -> Any:
         operands = [
-            v if v is None or operation.is_fixed(i) else jnp.zeros(v.shape, v.dtype)
+            v
+            if v is None or operation.is_fixed(i)
+            else jnp.zeros(v.shape, jax.dtypes.canonicalize_dtype(v.dtype))
             for i, v in enumerate(inputs)
         ]
         count = {"n_outputs": len(node.outputs)} if operation.counts_outputs else {}
