@@ -20,21 +20,17 @@ from jax.typing import ArrayLike, DTypeLike
 from rfp_jax.convert.onnx_check import Agreement, Parting, check_onnx
 from rfp_jax.convert.onnx_errors import OnnxFileError, OnnxNodeError, UnsupportedOnnxError
 from rfp_jax.convert.onnx_file import read_model
-from rfp_jax.convert.onnx_graph import (
-    Value,
-    Walk,
-    check_supported,
-    fixed_names,
-    is_float,
-)
+from rfp_jax.convert.onnx_graph import Walk, is_float
 from rfp_jax.convert.onnx_operations import Fixed, Known, register_onnx_operation
 from rfp_jax.convert.onnx_program import (
     Block,
     TensorType,
+    Value,
     check_order,
     opset_versions,
     read_block,
 )
+from rfp_jax.convert.onnx_support import check_supported, fixed_names
 
 __all__ = [
     "Agreement",

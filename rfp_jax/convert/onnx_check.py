@@ -14,7 +14,8 @@ import onnx
 from jax.typing import ArrayLike, DTypeLike
 
 from rfp_jax.convert.onnx_file import read_model, read_tensor
-from rfp_jax.convert.onnx_graph import Value, is_float
+from rfp_jax.convert.onnx_graph import is_float
+from rfp_jax.convert.onnx_program import Value
 
 Run = Callable[[onnx.ModelProto, list[str], dict[str, np.ndarray]], list[np.ndarray]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -14,6 +14,8 @@ from rfp_jax.convert.onnx_errors import OnnxFileError
 from rfp_jax.convert.onnx_file import read_tensor
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
+
+Value: TypeAlias = Any  # a NumPy array if it is known, else a JAX array; a list for a sequence
 
 
 @dataclass(frozen=True)
