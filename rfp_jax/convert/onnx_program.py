@@ -125,17 +125,16 @@ class Block:
         return self.reads - self.names
 
     def bound(self, values: Mapping[str, np.ndarray]) -> Block:
-        """The graph in which some tensors have a value."""
+        """The graph in which some tensors have a value; `cut` leaves out what makes them."""
         inputs = tuple(name for name in self.inputs if name not in values)
-        whole = self.cut((*inputs, *values), self.outputs)
-        return replace(whole, inputs=inputs, constants={**whole.constants, **values})
+        return replace(self, inputs=inputs, constants={**self.constants, **values})
 
     def cut(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Block:
-        """The part that leads from some tensors to others."""
-        needed = set(outputs) - set(inputs)
-        nodes = []
+        """The part that leads from some tensors, and from constants, to others."""
+        given = {*inputs, *self.constants}
+        needed, nodes = set(outputs) - set(inputs), []
         for node in reversed(self.nodes):
-            if needed & (set(node.outputs) - set(inputs)):
+            if needed & (set(node.outputs) - given):
                 nodes.append(node)
                 needed |= node.reads - set(inputs)
         constants = {n: a for n, a in self.constants.items() if n in needed}

@@ -197,6 +197,18 @@ def test_cuts_that_do_not_hold_are_refused():
         from_onnx(path, inputs="x")
 
 
+def test_a_tensor_in_the_middle_may_be_a_constant_and_a_loose_end_an_output():
+    model = fusion()
+    model.graph.node.append(helper.make_node("Neg", ["deep"], ["loose"]))
+    path = save(model)
+    whole, params = from_onnx(path, outputs=["ca", "loose"])
+    ca, loose = whole(params, A, B)
+    fun, rest = from_onnx(path, outputs=["loose"], constants={"ca": ca})
+    assert "wa" not in rest
+    assert [entry.name for entry in fun.inputs] == ["a", "b"]
+    np.testing.assert_allclose(fun(rest, A, B), loose, rtol=1e-6, atol=1e-7)
+
+
 def test_a_parameter_may_become_an_argument():
     path = save(fusion())
     fun, params = from_onnx(path, inputs=["a", "b", "wd"])
