@@ -1,0 +1,1 @@
+"""Networks from elsewhere, as a JAX function and its parameters."""
