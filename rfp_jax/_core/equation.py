@@ -278,17 +278,8 @@ class Equation:
         """Return the result with these values, by the identity of an operand, in its place."""
         return self.bind([values.get(id(value), value) for value in self.values])
 
-    def start(self, variable: Tracked) -> Tracked:
-        """Return where the sums with constants and multiples that lead to a variable start."""
-        while variable.producer and kind(variable) is Kind.AFFINE:
-            above = variable.producer.dominator
-            if above is None:
-                break
-            variable = above
-        return variable
 
-
-def is_same(value: Value, other: Value, depth: int = 3) -> bool:
+def is_same(value: Value, other: Value, depth: int = 6) -> bool:
     """Return whether two values are one, or made by equal equations of the same values."""
     if value is other:
         return True

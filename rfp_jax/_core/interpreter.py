@@ -28,7 +28,7 @@ from rfp_jax._core import ranges
 from rfp_jax._core.bias import Bias, Keep
 from rfp_jax._core.carrier import Carrier, Contributions
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
-from rfp_jax._core.equation import Equation, bind
+from rfp_jax._core.equation import Equation, Kind, bind
 from rfp_jax._core.frozen import Frozen, Rule, constant, is_chained
 from rfp_jax._core.precision import widen
 from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
@@ -238,6 +238,10 @@ class Interpreter:
 
     def results(self, equation: Equation, frozen: Frozen) -> list[Value]:
         """Push every source's contributions through an equation that its rule has frozen."""
+        if equation.kind is Kind.FUNCTION and any(
+            value is not equation.variable for value in frozen.inputs or ()
+        ):  # its rule explains it by other values (a softmax by its logits)
+            equation = replace(equation, is_opaque=True)
         outputs = frozen.outputs
         inputs = equation.inputs if frozen.inputs is None else frozen.inputs
         passing = frozenset() if frozen.push is None else _sources(inputs)

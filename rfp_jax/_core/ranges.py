@@ -51,12 +51,19 @@ def _is_weight(equation: Equation, interval: Interval) -> bool:
         return True
     if low < 0 or not weights:
         return False
-    if all(weights):
+    if all(weights) and equation.name in _KEEPING:
         return True
     return high <= 1 + TOLERANCE and equation.name not in LAYERS and not _is_choice(equation)
 
 
 _POSITIVE = frozenset("logistic exp exp2".split())
+_KEEPING = (MOVES | LAYERS) | frozenset(
+    """add add_any sub mul div max min clamp select_n concatenate stack pad gather dynamic_slice
+    dynamic_update_slice scatter scatter-add reduce_sum reduce_max reduce_min reduce_window_sum
+    reduce_window_max cumsum sort square integer_pow pow sqrt""".split()
+)
+"""Weights stay weights, as long as the result is not negative by construction."""
+
 _SCALING = MOVES | frozenset("mul div neg reduce_sum".split())
 """Weights stay weights, whatever the sign of the constant that they are multiplied with."""
 
@@ -93,7 +100,7 @@ def _is_root_of_squares(equation: Equation) -> bool:
             continue
         if made.name == "reduce_sum":
             return isinstance(value, Tracked) and value.facts.interval[0] >= 0
-        if made.name in MOVES or made.name in ("add", "mul", "div", "max", "sub"):
+        if made.name in MOVES or made.name in ("add", "mul", "div", "max", "sub", "select_n"):
             waiting.extend(made.inputs)
     return False
 
@@ -306,7 +313,8 @@ _TABLE: Mapping[str, Callable[..., Interval]] = {
     **_each(_fixed(0, 1), "eq ne lt le gt ge is_finite"),
     **_each(_fixed(-1, 1), "sin cos sign"),
     **_each(_same, " ".join(sorted(MOVES)) + """ reduce_max reduce_min rev dynamic_slice cummax
-        cummin sort unstack split tile stop_gradient optimization_barrier all_gather"""),
+        reduce_window_max reduce_window_min cummin sort unstack split tile stop_gradient
+        optimization_barrier all_gather"""),
     "logistic": _monotone(lambda x: 1 / (1 + _exp(-x))),
     "tanh": _monotone(math.tanh),
     "erf": _monotone(math.erf),

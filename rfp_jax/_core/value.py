@@ -12,7 +12,7 @@ A variable of the program holds one of three values:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import jax
@@ -237,7 +237,7 @@ def join(rows: Sequence[Sequence[Value]]) -> list[Value]:
         for other in known[1:]:
             facts = facts.joined(other)
         if len(known) < len(column):  # a constant in one of the rows may be any number
-            facts = Facts(UNBOUNDED, False, facts.after_layer, facts.sources, facts.steered_by)
+            facts = replace(facts, interval=UNBOUNDED)
         tracked = [value for value in column if isinstance(value, Tracked)]
         if not tracked:
             return Stopped(activation(column[0]), facts)

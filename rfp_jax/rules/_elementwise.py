@@ -6,8 +6,9 @@ $$ y = \frac{F(z) - F(0)}{z}\, z + F(0) , $$
 
 where z is the variable of the whole chain of elementwise equations: the last value before anything
 but sums with constants and multiples happens (`Equation.variable`). So it does not matter of which
-operations F is made. Where \(F(0)\) is not finite, z starts before these sums: `log(1 + x)` is
-`log1p(x)`. Where that does not help either (`log x`), no relevance passes.
+operations F is made. Where \(F(0)\) is not finite, the line starts at the constant part of z, which
+came from no source: `log(1 + x)` is `log1p(x)`. Where that does not help either (`log x`), no
+relevance passes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from jax.core import Tracer
 
 from rfp_jax._core.equation import Equation, Kind
 from rfp_jax._core.frozen import Frozen, chained
+from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Stopped, Tracked
 from rfp_jax.errors import MissingRuleError
 
@@ -37,14 +39,10 @@ def elementwise(f: Equation, *x: jax.Array) -> Frozen:
     if variable is None:  # an operand is spread over the result: the chain starts here
         (variable,) = f.inputs
         return from_variable(f, variable, f, singular=True)
-    singular = f.may_be_singular
-    start = f.start(variable) if singular else variable
-    if singular and all(_is_infinite_at_zero(f, v) for v in (variable, start)):
+    if f.may_be_singular and _is_known_to_stop(f, variable):
         y = f.bind(f.values)
         return Frozen(y, lambda: jnp.zeros_like(y), lambda: y, inputs=())
-    if start is not variable:
-        return _from_either(f, variable, start)
-    return from_variable(f, variable, f.of(variable), singular, f.has_choice)
+    return from_variable(f, variable, f.of(variable), f.may_be_singular, f.has_choice)
 
 
 def from_variable(
@@ -55,7 +53,12 @@ def from_variable(
 
     @functools.cache
     def line() -> Line:
-        return secant(curve, z, y, singular)
+        near = secant(curve, z, y, singular)
+        if not singular:
+            return near
+        far = _from_constant(curve, z, f.constant_part(variable), y)
+        each = zip(near, far, strict=True)
+        return Line(*(jnp.where(near.is_finite, one, other) for one, other in each))
 
     def push(c: jax.Array) -> jax.Array:
         slope = line().slope
@@ -63,27 +66,6 @@ def from_variable(
         return pushed.astype(y.dtype)
 
     return Frozen(y, push, lambda: line().start, inputs=(variable,))
-
-
-def _from_either(f: Equation, variable: Tracked, start: Tracked) -> Frozen:
-    """The secant in the variable; where it is infinite at 0, in what the variable starts from."""
-    y = f.bind(f.values)
-
-    @functools.cache
-    def lines() -> tuple[Line, Line, jax.Array]:
-        near = secant(f.of(variable), variable.activation, y, singular=True)
-        far = secant(f.of(start), start.activation, y, singular=True)
-        return near, far, near.is_finite
-
-    def push(c_near: jax.Array, c_far: jax.Array) -> jax.Array:
-        near, far, chosen = lines()
-        return jnp.where(chosen, near.slope * c_near, far.slope * c_far).astype(y.dtype)
-
-    def bias() -> jax.Array:
-        near, far, chosen = lines()
-        return jnp.where(chosen, near.start, far.start)
-
-    return Frozen(y, push, bias, inputs=(variable, start))
 
 
 class Line(NamedTuple):
@@ -112,10 +94,24 @@ def secant(curve: Curve, z: jax.Array, y: jax.Array, singular: bool = False) -> 
     # A root is vertical at 0: nothing arrives there, so nothing may leave.
     tangent = jnp.where(jnp.abs(tangent) < 1 / float(info.eps), tangent, 0)
     slope = jnp.where(near, tangent, steep)
+    start = jnp.where(near, y - slope * z, start)
     # So far out (a mask's -inf) that the slope is lost to rounding, y is a constant.
     lost = (y != start) & (jnp.abs(slope) < info.tiny)
     level = lost | ~is_finite | (jnp.isfinite(y) & ~jnp.isfinite(z))
     return Line(jnp.where(level, 0, slope), jnp.where(level, y, start), is_finite)
+
+
+def _from_constant(curve: Curve, z: jax.Array, constant: jax.Array, y: jax.Array) -> Line:
+    """Return the line of a curve from the constant part of z to z; level if that is not finite."""
+    low = curve(constant)
+    size = jnp.maximum(jnp.abs(z), jnp.abs(constant))
+    near = jnp.abs(z - constant) <= float(jnp.finfo(z.dtype).eps) ** (1 / 3) * size
+    steep = (y - low) / jnp.where(near, jnp.ones_like(z), z - constant)
+    middle = (z + constant) / 2
+    slope = jnp.where(near, jax.jvp(curve, (middle,), (jnp.ones_like(middle),))[1], steep)
+    is_finite = jnp.isfinite(low) & jnp.isfinite(slope)
+    slope = jnp.where(is_finite, slope, 0)
+    return Line(slope, y - slope * jnp.where(is_finite, z, 0), is_finite)
 
 
 def _limit(curve: Curve, z: jax.Array) -> jax.Array:
@@ -136,6 +132,31 @@ def _equations(f: Equation, variable: Tracked) -> list[Equation]:
             found.append(member.producer)
             waiting.extend(member.producer.members)
     return found
+
+
+def _is_known_to_stop(f: Equation, variable: Tracked) -> bool:
+    """Return whether F(0) is known to be infinite, and that no constant is added before."""
+    return not _may_have_constant(variable) and _is_infinite_at_zero(f, variable)
+
+
+def _may_have_constant(value: Tracked) -> bool:
+    """Return whether something that came from no source may be part of a value."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        made = value.producer
+        if made is None:
+            if all(c is not value.activation for c in value.contributions):
+                return True
+            continue
+        if made.name not in _SCALING or (made.name in _SUMS and not all(made.tracked)):
+            return True
+        waiting.extend(made.inputs)
+    return False
+
+
+_SUMS = frozenset("add add_any sub".split())
+_SCALING = MOVES | _SUMS | {"neg", "mul", "div", "max", "min", "abs"}
 
 
 def _is_infinite_at_zero(f: Equation, variable: Tracked) -> bool:

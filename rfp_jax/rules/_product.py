@@ -27,11 +27,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
-from rfp_jax._core.equation import Equation, Kind
+from rfp_jax._core.equation import Equation, Kind, kind
 from rfp_jax._core.frozen import Frozen, chained, linear
 from rfp_jax._core.primitives import MOVES
-from rfp_jax._core.value import Tracked
+from rfp_jax._core.value import Stopped, Tracked
 from rfp_jax.rules._additive import affine
 from rfp_jax.rules._elementwise import elementwise
 
@@ -41,6 +42,7 @@ MOST_FACTORS = 8
 _MOST_EQUATIONS = 64
 _LINEAR = MOVES | {"reduce_sum", "neg", "add", "add_any", "sub"}
 _PRODUCTS = frozenset({"mul", "dot_general"})
+_POWERS = ("integer_pow", "pow")
 
 
 def equal_split(f: Equation, *x: jax.Array) -> Frozen:
@@ -209,20 +211,25 @@ def _signals(made: Equation) -> list[Tracked]:
 def _degree(made: Equation, degrees: Sequence[int]) -> int:
     if made.name in _PRODUCTS:
         return sum(degrees)
-    if made.name == "integer_pow":
-        return made.params["y"] * degrees[0]
+    if made.name in _POWERS:
+        return (_exponent(made) or 1) * degrees[0]
     return 2 * degrees[0] if made.name == "square" else max(degrees)
 
 
 def _has_product(value: Tracked) -> bool:
-    """Return whether a value is made of a product of signals, by sums and placements."""
+    """Return whether a value is made of a product of signals, by sums and placements.
+
+    A function of one variable that is not a polynomial of it (a GELU, written out) is a factor.
+    """
+    if kind(value) is Kind.FUNCTION and not _is_power_series(value):
+        return False
     waiting, seen = [value], 0
     while waiting and seen < _MOST_EQUATIONS:
         made = waiting.pop().producer
         seen += 1
         if made is None or not _is_polynomial(made):
             continue
-        if made.name in ("square", "integer_pow"):
+        if made.name == "square" or made.name in _POWERS:
             return True
         if made.name in _PRODUCTS and len(_signals(made)) > 1:
             return True
@@ -230,14 +237,38 @@ def _has_product(value: Tracked) -> bool:
     return False
 
 
+def _is_power_series(value: Tracked) -> bool:
+    """Return whether a function of one variable is a polynomial of it."""
+    waiting, seen = [value], 0
+    while waiting:
+        value = waiting.pop()
+        seen += 1
+        if kind(value) is Kind.FUNCTION:
+            if seen > _MOST_EQUATIONS or not value.producer or not _is_polynomial(value.producer):
+                return False
+            waiting.extend(value.producer.inputs)
+    return True
+
+
 def _is_polynomial(made: Equation) -> bool:
-    if made.name == "integer_pow":
-        return 1 < made.params["y"] <= MOST_FACTORS
+    if made.name in _POWERS:
+        return 1 < (_exponent(made) or 0) <= MOST_FACTORS
     if made.name == "dot_general" and len(made.inputs) == 1:
         return False  # a layer with weights ends what is expanded
     if made.name == "div":
         return made.tracked == (True, False)
     return made.name in _LINEAR or made.name in _PRODUCTS or made.name == "square"
+
+
+def _exponent(made: Equation) -> int | None:
+    """Return the exponent of a power, if it is a known whole number."""
+    if made.name == "integer_pow":
+        return made.params["y"]
+    exponent = made.values[1]
+    if isinstance(exponent, Tracked | Stopped | Tracer) or np.size(exponent) != 1:
+        return None
+    number = float(np.real(np.asarray(exponent)).item())
+    return int(number) if number.is_integer() else None
 
 
 def reduce_product(f: Equation, x: jax.Array) -> Frozen:

@@ -137,9 +137,13 @@ def _logits(exponentials: Tracked) -> Tracked:
 
 def _behind_moves(value: Tracked) -> Tracked:
     """Return the value that was reshaped, spread or converted."""
-    while value.producer and value.producer.name in MOVES and value.producer.inputs:
+    while value.producer and value.producer.name in _BETWEEN_SUM and value.producer.inputs:
         value = value.producer.inputs[0]
     return value
+
+
+_BETWEEN_SUM = MOVES | {"abs"}
+"""What may stand behind a sum of exponentials: `logsumexp` takes its absolute value."""
 
 
 def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
@@ -157,7 +161,10 @@ def _is_log_softmax(value: Tracked) -> bool:
     made = value.producer
     if made is None or made.name != "sub" or len(made.inputs) != 2:
         return False
-    log = _behind_moves(made.inputs[1]).producer
+    shifted = _behind_moves(made.inputs[1])
+    if (sum_ := shifted.producer) and sum_.name == "add" and len(sum_.inputs) == 1:
+        shifted = _behind_moves(sum_.inputs[0])  # logsumexp adds the greatest logit again
+    log = shifted.producer
     if log is None or log.name != "log" or not log.inputs:
         return False
     total = _behind_moves(log.inputs[0]).producer
@@ -187,4 +194,4 @@ def _replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
     return f.at(values)
 
 
-_BETWEEN = MOVES | {"reduce_sum", "dot_general"}
+_BETWEEN = _BETWEEN_SUM | {"reduce_sum", "dot_general"}

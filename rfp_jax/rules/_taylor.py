@@ -11,7 +11,11 @@ from rfp_jax._core.equation import Equation, Kind
 from rfp_jax._core.frozen import Frozen, Rule, chained
 from rfp_jax.rules._elementwise import elementwise, exponential
 from rfp_jax.rules._product import equal_split, quotient
-from rfp_jax.rules._softmax import attention_quotient, softmax_or_quotient
+from rfp_jax.rules._softmax import (
+    attention_quotient,
+    exponential_of_logits,
+    softmax_or_quotient,
+)
 
 
 def taylor(f: Equation, *x: jax.Array) -> Frozen:
@@ -48,5 +52,9 @@ UNIFORM: Mapping[str, Rule] = {
 }
 """Every product shares alike between its two factors, weights of attention and gates included."""
 
-ATTNLRP: Mapping[str, Rule] = {**UNIFORM, "exp": taylor, "div": attention_or_quotient}
+ATTNLRP: Mapping[str, Rule] = {
+    **UNIFORM,
+    "exp": exponential_of_logits,
+    "div": attention_or_quotient,
+}
 """AttnLRP: products share alike, the softmax passes by its gradient."""
