@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfp_jax._extras import needs_extra
-from rfp_jax.evaluate.journal import Journal, is_table
+from rfp_jax.evaluate import layout
+from rfp_jax.evaluate.journal import Journal
 from rfp_jax.evaluate.plan import Chunks
-from rfp_jax.evaluate.table import BIAS
+from rfp_jax.evaluate.table import BIAS, nested
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,7 @@ __all__ = [
     "of_class",
     "open",
     "print_summary",
+    "provenance",
     "share",
     "summary",
     "to_csv",
@@ -49,19 +51,26 @@ class IncompleteTableError(RuntimeError):
     """The run that writes this table has not finished."""
 
 
-def open(path: str | os.PathLike[str], *, incomplete: bool = False) -> xr.Dataset:
+def open(
+    path: str | os.PathLike[str], *, incomplete: bool = False, thorough: bool = False
+) -> xr.Dataset:
     """Open a relevance table lazily.
 
     Args:
         path: where `rfp_jax.evaluate` has put it.
         incomplete: whether to take a table whose run has not finished; of that, only the samples of
-            committed chunks are there, and its attribute `complete` is false.
+            committed chunks are there, and its attribute `complete` is 0.
+        thorough: whether to read every file and compare it with its checksum now. Otherwise files
+            must be there and have their size, and each is compared when it is read.
 
     Returns:
         The table.
 
     Raises:
         IncompleteTableError: the run has not finished; says how far it is.
+        DamagedTableError: files are missing or are not what was written; names each. The same
+            error is raised later, where a file that is damaged within its size is read.
+        TableFormatError: the table was written by the first edition; says what to do.
         FileNotFoundError: there is nothing at `path`.
         FileExistsError: something at `path` is not a relevance table.
 
@@ -72,26 +81,47 @@ def open(path: str | os.PathLike[str], *, incomplete: bool = False) -> xr.Datase
         FileNotFoundError: no relevance table at .../no/such/table.zarr
     """
     with needs_extra("Opening a relevance table"):
-        import xarray as xr
+        from rfp_jax.evaluate.opening import open_dataset
     journal = Journal(Path(path).absolute())
-    if is_table(journal.path):
-        return xr.open_zarr(journal.path)
+    if layout.is_table(journal.path):
+        if found := layout.damage(journal.path, thorough=thorough):
+            raise layout.damaged(journal.path, found)
+        proof = layout.read_proof(journal.path)
+        return open_dataset(journal.path, layout.stamps(proof), proof["chunks"].values())
     attributes = journal.attributes()
     if attributes is None:
         raise FileNotFoundError(f"no relevance table at {journal.path}")
     chunks = Chunks(attributes["data"]["samples"], attributes["chunk"])
-    committed = [c for c in range(len(chunks)) if journal.committed(c) is not None]
+    records = dict(enumerate(journal.committed(chunks, thorough=thorough)))
+    committed = {chunk: record for chunk, record in records.items() if record is not None}
     if not incomplete:
         raise IncompleteTableError(
             f"{journal.path} is incomplete: {len(committed)} of {len(chunks)} chunks are there; "
             "call evaluate again to finish it, or open(path, incomplete=True) to see what is there"
         )
-    with warnings.catch_warnings():  # a kill may leave half a metadata file beside the table's own
-        warnings.filterwarnings("ignore", r"Object at \S+\.partial is not", category=UserWarning)
-        table = xr.open_zarr(journal.table, consolidated=False)
+    files = layout.stamps({"files": {}, "chunks": committed})
+    table = open_dataset(journal.table, files, committed.values())
     samples = [np.arange(chunks.samples)[chunks.bounds(c)] for c in committed]
     table = table.isel(sample=np.concatenate(samples) if samples else [])
-    return table.assign_attrs(complete=False)
+    return table.assign_attrs(complete=0)
+
+
+def provenance(table: xr.Dataset) -> dict[str, Any]:
+    """Return how a table was made: its attributes, with what is JSON in them decoded.
+
+    Args:
+        table: a relevance table.
+
+    Returns:
+        Among others `versions`, `rules`, `bias`, `method`, `model` (manifest, hashes of parameters
+        and program), `data` (arguments, samples, kinds of labels and metadata), `dtype`, `chunk`.
+
+    Examples:
+        >>> import xarray as xr
+        >>> provenance(xr.Dataset(attrs={"versions": '{"jax": "0.10.2"}'}))
+        {'versions': {'jax': '0.10.2'}}
+    """
+    return nested(table.attrs)
 
 
 def valid(table: xr.Dataset) -> xr.Dataset:

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from rfp_jax import store
-from rfp_jax.evaluate import evaluate
+from rfp_jax.evaluate import Columns, RunOptions, evaluate
 
 
 @pytest.fixture(autouse=True)
@@ -187,9 +187,9 @@ def test_export_of_several_labels_and_of_a_real_table(tmp_path):
         params=np.float32([1, -1]),
         sources=("x",),
         classes=("a", "b"),
-        metadata=("season",),
-        chunk=2,
-        progress=False,
+        labels="multi",
+        columns=Columns(metadata=("season",)),
+        run=RunOptions(chunk=2, progress=False),
     )
     store.to_csv(table, tmp_path / "t.csv")
     frame = pd.read_csv(tmp_path / "t.csv")

@@ -47,6 +47,11 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
+    @property
+    def failures(self) -> int:
+        """How many samples have failed."""
+        return self._counts["failures"]
+
     def advance(self, counts: Counts) -> None:
         """Count what has just been computed."""
         self._counts = add(self._counts, counts)
