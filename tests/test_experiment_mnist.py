@@ -94,7 +94,7 @@ def test_table_is_gradient_times_input(out, samples):
 
     table = store.open(table_path(out)).load()
     assert table.id.values.tolist() == [str(name) for name in samples["id"]]
-    assert table.attrs["data"]["arguments"]["view"] == "halves"
+    assert store.provenance(table)["data"]["arguments"]["view"] == "halves"
     for name, gradient, image in zip(
         SETTINGS.sources, jacobian(*samples["images"]), samples["images"], strict=True
     ):

@@ -19,6 +19,7 @@ from experiments.results import write_json
 from experiments.training import outputs
 from rfp_jax import losses, store
 from rfp_jax.data import Sample
+from rfp_jax.evaluate import Columns, RunOptions
 from rfp_jax.evaluate import evaluate as evaluate_all
 from rfp_jax.evaluate.table import BIAS
 
@@ -64,13 +65,13 @@ def evaluate(
             params=variables,
             sources=settings.sources,
             classes=CLASSES,
-            metadata=tuple(_flags(settings)),
+            labels="class",
             method=with_propagated_bias,
+            columns=Columns(metadata=tuple(_flags(settings))),
             manifest={"network": type(settings.network).__name__, "loss": settings.words},
             data_arguments={"name": settings.data, "split": "test", **asdict(settings.samples)},
             dtype=dtype,
-            strict=strict,
-            progress=console.is_terminal,
+            run=RunOptions(strict=strict, progress=console.is_terminal),
         ).load()
         images = tuple(image.astype(dtype) for image in data.arrays()["images"])
         plain = outputs(settings.network.apply, variables, images)

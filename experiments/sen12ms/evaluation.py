@@ -18,6 +18,7 @@ from experiments.sen12ms.scores import scores
 from experiments.sen12ms.settings import CONDITIONS, Bias, Evaluate, recorded
 from experiments.sen12ms.training import binary_cross_entropy, correct
 from rfp_jax import store
+from rfp_jax.evaluate import Columns, RunOptions
 from rfp_jax.evaluate import evaluate as evaluate_all
 from rfp_jax.losses import cross_entropy
 
@@ -65,8 +66,8 @@ def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
                 params=jax.tree.map(dtype, network.variables),
                 sources=sources.sources,
                 classes=sources.class_names,
-                metadata=measured,
-                ids=data.ids,
+                labels="multi" if sources.multi_label else "class",
+                columns=Columns(metadata=measured, ids=data.ids),
                 method=METHODS[config.bias],
                 manifest=dict(network.manifest),
                 data_arguments={
@@ -76,10 +77,12 @@ def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
                     **recorded(config.data),
                 },
                 dtype=dtype,
-                chunk=config.chunk,
-                batch=config.batch_size,
-                threads=config.data.threads,
-                strict=config.strict,
+                run=RunOptions(
+                    chunk=config.chunk,
+                    batch=config.batch_size,
+                    threads=config.data.threads,
+                    strict=config.strict,
+                ),
             )
         summary[condition] = summarize(table)
         if config.scores:
@@ -123,7 +126,7 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
         "samples": facts["samples"],
         "failures": facts["failures"],
         "cloudy": int(good.cloudy.values.sum()),
-        "data": table.attrs["data"]["arguments"]["note"] or "SEN12MS",
+        "data": store.provenance(table)["data"]["arguments"]["note"] or "SEN12MS",
         "dtype": str(output.dtype),
         "plain": measure(output),
         "sum_of_relevances": measure(total),

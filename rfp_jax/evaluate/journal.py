@@ -137,6 +137,7 @@ class Journal:
     def resume(self, table: Table) -> None:
         """Repair what needs no computing, and take over the sound chunks of a damaged table."""
         layout.restore(self.table, table)
+        self.marker(0).parent.mkdir(exist_ok=True)
         if not self.damaged.exists():
             return
         for chunk, record in layout.read_proof(self.damaged)["chunks"].items():
@@ -175,10 +176,10 @@ class Journal:
         found: list[Record | None] = []
         for chunk in range(len(chunks)):
             marker = sealed.read_intact(self.marker(chunk)) or {"attributes": {}}
-            record = marker["attributes"].get("record")
-            ours = record and marker["attributes"]["table"] == identity
-            sound = ours and layout.is_sound(self.table, record, thorough=thorough)
-            found.append(record if sound else None)
+            said = marker["attributes"]
+            ours = (said.get("table"), said.get("chunk")) == (identity, chunk)
+            sound = ours and layout.is_sound(self.table, said["record"], thorough=thorough)
+            found.append(said["record"] if sound else None)
         return found
 
     def commit(self, chunk: int, rows: slice, columns: Mapping[str, np.ndarray], counts: Counts):
@@ -219,7 +220,7 @@ class Journal:
             self.folder.rmdir()
 
     def _mark(self, chunk: int, record: Record) -> None:
-        marker = {"attributes": {"table": self._identity(), "record": record}}
+        marker = {"attributes": {"table": self._identity(), "chunk": chunk, "record": record}}
         sealed.write(self.marker(chunk), sealed.seal(marker))
 
     def _identity(self) -> str:

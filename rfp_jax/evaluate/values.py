@@ -159,7 +159,7 @@ def _microseconds(value: Any) -> int:
 
 
 def _shown(value: Any) -> str:
-    return f"{printable(repr(value))[:60]} ({np.asarray(value).dtype.name})"
+    return printable(repr(value.item() if isinstance(value, np.generic) else value))[:80]
 
 
 KINDS: Mapping[str, Kind] = {
