@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfp_jax._extras import needs_extra
-from rfp_jax.evaluate import layout
+from rfp_jax.evaluate import layout, scores
+from rfp_jax.evaluate.errors import DamagedTableError
 from rfp_jax.evaluate.journal import Journal
 from rfp_jax.evaluate.plan import Chunks
 from rfp_jax.evaluate.table import BIAS, nested
@@ -33,7 +34,9 @@ __all__ = [
     "blocks",
     "by_bins",
     "by_class",
+    "check",
     "first_failures",
+    "label_kind",
     "of_class",
     "open",
     "print_summary",
@@ -141,29 +144,43 @@ def of_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
         Relevance, [sample, source]; NaN for samples without a label.
 
     Raises:
-        ValueError: there is no such class, or samples belong to several classes.
+        ValueError: there is no such class, or a sample does not belong to one class.
+        DamagedTableError: there are no numbers where there should be some, see `check`.
     """
     if which in ("label", "prediction", "top"):
         if which != "top" and which not in table.coords:
-            raise ValueError(f"the table has no {which}")
+            raise ValueError(f"the table has no {which}: take 'top', or name an output")
         chosen = table.output.fillna(-np.inf).argmax("class") if which == "top" else table[which]
         if chosen.ndim != 1 or chosen.dtype.kind != "i":
             raise ValueError(f"the {which} is not one class a sample: take 'top', or name a class")
-        picked = table.relevance.isel({"class": chosen.clip(0)}).where(chosen >= 0)
-        return picked.drop_vars("class", errors="ignore")
+        picked = table.relevance.isel({"class": chosen.clip(0)})
+        return _there(picked).where(chosen >= 0).drop_vars("class", errors="ignore")
     if which not in table["class"].values:
         names = ", ".join(map(str, table["class"].values))
         raise ValueError(f"no class {which!r}: 'label', 'prediction', 'top', or one of {names}")
-    return table.relevance.sel({"class": which})
+    return _there(table.relevance.sel({"class": which}))
 
 
 def usual_class(table: xr.Dataset) -> str:
     """Which class of a sample to look at: `"label"` where samples have one, else `"top"`."""
-    label = table.coords.get("label")
-    return "label" if label is not None and label.ndim == 1 and label.dtype.kind == "i" else "top"
+    return "label" if label_kind(table) == "class" else "top"
 
 
-def share(table: xr.Dataset, which: str = "label", *, bias: bool = False) -> xr.DataArray:
+def label_kind(table: xr.Dataset) -> str | None:
+    """What labels are: `"class"`, `"multi"`, `"soft"` or `"target"`; None where there are none.
+
+    The attribute `label_kind` of the labels says it; without one their dtype and shape do.
+    """
+    if "label" not in table.coords:
+        return None
+    label = table.label
+    by_dtype = {"b": "multi", "i": "class", "u": "class"}.get(label.dtype.kind, "target")
+    return str(label.attrs.get("label_kind", by_dtype))
+
+
+def share(
+    table: xr.Dataset, which: str | None = None, *, bias: bool = False
+) -> xr.DataArray:
     """The share of each source in the relevance for one class of each sample.
 
     It is `|R_s| / sum_t |R_t|`: between 0 and 1, adding up to 1 over the sources, whatever the
@@ -171,7 +188,8 @@ def share(table: xr.Dataset, which: str = "label", *, bias: bool = False) -> xr.
 
     Args:
         table: a relevance table.
-        which: see `of_class`.
+        which: see `of_class`; by default the label where samples have one class, else the class
+            with the highest output.
         bias: whether the bias counts as a source.
 
     Returns:
@@ -186,11 +204,12 @@ def share(table: xr.Dataset, which: str = "label", *, bias: bool = False) -> xr.
         >>> share(table).values
         array([[0.75, 0.25]])
     """
-    relevance = abs(of_class(table, which))
+    relevance = abs(of_class(table, which or usual_class(table)))
     if not bias:
         relevance = relevance.sel(source=relevance.source != BIAS)
     total = relevance.sum("source", skipna=False)
-    return (relevance / total.where(total > 0)).rename("share")
+    found = (relevance / total.where(total > 0)).rename("share")
+    return found.assign_attrs(long_name="share of relevance", units="1")
 
 
 def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.DataArray:
@@ -236,16 +255,32 @@ def by_bins(
     return values.groupby_bins(name, bins, **options).median()
 
 
+def check(table: xr.Dataset) -> None:
+    """Refuse a table that contradicts itself, which needs no knowledge of its files.
+
+    A table that was opened by other means than `open` and has lost files shows their fill values.
+
+    Args:
+        table: a relevance table, or some of its samples; all of it is read.
+
+    Raises:
+        DamagedTableError: samples are said to be finite, and their numbers are not, or the other
+            way round, or nothing at all is known of them; says which.
+    """
+    numbers = [np.isfinite(table[name].values) for name in ("relevance", "output")]
+    there = np.logical_and.reduce([each.reshape(len(each), -1).all(1) for each in numbers])
+    failed = table.failure.values != ""
+    unknown = ~failed & ~table.finite.values & (table.id.values == "")
+    _refuse(table, (table.finite.values != (there & ~failed)) | unknown)
+
+
 def accuracy(table: xr.Dataset) -> float:
     """The fraction of labelled samples that are predicted right, every class of them; NaN if none.
 
-    Samples that failed do not count.
+    Samples that failed do not count. Of probabilities the class with the highest one is the label.
     """
-    correct = labelled = 0
-    for block in blocks(table):
-        hits, known = _correct(block)
-        correct, labelled = correct + hits.sum(), labelled + known
-    return float(correct / labelled) if labelled else float("nan")
+    found = summary(table)["accuracy"]
+    return float("nan") if found is None else found
 
 
 def blocks(table: xr.Dataset, samples: int = 4096) -> Iterator[xr.Dataset]:
@@ -254,11 +289,16 @@ def blocks(table: xr.Dataset, samples: int = 4096) -> Iterator[xr.Dataset]:
     Args:
         table: a relevance table.
         samples: how many samples a block holds.
+
+    Raises:
+        DamagedTableError: a block contradicts itself, see `check`.
     """
     size = int(table.attrs.get("chunk", samples))
     size *= max(samples // size, 1)  # whole chunks, so that none is read twice
     for start in range(0, table.sizes["sample"], size):
-        yield table.isel(sample=slice(start, start + size)).load()
+        block = table.isel(sample=slice(start, start + size)).load()
+        check(block)
+        yield block
 
 
 def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
@@ -267,31 +307,34 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
     Args:
         table: a relevance table.
         which: the class whose relevance is shared out, see `of_class`; by default the label where
-            samples have one, else the class with the highest output.
+            samples have one class, else the class with the highest output.
 
     Returns:
         `samples`, `failures`, `nonfinite` (evaluated, but with a number that is not finite),
-        `labelled`, `accuracy` (None without labels), and `share`: the mean share of each source.
+        `labelled`, `accuracy` (None without labels of classes; of several labels all must be
+        right), `share`: the mean share of each source, and by the kind of label: `scores` of
+        several labels (see `rfp_jax.evaluate.scores.MultiLabel`), or `errors` of targets (see
+        `rfp_jax.evaluate.scores.Regression`).
     """
     which = which or usual_class(table)
     sources = [str(name) for name in table.source.values if name != BIAS]
-    counts = dict.fromkeys(("samples", "failures", "nonfinite", "labelled", "correct"), 0)
+    counts = dict.fromkeys(("samples", "failures", "nonfinite"), 0)
     total, shared = np.zeros(len(sources)), 0
+    measure = scores.of_kind(label_kind(table), [str(name) for name in table["class"].values])
     for block in blocks(table):
         failed = block.failure.values != ""
-        hits, labelled = _correct(block)
         counts["samples"] += block.sizes["sample"]
         counts["failures"] += int(failed.sum())
         counts["nonfinite"] += int((~failed & ~block.finite.values).sum())
-        counts["labelled"] += labelled
-        counts["correct"] += int(hits.sum())
+        measure = measure.add(block.isel(sample=np.flatnonzero(~failed)))
         shares = share(valid(block), which).dropna("sample").values.astype(np.float64)
         total, shared = total + shares.sum(0), shared + len(shares)
-    correct, labelled = counts.pop("correct"), counts["labelled"]
     mean = total / shared if shared else np.full(len(sources), np.nan)
     return {
         **counts,
-        "accuracy": correct / labelled if labelled else None,
+        "labelled": measure.labelled,
+        "accuracy": measure.accuracy,
+        **measure.details,
         "share": dict(zip(sources, mean.tolist(), strict=True)),
     }
 
@@ -314,6 +357,10 @@ def print_summary(table: xr.Dataset, *, failures: int = 5) -> None:
     shown.add_row("not finite", f"{found['nonfinite']}")
     if found["accuracy"] is not None:
         shown.add_row("accuracy", f"{found['accuracy']:.4f}")
+    for name, value in found.get("scores", {}).get("micro", {}).items():
+        shown.add_row(f"{name} (micro)", f"{value:.4f}")
+    for output, errors in found.get("errors", {}).items():
+        shown.add_row(Text(f"RMSE, {output}"), f"{errors['rmse']:.4g}")
     for source, value in found["share"].items():
         shown.add_row(Text(f"mean share, {source}"), f"{value:.3f}")
     console = Console(stderr=True)
@@ -369,16 +416,22 @@ def to_parquet(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
             writer.close()
 
 
-def _correct(block: xr.Dataset) -> tuple[np.ndarray, int]:
-    """Which labelled samples are predicted right, and how many are labelled."""
-    if "label" not in block.coords or block.label.dtype.kind not in "bi":
-        return np.zeros(0, bool), 0
-    label, prediction = block.label.values, block.prediction.values
-    known = block.failure.values == ""
-    if label.ndim == 1:
-        known &= label >= 0
-        return (label == prediction)[known], int(known.sum())
-    return (label == prediction).all(1)[known], int(known.sum())
+def _there(relevance: xr.DataArray) -> xr.DataArray:
+    """Relevance, if there is some of every sample that is said to have finite numbers."""
+    if "finite" in relevance.coords:
+        lost = ~np.isfinite(relevance.values).all(relevance.get_axis_num("source"))
+        _refuse(relevance, lost & relevance.finite.values)
+    return relevance
+
+
+def _refuse(table: xr.Dataset | xr.DataArray, wrong: np.ndarray) -> None:
+    if wrong.any():
+        named = [f"{i} ({table.id.values[i]})" for i in np.flatnonzero(wrong)[:5]]
+        raise DamagedTableError(
+            f"{wrong.sum()} samples contradict themselves: `finite` is not what their numbers are, "
+            f"as of sample {', '.join(named)}. Files of the table are missing: "
+            "rfp_jax.store.open says which, and evaluate computes them anew"
+        )
 
 
 def _frames(table: xr.Dataset) -> Iterator[pd.DataFrame]:
