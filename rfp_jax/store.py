@@ -25,6 +25,7 @@ from rfp_jax.evaluate.plan import Chunks
 from rfp_jax.evaluate.table import BIAS, nested
 
 if TYPE_CHECKING:
+    import geopandas
     import pandas as pd
     import xarray as xr
 
@@ -44,10 +45,15 @@ __all__ = [
     "share",
     "summary",
     "to_csv",
+    "to_geodataframe",
     "to_parquet",
     "usual_class",
     "valid",
 ]
+
+
+KNOWN = {"id", "label", "prediction", "failure", "finite", "source", "class", "sample"}
+"""Coordinates of a table that are not metadata."""
 
 
 class IncompleteTableError(RuntimeError):
@@ -432,6 +438,58 @@ def _refuse(table: xr.Dataset | xr.DataArray, wrong: np.ndarray) -> None:
             f"as of sample {', '.join(named)}. Files of the table are missing: "
             "rfp_jax.store.open says which, and evaluate computes them anew"
         )
+
+
+def to_geodataframe(
+    table: xr.Dataset,
+    *,
+    x: str = "x",
+    y: str = "y",
+    crs: str = "crs",
+    to: str = "EPSG:4326",
+) -> geopandas.GeoDataFrame:
+    """Return one row per sample, with its place on the map and the share of each source.
+
+    Args:
+        table: a relevance table, with the centre of each sample and its coordinate system as
+            metadata.
+        x: the metadata that holds eastings or longitudes.
+        y: the metadata that holds northings or latitudes.
+        crs: the metadata that holds the coordinate system of each sample, such as `"EPSG:32633"`,
+            or a coordinate system for all.
+        to: the coordinate system of the result; by default longitude and latitude.
+
+    Returns:
+        A GeoPandas frame of points, with `id`, `label`, `prediction`, the metadata, `failure`,
+        `finite`, and `share_SOURCE` of each source.
+
+    Raises:
+        ImportError: GeoPandas is not installed.
+        ValueError: there is no such metadata.
+
+    Examples:
+        >>> to_geodataframe(store.open("relevance.zarr")).explore("share_sar")  # doctest: +SKIP
+    """
+    names = [str(name) for name, each in table.coords.items() if each.dims == ("sample",)]
+    for name in (x, y):
+        if name not in names:
+            known = ", ".join(n for n in names if n not in KNOWN) or "none"
+            raise ValueError(f"no metadata called {name!r}; there are {known}")
+    import geopandas
+    import pandas as pd
+
+    shares = share(table).load()
+    frame = pd.DataFrame({name: table[name].values for name in names})
+    for source in shares.source.values:
+        frame[f"share_{source}"] = shares.sel(source=source).values
+    systems = frame[crs] if crs in frame else pd.Series(crs, frame.index)
+    zones = [
+        geopandas.GeoSeries(
+            geopandas.points_from_xy(rows[x], rows[y]), index=rows.index, crs=str(system)
+        ).to_crs(to)
+        for system, rows in frame.groupby(systems, sort=False)
+    ]
+    return geopandas.GeoDataFrame(frame, geometry=pd.concat(zones).reindex(frame.index), crs=to)
 
 
 def _frames(table: xr.Dataset) -> Iterator[pd.DataFrame]:

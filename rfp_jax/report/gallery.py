@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 Pictures = Mapping[str, np.ndarray]
 
-KNOWN = {"id", "label", "prediction", "failure", "finite", "source", "class", "sample"}
-"""Coordinates that are not metadata."""
-
 
 @dataclass(frozen=True)
 class Gallery:
@@ -137,7 +134,7 @@ class Gallery:
 
     @property
     def _metadata(self) -> list[str]:
-        return [str(name) for name in self.table.coords if name not in KNOWN]
+        return [str(name) for name in self.table.coords if name not in store.KNOWN]
 
     def _sortable(self, name: str) -> bool:
         return self.table[name].dtype.kind in "biuf"
