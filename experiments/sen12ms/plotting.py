@@ -61,6 +61,7 @@ def _figures(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> Any
                 plot.violins(
                     sources(table),
                     table.label.values,
+                    names=names,
                     title=f"Relevance for the true class, {condition} patches{about}",
                 ),
             )

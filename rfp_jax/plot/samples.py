@@ -1,6 +1,9 @@
 """Single samples: their sources, and what their outputs are made of."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +16,11 @@ from rfp_jax.plot.colors import (
     WRONG_COLOR,
     source_colors,
 )
-from rfp_jax.plot.parts import SMALL, tidy
+from rfp_jax.plot.parts import SMALL, name_ticks, tidy
+from rfp_jax.plot.tables import class_names, is_table, parts_of
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 with needs_extra("Drawing pictures"):
     from matplotlib.axes import Axes
@@ -30,6 +37,7 @@ def draw_bars(
     output: ArrayLike,
     *,
     label: int | None = None,
+    names: Sequence[str] = (),
 ) -> None:
     """Draw what one sample's outputs are made of: stacked bars of bias and sources for each class.
 
@@ -42,6 +50,7 @@ def draw_bars(
         bias: what came from no source, [classes].
         output: the network's output, [classes].
         label: the true class, whose background is shaded.
+        names: names of the classes; their numbers unless given.
 
     Examples:
         >>> ax = Figure().subplots()
@@ -70,7 +79,7 @@ def draw_bars(
         markeredgecolor="white",
         markeredgewidth=0.5,
     )
-    ax.set_xticks(classes, [str(k) for k in classes])
+    name_ticks(ax, class_names(names, len(output)))
     ax.set_xlim(-0.6, len(output) - 0.4)
     ax.use_sticky_edges = False  # else a bar that ends at the lowest value would touch the axis
     tidy(ax)
@@ -162,11 +171,12 @@ def grid(
 
 def examples(
     images: Mapping[str, ArrayLike],
-    relevance: Mapping[str, ArrayLike],
-    bias: ArrayLike,
-    output: ArrayLike,
-    labels: ArrayLike,
+    relevance: Mapping[str, ArrayLike] | xr.Dataset,
+    bias: ArrayLike | None = None,
+    output: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
     *,
+    names: Sequence[str] = (),
     title: str = "",
     columns: int = 2,
 ) -> Figure:
@@ -174,15 +184,20 @@ def examples(
 
     Args:
         images: name of the source to its images, [samples, height, width] or [..., 1].
-        relevance: name of the source to its relevance, [samples, classes].
-        bias: what came from no source, [samples, classes].
-        output: the network's outputs, [samples, classes].
-        labels: the true class of each sample, int [samples].
+        relevance: a relevance table of these samples, or name of the source to its relevance,
+            [samples, classes]. Samples that failed, or whose class is not known, are left out.
+        bias: what came from no source, [samples, classes]; a table knows it.
+        output: the network's outputs, [samples, classes]; a table knows them.
+        labels: the true class of each sample, int [samples]; a table knows it.
+        names: names of the classes; those of the table, or their numbers, unless given.
         title: title of the figure.
         columns: how many samples stand side by side.
 
     Returns:
         The figure, 4 inches wide for each column; all samples have one scale.
+
+    Raises:
+        ValueError: with arrays, `bias`, `output` and `labels` are needed.
 
     Examples:
         >>> images = {"left": np.zeros((2, 8, 4)), "right": np.ones((2, 8, 4))}
@@ -191,11 +206,16 @@ def examples(
         >>> [ax.get_title(loc="left") for ax in figure.axes if ax.has_data() and not ax.images]
         ['true 0, predicted 0', 'true 1, predicted 1']
     """
-    colors = source_colors(relevance)
     images = {name: np.asarray(stack) for name, stack in images.items()}
-    limits = _limits(images)
-    parts = {name: np.asarray(values) for name, values in relevance.items()}
-    bias, output, labels = np.asarray(bias), np.asarray(output), np.asarray(labels)
+    if is_table(relevance):
+        parts, bias, output, labels, known, rows = parts_of(relevance, labels)
+        images, names = {name: stack[rows] for name, stack in images.items()}, names or known
+    elif bias is None or output is None or labels is None:
+        raise ValueError("with arrays, pass bias, output and labels as well")
+    else:
+        parts = {name: np.asarray(values) for name, values in relevance.items()}
+        bias, output, labels = np.asarray(bias), np.asarray(output), np.asarray(labels)
+    names, limits, colors = class_names(names, output.shape[1]), _limits(images), source_colors(parts)
 
     rows = -(-len(labels) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.08)
@@ -213,12 +233,14 @@ def examples(
             bias[sample],
             output[sample],
             label=labels[sample],
+            names=names,
         )
         right.sharey(cells[0, 1])
         predicted = output[sample].argmax()
         right.set_title(
-            f"true {labels[sample]}, predicted {predicted}",
+            f"true {names[labels[sample]]}, predicted {names[predicted]}",
             loc="left",
+            parse_math=False,
             fontsize=SMALL + 1,
             color="black" if predicted == labels[sample] else WRONG_COLOR,
             fontweight="normal" if predicted == labels[sample] else "bold",

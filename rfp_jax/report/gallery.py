@@ -91,6 +91,7 @@ class Gallery:
             f"<p>{self._verdict(chosen, top)}</p>",
             self._pictures(where),
             share_bar(parts),
+            f'<p class="soft">{self._shares(shares)}</p>',
             self._bars(row, chosen, scale),
         ]
         if not correct:
@@ -100,6 +101,10 @@ class Gallery:
             facts = (f"{name} {_text(self.table[name].values[row])}" for name in self._metadata)
             body.append(f'<p class="soft">{escape(", ".join(facts))}</p>')
         return f'<article class="sample" {data}>{"".join(body)}</article>'
+
+    def _shares(self, shares: np.ndarray) -> str:
+        named = zip(self.facts.sources, shares, strict=True)
+        return escape(", ".join(f"{name} {share:.2f}" for name, share in named))
 
     def _verdict(self, chosen: int, top: int) -> str:
         names = self.facts.classes
@@ -120,7 +125,7 @@ class Gallery:
         style = f"left:{left:.2f}%;width:{half:.2f}%;background:{self.facts.colour(name)}"
         return (
             f'<div class="bar"><span title="{escape(name)}">{escape(name)}</span>'
-            f'<div class="track"><u></u><i style="{style}"></i></div><span>{value:.3g}</span></div>'
+            f'<div class="track"><u></u><i style="{style}"></i></div><span>{self.facts.number(value)}</span></div>'
         )
 
     def _pictures(self, where: int) -> str:
@@ -137,10 +142,14 @@ class Gallery:
         return [str(name) for name in self.table.coords if name not in store.KNOWN]
 
     def _sortable(self, name: str) -> bool:
-        return self.table[name].dtype.kind in "biuf"
+        return self.table[name].dtype.kind in "biufM"
 
     def _key(self, name: str, row: int) -> object:
-        return float(self.table[name].values[row]) if self._sortable(name) else ""
+        if not self._sortable(name):
+            return ""
+        value = self.table[name].values[row]
+        number = value.astype(np.int64) if value.dtype.kind == "M" else value
+        return "" if value != value else number.item()
 
 
 def thumbnails(
@@ -205,4 +214,7 @@ def _png(name: str, picture: np.ndarray) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)
+    """A value of metadata, whole: as many digits as it has."""
+    if isinstance(value, np.datetime64):
+        return str(np.datetime_as_string(value, unit="auto"))
+    return str(value).removesuffix(".0") if isinstance(value, float | np.floating) else str(value)
