@@ -29,6 +29,8 @@ def test_evaluate_page(tmp_path, monkeypatch):
     assert names["table"].source.values.tolist() == ["upper", "lower", "bias"]
     total = names["table"].relevance.sum("source")
     np.testing.assert_allclose(total, names["table"].output, rtol=1e-4, atol=1e-4)
+    assert names["result"].output.shape == (360, 10)
+    assert (tmp_path / "copy.zarr").is_dir()
     assert (tmp_path / "report.html").stat().st_size > 100_000
     assert (tmp_path / "relevance.csv").read_text().count("\n") == 1 + 360 * 3 * 10
 
