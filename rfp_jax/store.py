@@ -9,7 +9,6 @@ here are short names for xarray operations.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,9 +183,7 @@ def label_kind(table: xr.Dataset) -> str | None:
     return str(label.attrs.get("label_kind", by_dtype))
 
 
-def share(
-    table: xr.Dataset, which: str | None = None, *, bias: bool = False
-) -> xr.DataArray:
+def share(table: xr.Dataset, which: str | None = None, *, bias: bool = False) -> xr.DataArray:
     """The share of each source in the relevance for one class of each sample.
 
     It is `|R_s| / sum_t |R_t|`: between 0 and 1, adding up to 1 over the sources, whatever the

@@ -92,12 +92,8 @@ def grouped(arguments, group, **defaults):
 
 def run(data, path, **changes):
     arguments = {"fun": model, "params": PARAMS, "sources": SOURCES, "classes": CLASSES} | changes
-    arguments["columns"] = grouped(
-        arguments, Columns, metadata=("cloud_cover", "cloudy", "season")
-    )
-    arguments["run"] = grouped(
-        arguments, RunOptions, chunk=8, batch=3, threads=2, progress=False
-    )
+    arguments["columns"] = grouped(arguments, Columns, metadata=("cloud_cover", "cloudy", "season"))
+    arguments["run"] = grouped(arguments, RunOptions, chunk=8, batch=3, threads=2, progress=False)
     return evaluate(arguments.pop("fun"), data, path, **arguments)
 
 
@@ -435,7 +431,10 @@ def scaled(factor):
         ("data.keys.label: ", {"label": "season", "labels": "class"}),
         ("chunk: 8 in the table, 9 now", {"chunk": 9}),
         ("batch: 3 in the table, 5 now", {"batch": 5}),
-        ("data.contents.metadata.cloud_cover: ", {"data": Patches(spoil={13: changed(cloud_cover=1.0)})}),
+        (
+            "data.contents.metadata.cloud_cover: ",
+            {"data": Patches(spoil={13: changed(cloud_cover=1.0)})},
+        ),
         ('bias: "by the method" in the table, "share" now', {"bias": "share"}),
     ],
 )

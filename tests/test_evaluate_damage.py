@@ -112,7 +112,7 @@ def test_a_table_copied_without_some_chunks_is_not_taken_for_whole(path, whole):
     expected = store.summary(store.open(whole))
     for chunk in (path / "relevance").glob("c.[13]*"):
         chunk.unlink()
-    with pytest.raises(DamagedTableError, match="relevance/c.1.0.0"):
+    with pytest.raises(DamagedTableError, match=r"relevance/c\.1\.0\.0"):
         store.open(path)
     plain = xr.open_zarr(path)  # whoever does not ask the proof sees a contradiction
     for ask in (store.summary, store.share, store.accuracy, lambda t: store.of_class(t, "water")):
@@ -131,7 +131,7 @@ def test_a_flipped_bit_is_named_where_it_is_read(path, where, whole):
         store.open(path).load()
     with pytest.raises(DamagedTableError, match=where):
         store.open(path, thorough=True)
-    with pytest.raises(Exception, match="checksum|Crc32c|crc32c") as error:
+    with pytest.raises(Exception, match=r"checksum|Crc32c|crc32c") as error:
         xr.open_zarr(path).load()  # zarr's own checksum
     assert error.type is not AssertionError
     run(path)
@@ -164,7 +164,7 @@ def test_opening_does_not_read_the_chunks(path, monkeypatch):
 
 
 def test_markers_of_a_table_that_was_removed_prove_nothing(tmp_path, whole):
-    """A kill just after publication leaves the folder; the user removes the table, and runs again."""
+    """A kill just after publication leaves the folder; the table is removed; the next run."""
     path = tmp_path / "t.zarr"
     remove = Journal.remove
     try:
@@ -214,7 +214,7 @@ def test_a_table_that_no_longer_says_what_it_is(path, damage):
 
 def test_a_lost_proof_means_computing_anew(path, whole):
     (path / "proof/zarr.json").unlink()
-    with pytest.raises(DamagedTableError, match="proof/zarr.json is missing or damaged"):
+    with pytest.raises(DamagedTableError, match=r"proof/zarr\.json is missing or damaged"):
         store.open(path)
     run(path)
     assert files(path) == files(whole)

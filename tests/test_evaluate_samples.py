@@ -237,7 +237,9 @@ def test_one_readable_sample_is_enough_and_none_is_an_error(tmp_path):
 def test_too_many_failures_are_for_the_caller_to_say(tmp_path):
     data = samples(24, s3={"x": 1}, s9={"x": 2}, s20={"x": 3})
     assert len(failures(run(data, tmp_path, options={"max_failures": 3}))) == 3
-    with pytest.raises(BadSampleError, match=r"3 samples have failed, max_failures is 2:\n.*\(p20\)"):
+    with pytest.raises(
+        BadSampleError, match=r"3 samples have failed, max_failures is 2:\n.*\(p20\)"
+    ):
         run(data, tmp_path, name="u.zarr", options={"max_failures": 2})
     with pytest.raises(ValueError, match="max_failures must be at least 0"):
         RunOptions(max_failures=-1)
@@ -266,7 +268,9 @@ def test_a_label_that_nobody_expected_is_said(tmp_path):
 
 def test_an_odd_first_shape_or_dtype_decides_nothing(tmp_path):
     """A sum over pixels takes any shape and any dtype."""
-    data = [{"x": np.ones((2 + (i == 0), 3), np.float16 if i == 1 else np.float32)} for i in range(24)]
+    data = [
+        {"x": np.ones((2 + (i == 0), 3), np.float16 if i == 1 else np.float32)} for i in range(24)
+    ]
     table = run(data, tmp_path, fun=lambda w, x: x.sum((1, 2))[:, None] * w[:3, 0][None])
     assert table.output.dtype == np.float32
     assert list(failures(table)) == [0]
@@ -294,7 +298,9 @@ def test_metadata_has_the_kind_of_most_samples_or_the_one_that_is_named(tmp_path
 
 def test_other_values_of_any_sample_looked_at_are_another_data_set(tmp_path):
     def data(**change):
-        return [each | {"m": i / 7} | (change if i == 13 else {}) for i, each in enumerate(samples(25))]
+        return [
+            each | {"m": i / 7} | (change if i == 13 else {}) for i, each in enumerate(samples(25))
+        ]
 
     columns = Columns(metadata=("m",))
     run(data(), tmp_path, columns=columns)
@@ -376,7 +382,7 @@ def test_labels_with_several_readings_are_refused_with_the_choices(tmp_path):
     np.testing.assert_array_equal(soft.label, np.eye(3)[expected])
     with pytest.raises(ValueError, match="labels='classes': must be one of 'class', 'multi'"):
         run(data, tmp_path, name="u.zarr", labels="classes")
-    with pytest.raises(TableMismatchError, match='data.labels: "class" in the table, "soft" now'):
+    with pytest.raises(TableMismatchError, match=r'data\.labels: "class" in the table, "soft" now'):
         run(data, tmp_path, labels="soft")
 
 
@@ -422,7 +428,9 @@ def test_multi_label_scores_are_those_of_scikit_learn(tmp_path):
 @pytest.mark.parametrize("alone", [True, False])
 def test_regression_with_one_output(tmp_path, alone):
     truth = np.random.default_rng(5).normal(3, 2, 24)
-    data = [each | {"label": truth[i] if alone else truth[i, None]} for i, each in enumerate(samples())]
+    data = [
+        each | {"label": truth[i] if alone else truth[i, None]} for i, each in enumerate(samples())
+    ]
     data[7]["label"] = np.nan
     table = run(
         data,
@@ -467,7 +475,9 @@ def with_others(index):
 
 
 @pytest.mark.parametrize("dtype", [None, np.float32])
-@pytest.mark.parametrize("order", [None, ("x", "mask", "day", "patch"), ("mask", "day", "patch", "x")])
+@pytest.mark.parametrize(
+    "order", [None, ("x", "mask", "day", "patch"), ("mask", "day", "patch", "x")]
+)
 def test_masks_dates_and_ids_are_no_sources(tmp_path, dtype, order):
     fun = attend
     if order and order[0] == "mask":

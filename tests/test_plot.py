@@ -203,7 +203,9 @@ def test_examples_take_a_table(rng):
     good = [i for i in range(8) if i not in (4, 5)]
     names = table["class"].values
     top = table.output.values.argmax(1)
-    assert titles == [f"true {names[table.label.values[i]]}, predicted {names[top[i]]}" for i in good]
+    assert titles == [
+        f"true {names[table.label.values[i]]}, predicted {names[top[i]]}" for i in good
+    ]
     assert ticks(figure.axes[1]) == list(names)
     np.testing.assert_array_equal(figure.axes[8].images[0].get_array(), images["optical"][6])
     with pytest.raises(ValueError, match="with arrays, pass bias, output and labels"):

@@ -114,7 +114,10 @@ def test_class_table_holds_what_numpy_says(written):
         chosen = good & (label == k)
         expected = [name, str(chosen.sum()), f"{(prediction == k)[chosen].mean():.3f}"]
         expected += [f"{share:.3f}" for share in shares[chosen].mean(0)]
-        expected += ["", *(f"{np.median(table.relevance.values[chosen, s, k]):.3g}" for s in range(3))]
+        expected += [
+            "",
+            *(f"{np.median(table.relevance.values[chosen, s, k]):.3g}" for s in range(3)),
+        ]
         assert rows[name] == expected
     assert rows["all"][1:3] == ["59", f"{(label == prediction)[good].mean():.3f}"]
     assert rows["all"][3:5] == [f"{share:.3f}" for share in shares[good].mean(0)]

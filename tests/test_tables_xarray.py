@@ -193,5 +193,7 @@ def test_centres_become_points_on_one_map(table):
 
 
 def test_centres_need_their_coordinates(table):
-    with pytest.raises(ValueError, match="no metadata called 'x'; there are cloud_cover, cloudy, crs, day"):
+    with pytest.raises(
+        ValueError, match="no metadata called 'x'; there are cloud_cover, cloudy, crs, day"
+    ):
         store.to_geodataframe(table)

@@ -74,7 +74,7 @@ def plain(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def identify(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a new table: its identity with a digest, and that it is not complete.
+    """Return the attributes of a new table: its identity, a digest of it, and that it is empty.
 
     Commit markers and proofs carry the digest, so that they count with this table alone.
     """

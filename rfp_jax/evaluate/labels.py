@@ -116,7 +116,7 @@ def _vector(label: Any, classes: Sequence[str]) -> np.ndarray:
     if label is None or label is np.ma.masked:
         return np.full(count, np.nan)
     if isinstance(label, np.ma.MaskedArray):
-        label = label.astype(np.float64).filled(np.nan)
+        label = np.ma.filled(label.astype(np.float64), np.nan)
     array = np.asarray(label)
     names = array.dtype.kind in "UT" and array.ndim == 1
     if names or array.shape == (count,):

@@ -90,7 +90,9 @@ def restore(folder: Path, table: Table) -> None:
         write(folder, dim, 0, slice(None), names)
 
 
-def write(folder: Path, name: str, chunk: int, rows: slice, column: np.ndarray) -> tuple[str, Stamp]:
+def write(
+    folder: Path, name: str, chunk: int, rows: slice, column: np.ndarray
+) -> tuple[str, Stamp]:
     """Write one chunk of an array; returns the name of its file, and its stamp."""
     import zarr
 
@@ -151,16 +153,16 @@ def read_root(folder: Path) -> Document:
     """
     found = sealed.read(folder / METADATA)
     attributes = found["attributes"] if found else {}
-    if found and {"complete", "format", sealed.SEAL} <= set(attributes):
-        if attributes["format"] == FORMAT and sealed.is_intact(found):
-            return found
-    elif "complete" in attributes:
+    intact = found is not None and sealed.is_intact(found)
+    if found and intact and attributes.get("format") == FORMAT:
+        return found
+    if "complete" in attributes and (intact or sealed.SEAL not in attributes):
         raise TableFormatError(
-            f"{folder} is a relevance table of the first edition of rfp_jax, or a copy that another "
-            "program has written: xarray.open_zarr opens it as it is; to have a table with proofs, "
+            f"{folder} is a relevance table of the first edition of rfp_jax, or was written by "
+            "another program: xarray.open_zarr opens it as it is; to have a table with proofs, "
             "remove it (or choose another path) and call evaluate again"
         )
-    elif not (folder / PROOF).exists():
+    if sealed.SEAL not in attributes and not (folder / PROOF).exists():
         raise FileExistsError(f"{folder} is not a relevance table: choose another path")
     raise DamagedTableError(
         f"{folder / METADATA} is missing or holds other bytes than were written: restore this file "

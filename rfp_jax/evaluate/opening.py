@@ -38,8 +38,8 @@ def open_dataset(folder: Path, files: Mapping[str, Stamp], records: Iterable[Rec
         The table. Reading what is missing or damaged raises `DamagedTableError`.
     """
     store = CheckedStore(LocalStore(folder, read_only=True), files)
-    times = CFDatetimeCoder(time_unit="us")
-    table = xr.open_zarr(store, consolidated=True, decode_times=times).drop_encoding()
+    raw = xr.open_zarr(store, chunks=None, consolidated=True, decode_cf=False)
+    table = xr.decode_cf(raw, decode_times=CFDatetimeCoder(time_unit="us")).drop_encoding()
     group, widths = zarr.open_group(store, mode="r"), layout.widths(records)
     for name, variable in table.variables.items():
         if variable.dtype == TEXT:

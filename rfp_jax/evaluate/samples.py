@@ -199,9 +199,7 @@ class Reader:
         for expected, key in zip(schema.inputs, self.keys.inputs, strict=True):
             array = self.input(raw, key)
             if array.shape != expected.shape:
-                raise ValueError(
-                    f"'{key}' must have the shape {expected.shape}, got {array.shape}"
-                )
+                raise ValueError(f"'{key}' must have the shape {expected.shape}, got {array.shape}")
             if jnp.promote_types(array.dtype, expected.dtype) != expected.dtype:
                 raise TypeError(f"'{key}' must be {expected.dtype}, got {describe(array)}")
             array = array.astype(expected.dtype, copy=False)

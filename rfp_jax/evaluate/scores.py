@@ -130,8 +130,7 @@ class MultiLabel:
     def details(self) -> dict[str, Any]:
         """`scores`: precision, recall and F1, `micro`, `macro`, and `classes` by name."""
         each = [
-            _scores(*counts)
-            for counts in zip(self.true, self.predicted, self.present, strict=True)
+            _scores(*counts) for counts in zip(self.true, self.predicted, self.present, strict=True)
         ]
         sums = (float(counts.sum()) for counts in (self.true, self.predicted, self.present))
         macro = {name: float(np.mean([found[name] for found in each])) for name in each[0]}

@@ -147,7 +147,7 @@ def _time(value: Any) -> np.datetime64:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
     if not isinstance(value, np.datetime64 | datetime.date):
         raise TypeError(f"must be a time, got {_shown(value)}")
-    given = np.datetime64(value) if value == value else np.datetime64("NaT")  # pandas' NaT, too
+    given = np.datetime64("NaT") if str(value) == "NaT" else np.datetime64(value)  # pandas', too
     kept = given.astype("datetime64[us]")
     if not np.isnat(given) and kept.astype("datetime64[s]") != given.astype("datetime64[s]"):
         raise ValueError(f"{given} is out of the range of times in microseconds")

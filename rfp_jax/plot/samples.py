@@ -213,9 +213,13 @@ def examples(
     elif bias is None or output is None or labels is None:
         raise ValueError("with arrays, pass bias, output and labels as well")
     else:
-        parts = {name: np.asarray(values) for name, values in relevance.items()}
+        parts = {str(name): np.asarray(values) for name, values in relevance.items()}
         bias, output, labels = np.asarray(bias), np.asarray(output), np.asarray(labels)
-    names, limits, colors = class_names(names, output.shape[1]), _limits(images), source_colors(parts)
+    names, limits, colors = (
+        class_names(names, output.shape[1]),
+        _limits(images),
+        source_colors(parts),
+    )
 
     rows = -(-len(labels) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.08)

@@ -93,6 +93,6 @@ def named_parts(
     elif labels is None:
         raise ValueError("arrays know no labels: pass the class of each sample, labels=...")
     else:
-        values = {name: np.asarray(each) for name, each in relevance.items()}
+        values = {str(name): np.asarray(each) for name, each in relevance.items()}
         classes = np.asarray(labels)
     return values, classes, class_names(names, next(iter(values.values())).shape[1])

@@ -125,7 +125,8 @@ class Gallery:
         style = f"left:{left:.2f}%;width:{half:.2f}%;background:{self.facts.colour(name)}"
         return (
             f'<div class="bar"><span title="{escape(name)}">{escape(name)}</span>'
-            f'<div class="track"><u></u><i style="{style}"></i></div><span>{self.facts.number(value)}</span></div>'
+            f'<div class="track"><u></u><i style="{style}"></i></div>'
+            f"<span>{self.facts.number(value)}</span></div>"
         )
 
     def _pictures(self, where: int) -> str:
@@ -148,8 +149,9 @@ class Gallery:
         if not self._sortable(name):
             return ""
         value = self.table[name].values[row]
-        number = value.astype(np.int64) if value.dtype.kind == "M" else value
-        return "" if value != value else number.item()
+        if str(value) in ("nan", "NaT"):
+            return ""
+        return (value.astype(np.int64) if value.dtype.kind == "M" else value).item()
 
 
 def thumbnails(

@@ -51,9 +51,7 @@ def run(arguments, data, path, seed=0):
         params=variables,
         sources=("left", "right"),
         classes=[str(digit) for digit in range(10)],
-        run=RunOptions(
-            chunk=arguments.chunk, batch=arguments.batch, threads=2, progress=False
-        ),
+        run=RunOptions(chunk=arguments.chunk, batch=arguments.batch, threads=2, progress=False),
     )
 
 

@@ -8,6 +8,7 @@ after the remedy that its error names.
 """
 
 import argparse
+import contextlib
 import json
 import random
 import re
@@ -101,10 +102,8 @@ def files(folder):
 def prepare(folder):
     """A finished table, an unfinished one, and what a kill just after publication leaves."""
     run(folder / "done" / "t.zarr")
-    try:
+    with contextlib.suppress(Stopped):
         run(folder / "half" / "t.zarr", stop_after=2)
-    except Stopped:
-        pass
     (folder / "left").mkdir()
     run(folder / "left" / "t.zarr")
     shutil.copytree(folder / "half" / "t.zarr.partial", folder / "left" / "t.zarr.partial")
@@ -165,7 +164,8 @@ def opened(path, whole):
     except (FileNotFoundError, store.IncompleteTableError) as error:
         return type(error).__name__
     except (DamagedTableError, TableFormatError, FileExistsError) as error:
-        assert str(path.parent) in str(error), f"no file is named: {error}"
+        if str(path.parent) not in str(error):
+            raise AssertionError("no file is named") from error
         return type(error).__name__
     xr.testing.assert_identical(table, whole)
     return "identical"
@@ -180,7 +180,8 @@ def evaluated(path, whole, contents):
         except (DamagedTableError, TableFormatError, FileExistsError) as error:
             outcome = type(error).__name__
             remedy = re.search(r"remove (\S+) (?:\(|and call)|(\S+) is not a relevance", str(error))
-            assert remedy, f"no remedy: {error}"
+            if remedy is None:
+                raise AssertionError("no remedy is named") from error
             shutil.rmtree(remedy[1] or remedy[2] if remedy[1] != "it" else path)
         else:
             xr.testing.assert_identical(table, whole)
