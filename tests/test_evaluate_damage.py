@@ -212,6 +212,12 @@ def test_a_table_that_no_longer_says_what_it_is(path, damage):
     assert (path / "relevance/c.0.0.0").exists()  # nothing is thrown away
 
 
+def test_what_is_computed_anew_is_said(path, capsys):
+    (path / "label/c.3").unlink()
+    run(path, progress=True)
+    assert "label/c.3 (samples 12 to 15) is missing: computed anew" in capsys.readouterr().err
+
+
 def test_a_lost_proof_means_computing_anew(path, whole):
     (path / "proof/zarr.json").unlink()
     with pytest.raises(DamagedTableError, match=r"proof/zarr\.json is missing or damaged"):

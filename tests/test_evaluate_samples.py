@@ -139,6 +139,40 @@ def test_every_exception_becomes_text(tmp_path, error, words):
     assert words in table.failure.values[5]
 
 
+class Evil:
+    """What a data source may hand out without meaning to."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("no array")
+
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("bad", [Evil(), [[1], [1, 2]], {"a": {1}}, b"\xff", "x" * 10**5])
+@pytest.mark.parametrize("index", [0, 4])  # one of those looked at first, and another
+def test_whatever_stands_in_a_sample(tmp_path, bad, index):
+    for key in ("x", "label", "m"):
+        data = [each | {"m": 0.5} for each in samples()]
+        data[index][key] = bad
+        table = run(data, tmp_path, name=f"{key}.zarr", columns=Columns(metadata=("m",)))
+        assert list(failures(table)) == [index], key
+        assert len(table.failure.values[index]) <= 500
+
+
+def test_names_are_kept_as_they_are(tmp_path):
+    table = run(samples(s3={"id": "a\tb\nc"}), tmp_path)
+    assert table.id.values[3] == "a\tb\nc"
+
+
+def test_labels_that_are_unknown_everywhere_are_none(tmp_path):
+    for index, nothing in enumerate((None, np.nan, np.ma.masked)):
+        data = [each | {"label": nothing} for each in samples()]
+        table = run(data, tmp_path, name=f"{index}.zarr")
+        assert failures(table) == {}
+        assert "label" not in table.coords
+
+
 def test_whoever_has_no_name_gets_a_number(tmp_path):
     data = samples(s3={"id": ""}, s4={"id": 17}, s5={"id": "grün".encode()})
     assert run(data, tmp_path).id.values[[3, 4, 5]].tolist() == ["3", "17", "grün"]

@@ -25,6 +25,7 @@ from rfp_jax.evaluate.job import Job
 from rfp_jax.evaluate.journal import Journal
 from rfp_jax.evaluate.options import Columns, RunOptions
 from rfp_jax.evaluate.processes import join
+from rfp_jax.evaluate.progress import say
 from rfp_jax.evaluate.run import Run
 from rfp_jax.evaluate.samples import DataSource
 from rfp_jax.evaluate.table import flat, nested
@@ -188,7 +189,7 @@ def evaluate(
             _same(journal, there or wanted, wanted)
         with processes.phase():
             if processes.is_first() and complete:
-                journal.reopen(stack)
+                say(journal.reopen(stack), shown=run.progress)
         with processes.phase():
             complete = layout.is_table(journal.path)
         if complete:

@@ -182,7 +182,9 @@ class Journal:
             found.append(said["record"] if sound else None)
         return found
 
-    def commit(self, chunk: int, rows: slice, columns: Mapping[str, np.ndarray], counts: Counts):
+    def commit(
+        self, chunk: int, rows: slice, columns: Mapping[str, np.ndarray], counts: Counts
+    ) -> None:
         """Write a chunk to the table, and only then say so."""
         stamps = [layout.write(self.table, n, chunk, rows, column) for n, column in columns.items()]
         texts = {n: column for n, column in columns.items() if column.dtype == TEXT}

@@ -52,10 +52,21 @@ def readings(label: object, classes: Sequence[str]) -> list[str]:
     for name, kind in LABELS.items():
         try:
             kind.read(label, classes)
-        except (ValueError, TypeError):
+        except Exception:  # an object of somebody else's may raise anything
             continue
         found.append(name)
     return found
+
+
+def is_unknown(label: object) -> bool:
+    """Return whether a label says that nothing is known: None, masked, or NaN."""
+    if label is None or label is np.ma.masked:
+        return True
+    try:
+        array = np.asarray(label)
+    except Exception:  # whatever it is, it says something
+        return False
+    return array.dtype.kind == "f" and bool(np.isnan(array).all())
 
 
 def _class(label: Any, classes: Sequence[str]) -> int:

@@ -212,13 +212,14 @@ def damage(folder: Path, *, thorough: bool) -> list[str]:
     if not (files := stamps(read_proof(folder))):
         return [f"{PROOF} is missing or damaged, so nothing is known of the other files"]
     sizes = {name: _sizes(folder / name) for name in {key.partition("/")[0] for key in files}}
+    chunk = read_root(folder)["attributes"]["chunk"]
     found = []
     for key, expected in files.items():
         name, _, file = key.partition("/")
         if not thorough and file != METADATA and sizes[name].get(file) == expected[0]:
             continue
         if words := sealed.difference(folder / key, expected, thorough=True):
-            found.append(f"{key}{_samples(folder, key)} {words}")
+            found.append(f"{key}{_samples(key, chunk)} {words}")
     return found
 
 
@@ -233,13 +234,12 @@ def damaged(folder: Path, found: list[str]) -> DamagedTableError:
     return DamagedTableError("\n".join([f"{folder} is damaged:", *files, *more, remedy]))
 
 
-def _samples(folder: Path, key: str) -> str:
-    """Which samples a file holds, in words."""
+def _samples(key: str, size: int) -> str:
+    """Which samples a file holds, in words, given how many a chunk has."""
     name, _, file = key.partition("/")
     match = re.fullmatch(r"c\.(\d+)(\.0)*", file)
     if match is None or name in ("source", "class"):
         return ""
-    size = read_root(folder)["attributes"]["chunk"]
     return f" (samples {int(match[1]) * size} to {(int(match[1]) + 1) * size - 1})"
 
 

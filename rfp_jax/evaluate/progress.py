@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -64,6 +65,15 @@ class Progress:
         ]
         text = f"[red]{', '.join(trouble)}[/red]" if trouble else ""
         self._bar.update(self._task, completed=samples, rate=rate, trouble=text)
+
+
+def say(damaged: Sequence[str], *, shown: bool) -> None:
+    """Say which files of a table are damaged and computed anew."""
+    from rich.console import Console
+    from rich.text import Text
+
+    for file in damaged if shown else ():
+        Console(stderr=True).print(Text(f"{file}: computed anew", style="yellow"))
 
 
 def nothing() -> Counts:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.evaluate.labels import LABELS
+from rfp_jax.evaluate.labels import LABELS, is_unknown
 from rfp_jax.evaluate.options import Columns
 from rfp_jax.evaluate.values import (
     CAN_BE_MISSING,
@@ -142,7 +142,7 @@ class Reader:
             sample = sample._replace(id=printable(self.name(index)))
             name, raw = self.open(index)
             sample = sample._replace(id=printable(name))
-            check_text(name)
+            sample = sample._replace(id=check_text(name))
             sample = sample._replace(label=self._label(raw, schema))
             sample = sample._replace(metadata=dict(self._metadata(raw, schema)))
             return sample._replace(inputs=tuple(self._inputs(raw, schema)))
@@ -186,13 +186,13 @@ class Reader:
 
     def _unmasked(self, array: np.ma.MaskedArray, key: str, dtype: np.dtype[Any]) -> np.ndarray:
         fill, masked = self.columns.fill_of(key), int(np.ma.count_masked(array))
-        if masked and not (jnp.issubdtype(dtype, np.floating) or fill == np.array(fill, dtype)):
-            raise ValueError(f"'{key}': {masked} values are masked, and {dtype} has no {fill}")
         if masked and np.isnan(fill):
             raise ValueError(
                 f"'{key}': {masked} of {array.size} values are masked: name what stands in their "
                 "place with Columns(fill=...)"
             )
+        if masked and not jnp.issubdtype(dtype, np.floating) and fill != int(fill):
+            raise ValueError(f"'{key}': {masked} values are masked, and {dtype} has no {fill}")
         return np.ma.filled(array.astype(dtype), fill) if masked else array.data.astype(dtype)
 
     def _inputs(self, raw: Mapping[str, Any], schema: Schema):
@@ -212,7 +212,7 @@ class Reader:
     def _label(self, raw: Mapping[str, Any], schema: Schema) -> Any:
         key = self.columns.label
         if schema.label is None:
-            if key in raw:
+            if key in raw and not is_unknown(raw[key]):
                 raise ValueError(
                     f"it has a '{key}', which the samples looked at first have not: say what "
                     "labels are with labels=..."
@@ -221,7 +221,7 @@ class Reader:
         try:
             return LABELS[schema.label].read(entry(raw, key), self.classes)
         except (ValueError, TypeError) as error:
-            raise type(error)(f"the label: {error}") from error
+            raise _of("the label", error) from error
 
     def _metadata(self, raw: Mapping[str, Any], schema: Schema):
         for key, name in schema.metadata.items():
@@ -232,7 +232,12 @@ class Reader:
                     raise TypeError(f"must be {name}, it is missing")
                 yield key, kind.fill if value is None else kind.read(value)
             except (ValueError, TypeError) as error:
-                raise type(error)(f"metadata '{key}': {error}") from error
+                raise _of(f"metadata '{key}'", error) from error
+
+
+def _of(what: str, error: ValueError | TypeError) -> ValueError | TypeError:
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{what}: {error}")
 
 
 def stack(samples: Sequence[Sample | None], schema: Schema) -> tuple[np.ndarray, ...]:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax.evaluate.errors import BadSampleError
-from rfp_jax.evaluate.labels import LABELS, the_one_reading
+from rfp_jax.evaluate.labels import LABELS, is_unknown, the_one_reading
 from rfp_jax.evaluate.samples import Reader, Schema, reason
 from rfp_jax.evaluate.values import KINDS, kind_of, printable, scalar
 
@@ -60,12 +60,12 @@ def probe(reader: Reader, index: int) -> Probe:
         label = raw.get(reader.columns.label)
         metadata = {key: raw[key] for key in reader.keys.metadata if key in raw}
         arrays = [reader.input(raw, key) for key in reader.keys.inputs]
+        digests = {"inputs": _digest(*arrays), "id": _digest(name), "label": _digest(label)}
+        digests |= {f"metadata.{key}": _digest(value) for key, value in metadata.items()}
     except MemoryError:
         raise
     except Exception as error:
         return Probe(index, name, None, None, {}, reason(error), {})
-    digests = {"inputs": _digest(*arrays), "id": _digest(name), "label": _digest(label)}
-    digests |= {f"metadata.{key}": _digest(value) for key, value in metadata.items()}
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays)
     return Probe(index, name, shapes, label, metadata, "", digests)
 
@@ -167,15 +167,8 @@ def _label(reader: Reader, probes: Sequence[Probe], given: str | None) -> str | 
         if given not in LABELS:
             raise ValueError(f"labels={given!r}: must be one of {', '.join(map(repr, LABELS))}")
         return given
-    labels = [(each.id, each.label) for each in probes if not _unknown(each.label)]
+    labels = [(each.id, each.label) for each in probes if not is_unknown(each.label)]
     return the_one_reading(labels, reader.classes) if labels else None
-
-
-def _unknown(label: object) -> bool:
-    if label is None or label is np.ma.masked:
-        return True
-    array = np.asarray(label)
-    return array.dtype.kind == "f" and bool(np.isnan(array).all())
 
 
 def _metadata(reader: Reader, probes: Sequence[Probe], key: str) -> str:
@@ -190,7 +183,7 @@ def _metadata(reader: Reader, probes: Sequence[Probe], key: str) -> str:
     for each in probes:
         try:
             kind = kind_of(each.metadata.get(key))
-        except (TypeError, ValueError):  # that sample will fail
+        except Exception:  # that sample will fail
             continue
         if kind is not None:
             found.setdefault(kind, []).append(each.id)
@@ -209,17 +202,18 @@ def _metadata(reader: Reader, probes: Sequence[Probe], key: str) -> str:
 def _digest(*values: Any) -> str:
     digest = hashlib.sha256()
     for value in values:
-        array = value if isinstance(value, np.ndarray) else np.asarray(_plain(value))
-        if array.dtype == object or isinstance(array.dtype, np.dtypes.StringDType):
-            digest.update(repr(array.tolist()).encode("utf-8", "backslashreplace"))
-        else:
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+        array = value if isinstance(value, np.ndarray) else _as_array(value)
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:DIGITS]
 
 
-def _plain(value: Any) -> Any:
+def _as_array(value: Any) -> np.ndarray:
+    """A value as an array of bytes that are the same in every process."""
     try:
-        return scalar(value)
-    except (TypeError, ValueError):
-        return value
+        array = np.asarray(scalar(value))
+    except (TypeError, ValueError):  # a list of names, for instance
+        array = np.asarray(value)
+    if array.dtype == object or isinstance(array.dtype, np.dtypes.StringDType):
+        return np.asarray(type(value).__name__ if array.dtype == object else array.tolist())
+    return array
