@@ -35,6 +35,18 @@ def test_evaluate_page(tmp_path, monkeypatch):
     assert (tmp_path / "relevance.csv").read_text().count("\n") == 1 + 360 * 3 * 10
 
 
+def test_data_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("data.md"):
+        exec(compile(block, "data.md", "exec"), names)
+    assert names["table"].attrs["complete"] == 1
+    assert set(names["table"].failure.values) == {""}
+    assert names["table"].label.values[:3].tolist() == [1, 0, 1]
+    assert names["by_month"].shape == (2, 2)
+    np.testing.assert_allclose(names["by_month"].sum("source"), 1, rtol=1e-5)
+
+
 def slurm(process, port):
     return {
         "SLURM_JOB_ID": str(port),  # from which JAX takes the port

@@ -204,9 +204,12 @@ def test_examples_take_a_table(rng):
     names = table["class"].values
     top = table.output.values.argmax(1)
     assert titles == [
-        f"true {names[table.label.values[i]]}, predicted {names[top[i]]}" for i in good
+        f"true {names[table.label.values[i]]},\npredicted {names[top[i]]}" for i in good
     ]
-    assert ticks(figure.axes[1]) == list(names)
+    assert ticks(figure.axes[1]) == list("012")  # there is no room for long names
+    assert figure.legends[0].get_title().get_text() == "0 Forest, 1 Open $water$, 2 Urban"
+    short = plot.examples(images, table, names="abc")
+    assert ticks(short.axes[1]) == list("abc")
     np.testing.assert_array_equal(figure.axes[8].images[0].get_array(), images["optical"][6])
     with pytest.raises(ValueError, match="with arrays, pass bias, output and labels"):
         plot.examples(images, {name: np.ones((8, 3)) for name in images})

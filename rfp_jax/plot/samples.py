@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,10 @@ with needs_extra("Drawing pictures"):
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, Rectangle
+
+
+SHORT = 4
+"""Names of classes with more characters do not fit below the bars of a sample."""
 
 
 def draw_bars(
@@ -221,9 +226,11 @@ def examples(
         source_colors(parts),
     )
 
+    long = max(map(len, names)) > SHORT  # then the bars have numbers, and a key says which
+    gap = "\n" if long else " "
     rows = -(-len(labels) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.08)
-    figure = Figure(figsize=(4 * columns, 0.9 + 1.25 * rows), layout=layout)
+    figure = Figure(figsize=(4 * columns, 0.9 + (1.45 if long else 1.25) * rows), layout=layout)
     figure.suptitle(title)
     grid = figure.subplots(rows, 2 * columns, width_ratios=[1, 3] * columns, squeeze=False)
     cells = grid.reshape(rows * columns, 2)
@@ -237,12 +244,12 @@ def examples(
             bias[sample],
             output[sample],
             label=labels[sample],
-            names=names,
+            names=() if long else names,
         )
         right.sharey(cells[0, 1])
         predicted = output[sample].argmax()
         right.set_title(
-            f"true {names[labels[sample]]}, predicted {names[predicted]}",
+            f"true {names[labels[sample]]},{gap}predicted {names[predicted]}",
             loc="left",
             parse_math=False,
             fontsize=SMALL + 1,
@@ -254,7 +261,8 @@ def examples(
         ax.set_ylabel("relevance", fontsize=SMALL)
     for ax in grid[-1, 1::2]:
         ax.set_xlabel("class", fontsize=SMALL)
-    figure.legend(
+    key = ", ".join(f"{k} {name}" for k, name in enumerate(names)) if long else ""
+    legend = figure.legend(
         handles=[
             Patch(color=BIAS_COLOR, label="bias"),
             *(Patch(color=color, label=name) for name, color in colors.items()),
@@ -263,10 +271,13 @@ def examples(
             ),
             Patch(color=TRUE_CLASS_COLOR, label="true class"),
         ],
+        title=textwrap.fill(key, width=55 * columns),
+        title_fontsize=SMALL,
         loc="outside lower center",
         ncols=len(colors) + 3,
         frameon=False,
     )
+    legend.get_title().set_parse_math(False)
     return figure
 
 
