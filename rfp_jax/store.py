@@ -9,8 +9,7 @@ here are short names for xarray operations.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,14 @@ import numpy as np
 
 from rfp_jax._extras import needs_extra
 from rfp_jax.evaluate import layout, scores
-from rfp_jax.evaluate.errors import DamagedTableError
+from rfp_jax.evaluate.consistency import blocks, check, with_numbers
+from rfp_jax.evaluate.exports import to_csv, to_parquet
 from rfp_jax.evaluate.journal import Journal
 from rfp_jax.evaluate.plan import Chunks
 from rfp_jax.evaluate.table import BIAS, nested
 
 if TYPE_CHECKING:
     import geopandas
-    import pandas as pd
     import xarray as xr
 
 __all__ = [
@@ -159,11 +158,11 @@ def of_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
         if chosen.ndim != 1 or chosen.dtype.kind != "i":
             raise ValueError(f"the {which} is not one class a sample: take 'top', or name a class")
         picked = table.relevance.isel({"class": chosen.clip(0)})
-        return _there(picked).where(chosen >= 0).drop_vars("class", errors="ignore")
+        return with_numbers(picked).where(chosen >= 0).drop_vars("class", errors="ignore")
     if which not in table["class"].values:
         names = ", ".join(map(str, table["class"].values))
         raise ValueError(f"no class {which!r}: 'label', 'prediction', 'top', or one of {names}")
-    return _there(table.relevance.sel({"class": which}))
+    return with_numbers(table.relevance.sel({"class": which}))
 
 
 def usual_class(table: xr.Dataset) -> str:
@@ -225,7 +224,12 @@ def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.
 
     Returns:
         Medians, [class, ...]; NaN for a class without samples.
+
+    Raises:
+        ValueError: samples do not have one class each.
     """
+    if "label" not in values.coords or values.label.ndim != 1 or values.label.dtype.kind != "i":
+        raise ValueError("samples must have one class each, as the coordinate 'label'")
     names = np.asarray(classes)
     grouped = values.groupby("label").median()
     return (
@@ -258,25 +262,6 @@ def by_bins(
     return values.groupby_bins(name, bins, **options).median()
 
 
-def check(table: xr.Dataset) -> None:
-    """Refuse a table that contradicts itself, which needs no knowledge of its files.
-
-    A table that was opened by other means than `open` and has lost files shows their fill values.
-
-    Args:
-        table: a relevance table, or some of its samples; all of it is read.
-
-    Raises:
-        DamagedTableError: samples are said to be finite, and their numbers are not, or the other
-            way round, or nothing at all is known of them; says which.
-    """
-    numbers = [np.isfinite(table[name].values) for name in ("relevance", "output")]
-    there = np.logical_and.reduce([each.reshape(len(each), -1).all(1) for each in numbers])
-    failed = table.failure.values != ""
-    unknown = ~failed & ~table.finite.values & (table.id.values == "")
-    _refuse(table, (table.finite.values != (there & ~failed)) | unknown)
-
-
 def accuracy(table: xr.Dataset) -> float:
     """The fraction of labelled samples that are predicted right, every class of them; NaN if none.
 
@@ -284,24 +269,6 @@ def accuracy(table: xr.Dataset) -> float:
     """
     found = summary(table)["accuracy"]
     return float("nan") if found is None else found
-
-
-def blocks(table: xr.Dataset, samples: int = 4096) -> Iterator[xr.Dataset]:
-    """Go through a table in blocks of samples, each in memory, one after the other.
-
-    Args:
-        table: a relevance table.
-        samples: how many samples a block holds.
-
-    Raises:
-        DamagedTableError: a block contradicts itself, see `check`.
-    """
-    size = int(table.attrs.get("chunk", samples))
-    size *= max(samples // size, 1)  # whole chunks, so that none is read twice
-    for start in range(0, table.sizes["sample"], size):
-        block = table.isel(sample=slice(start, start + size)).load()
-        check(block)
-        yield block
 
 
 def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
@@ -384,59 +351,6 @@ def first_failures(table: xr.Dataset, count: int) -> list[tuple[str, str]]:
     return found[:count]
 
 
-def to_csv(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a table as CSV: one line for each sample, source and class.
-
-    The columns are `sample`, `source`, `class`, `relevance`, `output`, and what is known of the
-    sample. Written block by block, and to `path` only when it is complete.
-
-    Args:
-        table: a relevance table.
-        path: the file to write; it is replaced.
-    """
-    with _published(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        for number, frame in enumerate(_frames(table)):
-            frame.to_csv(file, index=False, header=number == 0)
-
-
-def to_parquet(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a table as Parquet: one row for each sample, source and class, as `to_csv` does.
-
-    Args:
-        table: a relevance table.
-        path: the file to write; it is replaced.
-    """
-    with needs_extra("Writing Parquet"):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    with _published(Path(path)) as draft:
-        writer = None
-        for frame in _frames(table):
-            rows = pa.Table.from_pandas(frame, preserve_index=False)
-            writer = writer or pq.ParquetWriter(draft, rows.schema)
-            writer.write_table(rows)
-        if writer is not None:
-            writer.close()
-
-
-def _there(relevance: xr.DataArray) -> xr.DataArray:
-    """Relevance, if there is some of every sample that is said to have finite numbers."""
-    if "finite" in relevance.coords:
-        lost = ~np.isfinite(relevance.values).all(relevance.get_axis_num("source"))
-        _refuse(relevance, lost & relevance.finite.values)
-    return relevance
-
-
-def _refuse(table: xr.Dataset | xr.DataArray, wrong: np.ndarray) -> None:
-    if wrong.any():
-        named = [f"{i} ({table.id.values[i]})" for i in np.flatnonzero(wrong)[:5]]
-        raise DamagedTableError(
-            f"{wrong.sum()} samples contradict themselves: `finite` is not what their numbers are, "
-            f"as of sample {', '.join(named)}. Files of the table are missing: "
-            "rfp_jax.store.open says which, and evaluate computes them anew"
-        )
-
-
 def to_geodataframe(
     table: xr.Dataset,
     *,
@@ -487,26 +401,3 @@ def to_geodataframe(
         for system, rows in frame.groupby(systems, sort=False)
     ]
     return geopandas.GeoDataFrame(frame, geometry=pd.concat(zones).reindex(frame.index), crs=to)
-
-
-def _frames(table: xr.Dataset) -> Iterator[pd.DataFrame]:
-    """A table in long form, a data frame for each block."""
-    first, start = ["sample", "id", "source", "class", "relevance", "output"], 0
-    for block in blocks(table):
-        names = [n for n in ("label", "prediction") if n in block.coords and block[n].ndim == 2]
-        size = block.sizes["sample"]
-        numbered = block.reset_coords(names).assign_coords(sample=np.arange(start, start + size))
-        frame = numbered.to_dataframe(dim_order=["sample", "source", "class"]).reset_index()
-        yield frame.loc[:, [*first, *(name for name in frame.columns if name not in first)]]
-        start += size
-
-
-@contextmanager
-def _published(path: Path) -> Iterator[Path]:
-    """A file to write to, which takes its place when the block has succeeded."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -10,13 +10,15 @@ import pytest
 import xarray as xr
 
 from rfp_jax import store
-from rfp_jax.evaluate import Columns, RunOptions, evaluate
+from rfp_jax.evaluate import Columns, RunOptions, evaluate, exports
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """A table of 40 samples is gone through in three blocks."""
-    monkeypatch.setattr(store, "blocks", functools.partial(store.blocks, samples=15))
+    small = functools.partial(store.blocks, samples=15)
+    for module in (store, exports):
+        monkeypatch.setattr(module, "blocks", small)
 
 
 CLASSES = ("water", "forest", "urban")
@@ -137,6 +139,10 @@ def test_summary_without_labels():
             "no class 'sea': 'label', 'prediction', 'top', or one of",
         ),
         (lambda t: store.of_class(t.drop_vars("label")), "the table has no label"),
+        (
+            lambda t: store.by_class(store.share(t).drop_vars("label"), t["class"]),
+            "samples must have one class each",
+        ),
         (
             lambda t: store.by_bins(store.share(t), "cloud", 3),
             "no numbers called 'cloud'; there are",
