@@ -343,6 +343,14 @@ def test_other_values_of_any_sample_looked_at_are_another_data_set(tmp_path):
             run(data(**change), tmp_path, columns=columns)
 
 
+def test_files_that_were_repaired_after_all_looked_at_were_unreadable(tmp_path):
+    data = samples(60)
+    broken = [each if i == 37 else {"label": 0} for i, each in enumerate(data)]
+    with pytest.raises(BadSampleError, match="no 'x' in the sample"):
+        run(broken, tmp_path, options={"strict": True})
+    assert failures(run(data, tmp_path)) == {}
+
+
 def test_a_file_that_was_repaired_makes_no_other_data_set(tmp_path):
     with pytest.raises(BadSampleError):
         run(Raising(OSError("truncated")), tmp_path, options={"strict": True})

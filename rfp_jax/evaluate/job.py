@@ -110,7 +110,7 @@ class Job:
             "data": {
                 "arguments": fingerprint.plain("data_arguments", data_arguments),
                 "samples": len(data),
-                "contents": schemas.contents(probes),
+                "contents": schemas.contents(probes, keys.metadata),
                 "keys": fingerprint.plain("keys", _keys(columns, keys)),
                 "inputs": [f"{x.dtype}{list(x.shape)}" for x in schema.inputs],
                 "labels": schema.label or "none",

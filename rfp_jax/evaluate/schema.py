@@ -128,13 +128,13 @@ def infer(
     raise refused[0]
 
 
-def contents(probes: Sequence[Probe]) -> dict[str, list[Any]]:
+def contents(probes: Sequence[Probe], metadata: Sequence[str]) -> dict[str, list[str | None]]:
     """Return what tells one data set from another: hashes of what some samples hold, by name.
 
     None stands for what could not be read: a file that was repaired makes no other data set.
     """
-    names = dict.fromkeys(name for each in probes for name in each.digests)
-    return {name: [each.digests.get(name) for each in probes] for name in names}
+    names = ("inputs", "id", "label", *(f"metadata.{key}" for key in metadata))
+    return {name: [each.digests.get(name) for each in probes[:PROBES]] for name in names}
 
 
 def spaced(count: int) -> list[int]:
