@@ -1,6 +1,7 @@
 """Samples are checked when they are read: one bad sample is one row that says what is wrong."""
 
 import datetime
+import functools
 import os
 
 import jax
@@ -16,6 +17,12 @@ from rfp_jax.evaluate.labels import LABELS, readings
 
 CLASSES = ("water", "forest", "urban")
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """A table of 24 samples is gone through in three blocks."""
+    monkeypatch.setattr(store, "blocks", functools.partial(store.blocks, samples=8))
 
 
 def linear(weights, x):

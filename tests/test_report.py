@@ -141,6 +141,7 @@ def test_rounding_errors_are_zero_and_metadata_are_whole(tmp_path):
     text = (tmp_path / "r.html").read_text()
     assert "-4.47e-08" not in text
     assert "<span>0.001</span>" in text
+    assert text.count("<span>0</span>") >= 8
     assert "easting 600480, " in text
     assert "easting 600480.125, " in text
     assert "tiny 1.25e-12" in text
