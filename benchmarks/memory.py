@@ -44,7 +44,7 @@ def measure(samples: int) -> dict[str, float]:
     import jax
     import jax.numpy as jnp
 
-    from rfp_jax.evaluate import evaluate
+    from rfp_jax.evaluate import RunOptions, evaluate
 
     def model(params: dict[str, jax.Array], optical: jax.Array, sar: jax.Array) -> jax.Array:
         x = jnp.concatenate([optical, sar], axis=-1)
@@ -70,9 +70,7 @@ def measure(samples: int) -> dict[str, float]:
             params=params,
             sources=("optical", "sar"),
             classes=[str(k) for k in range(CLASSES)],
-            batch=64,
-            chunk=512,
-            threads=4,
+            run=RunOptions(batch=64, chunk=512, threads=4),
         )
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

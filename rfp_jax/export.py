@@ -26,10 +26,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
+from jax.errors import InconclusiveDimensionOperation
 
 __all__ = ["ExportedRelevance", "Result", "load", "save"]
 
 FORMAT = "rfp-jax relevance 1"
+
+BATCH = "batch"
+"""The symbolic size of a batch."""
 
 
 class Result(NamedTuple):
@@ -119,7 +123,8 @@ def save(
 
     Raises:
         ImportError: `flatbuffers` is not installed.
-        ValueError: an unknown platform, no inputs, or names that the model does not bear out.
+        ValueError: an unknown platform, no inputs, names that the model does not bear out, or a
+            model that asks how large a batch is while `batch` is None.
 
     Examples:
         >>> import tempfile, numpy as np
@@ -156,14 +161,22 @@ def save(
     def program(leaves: tuple[jax.Array, ...], inputs: tuple[jax.Array, ...]):
         return arrays(jax.tree.unflatten(tree, leaves), *inputs)
 
-    size = jax_export.symbolic_shape("batch")[0] if batch is None else batch
+    size = jax_export.symbolic_shape(BATCH)[0] if batch is None else batch
     dtypes = [jax.dtypes.canonicalize_dtype(x.dtype) for x in samples]
     shapes = tuple(
         jax.ShapeDtypeStruct((size, *x.shape), t) for x, t in zip(samples, dtypes, strict=True)
     )
-    exported = jax_export.export(jax.jit(program), platforms=tuple(platforms))(
-        tuple(leaves), shapes
-    )
+    try:
+        exported = jax_export.export(jax.jit(program), platforms=tuple(platforms))(
+            tuple(leaves), shapes
+        )
+    except (TypeError, InconclusiveDimensionOperation) as error:
+        if batch is not None or not _asks_for_the_size(error):
+            raise
+        raise ValueError(
+            "the model asks how large a batch is, so it cannot be exported for any size: write "
+            "x.shape[0] where it has len(x), or export it for one size with batch=..."
+        ) from error
     manifest = {
         "format": FORMAT,
         "sources": named,
@@ -203,24 +216,63 @@ def load(path: str | os.PathLike[str]) -> ExportedRelevance:
         A function of one array a source that returns a `Result`.
 
     Raises:
-        ValueError: the file is not such an export, or is damaged.
+        ValueError: the file is not such an export, is damaged, or its parts do not fit; names it.
         ImportError: `flatbuffers` is not installed.
         FileNotFoundError: there is no such file.
     """
     try:
+        import flatbuffers  # noqa: F401  (jax.export needs it, and says so less clearly)
+    except ImportError as error:
+        raise ImportError("loading an exported model needs `pip install flatbuffers`") from error
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no exported model at {path}")
+    try:
         with zipfile.ZipFile(path) as archive:
+            _check_stored(archive)
             manifest = json.loads(archive.read("manifest.json"))
-            if manifest.get("format") != FORMAT:
-                raise ValueError(f"its format is {manifest.get('format')!r}, not {FORMAT!r}")
+            if manifest["format"] != FORMAT:
+                raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
             params = tuple(
                 _param(archive, f"params/{number}", entry)
                 for number, entry in enumerate(manifest["params"])
             )
-            serialized = archive.read("program")
-    except (zipfile.BadZipFile, KeyError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no exported relevance model: {error}") from error
-    program = jax_export.deserialize(bytearray(serialized))
+            program = jax_export.deserialize(bytearray(archive.read("program")))
+        _check_fits(program, manifest)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever damage makes of a parser
+        why = str(error) or type(error).__name__
+        raise ValueError(f"{path} is no exported relevance model: {why}") from error
     return ExportedRelevance(program, params, manifest)
+
+
+def _check_stored(archive: zipfile.ZipFile) -> None:
+    """Refuse what would grow when it is unpacked."""
+    for entry in archive.infolist():
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise ValueError(f"'{entry.filename}' is compressed, which `save` does not do")
+
+
+def _check_fits(program: jax_export.Exported, manifest: Mapping[str, Any]) -> None:
+    """Refuse a program that is not of the manifest's parameters, inputs, sources and classes."""
+    batch = BATCH if manifest["batch"] is None else manifest["batch"]
+    sources, classes = len(manifest["sources"]) + 1, len(manifest["classes"])
+    dtypes = [aval.dtype for aval in program.out_avals]
+    expected = [_shape(entry["dtype"], entry["shape"]) for entry in manifest["params"]]
+    expected += [_shape(entry["dtype"], [batch, *entry["shape"]]) for entry in manifest["inputs"]]
+    results = [batch, sources, classes], [batch, classes]
+    expected += [_shape(dtype, shape) for dtype, shape in zip(dtypes, results, strict=True)]
+    found = [_shape(aval.dtype, aval.shape) for aval in (*program.in_avals, *program.out_avals)]
+    if found != expected:
+        raise ValueError(f"its program maps {', '.join(found)}, its manifest {', '.join(expected)}")
+
+
+def _shape(dtype: Any, shape: Sequence[Any]) -> str:
+    return f"{jnp.dtype(dtype)}[{','.join(map(str, shape))}]"
+
+
+def _asks_for_the_size(error: Exception) -> bool:
+    return isinstance(error, InconclusiveDimensionOperation) or "_DimExpr" in str(error)
 
 
 def _param(archive: zipfile.ZipFile, name: str, entry: Mapping[str, Any]) -> jax.Array:

@@ -9,21 +9,22 @@ here are short names for xarray operations.
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rfp_jax._extras import needs_extra
-from rfp_jax.evaluate.journal import Journal, is_table
+from rfp_jax.evaluate import layout, scores
+from rfp_jax.evaluate.consistency import blocks, check, with_numbers
+from rfp_jax.evaluate.exports import to_csv, to_parquet
+from rfp_jax.evaluate.journal import Journal
 from rfp_jax.evaluate.plan import Chunks
-from rfp_jax.evaluate.table import BIAS
+from rfp_jax.evaluate.table import BIAS, nested
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import geopandas
     import xarray as xr
 
 __all__ = [
@@ -32,36 +33,51 @@ __all__ = [
     "blocks",
     "by_bins",
     "by_class",
+    "check",
     "first_failures",
+    "label_kind",
     "of_class",
     "open",
     "print_summary",
+    "provenance",
     "share",
     "summary",
     "to_csv",
+    "to_geodataframe",
     "to_parquet",
     "usual_class",
     "valid",
 ]
 
 
+KNOWN = {"id", "label", "prediction", "failure", "finite", "source", "class", "sample"}
+"""Coordinates of a table that are not metadata."""
+
+
 class IncompleteTableError(RuntimeError):
     """The run that writes this table has not finished."""
 
 
-def open(path: str | os.PathLike[str], *, incomplete: bool = False) -> xr.Dataset:
+def open(
+    path: str | os.PathLike[str], *, incomplete: bool = False, thorough: bool = False
+) -> xr.Dataset:
     """Open a relevance table lazily.
 
     Args:
         path: where `rfp_jax.evaluate` has put it.
         incomplete: whether to take a table whose run has not finished; of that, only the samples of
-            committed chunks are there, and its attribute `complete` is false.
+            committed chunks are there, and its attribute `complete` is 0.
+        thorough: whether to read every file and compare it with its checksum now. Otherwise files
+            must be there and have their size, and each is compared when it is read.
 
     Returns:
         The table.
 
     Raises:
         IncompleteTableError: the run has not finished; says how far it is.
+        DamagedTableError: files are missing or are not what was written; names each. The same
+            error is raised later, where a file that is damaged within its size is read.
+        TableFormatError: the table was written by the first edition; says what to do.
         FileNotFoundError: there is nothing at `path`.
         FileExistsError: something at `path` is not a relevance table.
 
@@ -72,26 +88,47 @@ def open(path: str | os.PathLike[str], *, incomplete: bool = False) -> xr.Datase
         FileNotFoundError: no relevance table at .../no/such/table.zarr
     """
     with needs_extra("Opening a relevance table"):
-        import xarray as xr
+        from rfp_jax.evaluate.opening import open_dataset
     journal = Journal(Path(path).absolute())
-    if is_table(journal.path):
-        return xr.open_zarr(journal.path)
+    if layout.is_table(journal.path):
+        if found := layout.damage(journal.path, thorough=thorough):
+            raise layout.damaged(journal.path, found)
+        proof = layout.read_proof(journal.path)
+        return open_dataset(journal.path, layout.stamps(proof), proof["chunks"].values())
     attributes = journal.attributes()
     if attributes is None:
         raise FileNotFoundError(f"no relevance table at {journal.path}")
     chunks = Chunks(attributes["data"]["samples"], attributes["chunk"])
-    committed = [c for c in range(len(chunks)) if journal.committed(c) is not None]
+    records = dict(enumerate(journal.committed(chunks, thorough=thorough)))
+    committed = {chunk: record for chunk, record in records.items() if record is not None}
     if not incomplete:
         raise IncompleteTableError(
             f"{journal.path} is incomplete: {len(committed)} of {len(chunks)} chunks are there; "
             "call evaluate again to finish it, or open(path, incomplete=True) to see what is there"
         )
-    with warnings.catch_warnings():  # a kill may leave half a metadata file beside the table's own
-        warnings.filterwarnings("ignore", r"Object at \S+\.partial is not", category=UserWarning)
-        table = xr.open_zarr(journal.table, consolidated=False)
+    files = layout.stamps({"files": {}, "chunks": committed})
+    table = open_dataset(journal.table, files, committed.values())
     samples = [np.arange(chunks.samples)[chunks.bounds(c)] for c in committed]
     table = table.isel(sample=np.concatenate(samples) if samples else [])
-    return table.assign_attrs(complete=False)
+    return table.assign_attrs(complete=0)
+
+
+def provenance(table: xr.Dataset) -> dict[str, Any]:
+    """Return how a table was made: its attributes, with what is JSON in them decoded.
+
+    Args:
+        table: a relevance table.
+
+    Returns:
+        Among others `versions`, `rules`, `bias`, `method`, `model` (manifest, hashes of parameters
+        and program), `data` (arguments, samples, kinds of labels and metadata), `dtype`, `chunk`.
+
+    Examples:
+        >>> import xarray as xr
+        >>> provenance(xr.Dataset(attrs={"versions": '{"jax": "0.10.2"}'}))
+        {'versions': {'jax': '0.10.2'}}
+    """
+    return nested(table.attrs)
 
 
 def valid(table: xr.Dataset) -> xr.Dataset:
@@ -111,29 +148,41 @@ def of_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
         Relevance, [sample, source]; NaN for samples without a label.
 
     Raises:
-        ValueError: there is no such class, or samples belong to several classes.
+        ValueError: there is no such class, or a sample does not belong to one class.
+        DamagedTableError: there are no numbers where there should be some, see `check`.
     """
     if which in ("label", "prediction", "top"):
         if which != "top" and which not in table.coords:
-            raise ValueError(f"the table has no {which}")
+            raise ValueError(f"the table has no {which}: take 'top', or name an output")
         chosen = table.output.fillna(-np.inf).argmax("class") if which == "top" else table[which]
         if chosen.ndim != 1 or chosen.dtype.kind != "i":
             raise ValueError(f"the {which} is not one class a sample: take 'top', or name a class")
-        picked = table.relevance.isel({"class": chosen.clip(0)}).where(chosen >= 0)
-        return picked.drop_vars("class", errors="ignore")
+        picked = table.relevance.isel({"class": chosen.clip(0)})
+        return with_numbers(picked).where(chosen >= 0).drop_vars("class", errors="ignore")
     if which not in table["class"].values:
         names = ", ".join(map(str, table["class"].values))
         raise ValueError(f"no class {which!r}: 'label', 'prediction', 'top', or one of {names}")
-    return table.relevance.sel({"class": which})
+    return with_numbers(table.relevance.sel({"class": which}))
 
 
 def usual_class(table: xr.Dataset) -> str:
     """Which class of a sample to look at: `"label"` where samples have one, else `"top"`."""
-    label = table.coords.get("label")
-    return "label" if label is not None and label.ndim == 1 and label.dtype.kind == "i" else "top"
+    return "label" if label_kind(table) == "class" else "top"
 
 
-def share(table: xr.Dataset, which: str = "label", *, bias: bool = False) -> xr.DataArray:
+def label_kind(table: xr.Dataset) -> str | None:
+    """What labels are: `"class"`, `"multi"`, `"soft"` or `"target"`; None where there are none.
+
+    The attribute `label_kind` of the labels says it; without one their dtype and shape do.
+    """
+    if "label" not in table.coords:
+        return None
+    label = table.label
+    by_dtype = {"b": "multi", "i": "class", "u": "class"}.get(label.dtype.kind, "target")
+    return str(label.attrs.get("label_kind", by_dtype))
+
+
+def share(table: xr.Dataset, which: str | None = None, *, bias: bool = False) -> xr.DataArray:
     """The share of each source in the relevance for one class of each sample.
 
     It is `|R_s| / sum_t |R_t|`: between 0 and 1, adding up to 1 over the sources, whatever the
@@ -141,7 +190,8 @@ def share(table: xr.Dataset, which: str = "label", *, bias: bool = False) -> xr.
 
     Args:
         table: a relevance table.
-        which: see `of_class`.
+        which: see `of_class`; by default the label where samples have one class, else the class
+            with the highest output.
         bias: whether the bias counts as a source.
 
     Returns:
@@ -156,11 +206,12 @@ def share(table: xr.Dataset, which: str = "label", *, bias: bool = False) -> xr.
         >>> share(table).values
         array([[0.75, 0.25]])
     """
-    relevance = abs(of_class(table, which))
+    relevance = abs(of_class(table, which or usual_class(table)))
     if not bias:
         relevance = relevance.sel(source=relevance.source != BIAS)
     total = relevance.sum("source", skipna=False)
-    return (relevance / total.where(total > 0)).rename("share")
+    found = (relevance / total.where(total > 0)).rename("share")
+    return found.assign_attrs(long_name="share of relevance", units="1")
 
 
 def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.DataArray:
@@ -173,7 +224,12 @@ def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.
 
     Returns:
         Medians, [class, ...]; NaN for a class without samples.
+
+    Raises:
+        ValueError: samples do not have one class each.
     """
+    if "label" not in values.coords or values.label.ndim != 1 or values.label.dtype.kind != "i":
+        raise ValueError("samples must have one class each, as the coordinate 'label'")
     names = np.asarray(classes)
     grouped = values.groupby("label").median()
     return (
@@ -209,26 +265,10 @@ def by_bins(
 def accuracy(table: xr.Dataset) -> float:
     """The fraction of labelled samples that are predicted right, every class of them; NaN if none.
 
-    Samples that failed do not count.
+    Samples that failed do not count. Of probabilities the class with the highest one is the label.
     """
-    correct = labelled = 0
-    for block in blocks(table):
-        hits, known = _correct(block)
-        correct, labelled = correct + hits.sum(), labelled + known
-    return float(correct / labelled) if labelled else float("nan")
-
-
-def blocks(table: xr.Dataset, samples: int = 4096) -> Iterator[xr.Dataset]:
-    """Go through a table in blocks of samples, each in memory, one after the other.
-
-    Args:
-        table: a relevance table.
-        samples: how many samples a block holds.
-    """
-    size = int(table.attrs.get("chunk", samples))
-    size *= max(samples // size, 1)  # whole chunks, so that none is read twice
-    for start in range(0, table.sizes["sample"], size):
-        yield table.isel(sample=slice(start, start + size)).load()
+    found = summary(table)["accuracy"]
+    return float("nan") if found is None else found
 
 
 def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
@@ -237,31 +277,34 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
     Args:
         table: a relevance table.
         which: the class whose relevance is shared out, see `of_class`; by default the label where
-            samples have one, else the class with the highest output.
+            samples have one class, else the class with the highest output.
 
     Returns:
         `samples`, `failures`, `nonfinite` (evaluated, but with a number that is not finite),
-        `labelled`, `accuracy` (None without labels), and `share`: the mean share of each source.
+        `labelled`, `accuracy` (None without labels of classes; of several labels all must be
+        right), `share`: the mean share of each source, and by the kind of label: `scores` of
+        several labels (see `rfp_jax.evaluate.scores.MultiLabel`), or `errors` of targets (see
+        `rfp_jax.evaluate.scores.Regression`).
     """
     which = which or usual_class(table)
     sources = [str(name) for name in table.source.values if name != BIAS]
-    counts = dict.fromkeys(("samples", "failures", "nonfinite", "labelled", "correct"), 0)
+    counts = dict.fromkeys(("samples", "failures", "nonfinite"), 0)
     total, shared = np.zeros(len(sources)), 0
+    measure = scores.of_kind(label_kind(table), [str(name) for name in table["class"].values])
     for block in blocks(table):
         failed = block.failure.values != ""
-        hits, labelled = _correct(block)
         counts["samples"] += block.sizes["sample"]
         counts["failures"] += int(failed.sum())
         counts["nonfinite"] += int((~failed & ~block.finite.values).sum())
-        counts["labelled"] += labelled
-        counts["correct"] += int(hits.sum())
+        measure = measure.add(block.isel(sample=np.flatnonzero(~failed)))
         shares = share(valid(block), which).dropna("sample").values.astype(np.float64)
         total, shared = total + shares.sum(0), shared + len(shares)
-    correct, labelled = counts.pop("correct"), counts["labelled"]
     mean = total / shared if shared else np.full(len(sources), np.nan)
     return {
         **counts,
-        "accuracy": correct / labelled if labelled else None,
+        "labelled": measure.labelled,
+        "accuracy": measure.accuracy,
+        **measure.details,
         "share": dict(zip(sources, mean.tolist(), strict=True)),
     }
 
@@ -284,6 +327,10 @@ def print_summary(table: xr.Dataset, *, failures: int = 5) -> None:
     shown.add_row("not finite", f"{found['nonfinite']}")
     if found["accuracy"] is not None:
         shown.add_row("accuracy", f"{found['accuracy']:.4f}")
+    for name, value in found.get("scores", {}).get("micro", {}).items():
+        shown.add_row(f"{name} (micro)", f"{value:.4f}")
+    for output, errors in found.get("errors", {}).items():
+        shown.add_row(Text(f"RMSE, {output}"), f"{errors['rmse']:.4g}")
     for source, value in found["share"].items():
         shown.add_row(Text(f"mean share, {source}"), f"{value:.3f}")
     console = Console(stderr=True)
@@ -304,71 +351,53 @@ def first_failures(table: xr.Dataset, count: int) -> list[tuple[str, str]]:
     return found[:count]
 
 
-def to_csv(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a table as CSV: one line for each sample, source and class.
-
-    The columns are `sample`, `source`, `class`, `relevance`, `output`, and what is known of the
-    sample. Written block by block, and to `path` only when it is complete.
-
-    Args:
-        table: a relevance table.
-        path: the file to write; it is replaced.
-    """
-    with _published(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        for number, frame in enumerate(_frames(table)):
-            frame.to_csv(file, index=False, header=number == 0)
-
-
-def to_parquet(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a table as Parquet: one row for each sample, source and class, as `to_csv` does.
+def to_geodataframe(
+    table: xr.Dataset,
+    *,
+    x: str = "x",
+    y: str = "y",
+    crs: str = "crs",
+    to: str = "EPSG:4326",
+) -> geopandas.GeoDataFrame:
+    """Return one row per sample, with its place on the map and the share of each source.
 
     Args:
-        table: a relevance table.
-        path: the file to write; it is replaced.
+        table: a relevance table, with the centre of each sample and its coordinate system as
+            metadata.
+        x: the metadata that holds eastings or longitudes.
+        y: the metadata that holds northings or latitudes.
+        crs: the metadata that holds the coordinate system of each sample, such as `"EPSG:32633"`,
+            or a coordinate system for all.
+        to: the coordinate system of the result; by default longitude and latitude.
+
+    Returns:
+        A GeoPandas frame of points, with `id`, `label`, `prediction`, the metadata, `failure`,
+        `finite`, and `share_SOURCE` of each source.
+
+    Raises:
+        ImportError: GeoPandas is not installed.
+        ValueError: there is no such metadata.
+
+    Examples:
+        >>> to_geodataframe(store.open("relevance.zarr")).explore("share_sar")  # doctest: +SKIP
     """
-    with needs_extra("Writing Parquet"):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    with _published(Path(path)) as draft:
-        writer = None
-        for frame in _frames(table):
-            rows = pa.Table.from_pandas(frame, preserve_index=False)
-            writer = writer or pq.ParquetWriter(draft, rows.schema)
-            writer.write_table(rows)
-        if writer is not None:
-            writer.close()
+    names = [str(name) for name, each in table.coords.items() if each.dims == ("sample",)]
+    for name in (x, y):
+        if name not in names:
+            known = ", ".join(n for n in names if n not in KNOWN) or "none"
+            raise ValueError(f"no metadata called {name!r}; there are {known}")
+    import geopandas
+    import pandas as pd
 
-
-def _correct(block: xr.Dataset) -> tuple[np.ndarray, int]:
-    """Which labelled samples are predicted right, and how many are labelled."""
-    if "label" not in block.coords or block.label.dtype.kind not in "bi":
-        return np.zeros(0, bool), 0
-    label, prediction = block.label.values, block.prediction.values
-    known = block.failure.values == ""
-    if label.ndim == 1:
-        known &= label >= 0
-        return (label == prediction)[known], int(known.sum())
-    return (label == prediction).all(1)[known], int(known.sum())
-
-
-def _frames(table: xr.Dataset) -> Iterator[pd.DataFrame]:
-    """A table in long form, a data frame for each block."""
-    first, start = ["sample", "id", "source", "class", "relevance", "output"], 0
-    for block in blocks(table):
-        names = [n for n in ("label", "prediction") if n in block.coords and block[n].ndim == 2]
-        size = block.sizes["sample"]
-        numbered = block.reset_coords(names).assign_coords(sample=np.arange(start, start + size))
-        frame = numbered.to_dataframe(dim_order=["sample", "source", "class"]).reset_index()
-        yield frame.loc[:, [*first, *(name for name in frame.columns if name not in first)]]
-        start += size
-
-
-@contextmanager
-def _published(path: Path) -> Iterator[Path]:
-    """A file to write to, which takes its place when the block has succeeded."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    shares = share(table).load()
+    frame = pd.DataFrame({name: table[name].values for name in names})
+    for source in shares.source.values:
+        frame[f"share_{source}"] = shares.sel(source=source).values
+    systems = frame[crs] if crs in frame else pd.Series(crs, frame.index)
+    zones = [
+        geopandas.GeoSeries(
+            geopandas.points_from_xy(rows[x], rows[y]), index=rows.index, crs=str(system)
+        ).to_crs(to)
+        for system, rows in frame.groupby(systems, sort=False)
+    ]
+    return geopandas.GeoDataFrame(frame, geometry=pd.concat(zones).reindex(frame.index), crs=to)

@@ -1,5 +1,6 @@
 """Whole data sets: the table against NumPy by hand, bad samples, refusals, resuming."""
 
+import dataclasses
 import fcntl
 import functools
 import json
@@ -19,6 +20,8 @@ import rfp_jax
 from rfp_jax import store
 from rfp_jax.evaluate import (
     BadSampleError,
+    Columns,
+    RunOptions,
     TableInUseError,
     TableMismatchError,
     evaluate,
@@ -28,7 +31,8 @@ from rfp_jax.evaluate.devices import batched, build, fit
 from rfp_jax.evaluate.journal import Journal
 from rfp_jax.evaluate.plan import Chunks, Slots
 from rfp_jax.evaluate.rows import compute
-from rfp_jax.evaluate.samples import Keys, Reader, infer_schema
+from rfp_jax.evaluate.samples import Keys, Reader
+from rfp_jax.evaluate.schema import infer, look, spaced
 
 SOURCES, CLASSES = ("optical", "sar"), ("water", "forest", "urban")
 RNG = np.random.default_rng(0)
@@ -80,19 +84,16 @@ def by_hand(count):
     return relevance
 
 
+def grouped(arguments, group, **defaults):
+    """Take the arguments of a group out of all."""
+    names = {field.name for field in dataclasses.fields(group)} & set(arguments)
+    return group(**defaults | {name: arguments.pop(name) for name in names})
+
+
 def run(data, path, **changes):
-    arguments = {
-        "fun": model,
-        "params": PARAMS,
-        "sources": SOURCES,
-        "classes": CLASSES,
-        "metadata": ("cloud_cover", "cloudy", "season"),
-        "chunk": 8,
-        "batch": 3,
-        "threads": 2,
-        "progress": False,
-    }
-    arguments |= changes
+    arguments = {"fun": model, "params": PARAMS, "sources": SOURCES, "classes": CLASSES} | changes
+    arguments["columns"] = grouped(arguments, Columns, metadata=("cloud_cover", "cloudy", "season"))
+    arguments["run"] = grouped(arguments, RunOptions, chunk=8, batch=3, threads=2, progress=False)
     return evaluate(arguments.pop("fun"), data, path, **arguments)
 
 
@@ -131,10 +132,11 @@ def test_plain_xarray_opens_it_without_a_warning(tmp_path):
         warnings.simplefilter("error")
         table = xr.open_zarr(tmp_path / "t.zarr").load()
     assert set(table.data_vars) == {"relevance", "output"}
-    assert table.attrs["complete"] is True
-    assert table.attrs["rules"] == "lrp0"
-    assert table.attrs["versions"]["jax"] == jax.__version__
-    assert table.attrs["model"]["manifest"] == {"architecture": "linear"}
+    assert table.attrs["complete"] == 1
+    made = store.provenance(table)
+    assert made["rules"] == "lrp0"
+    assert made["versions"]["jax"] == jax.__version__
+    assert made["model"]["manifest"] == {"architecture": "linear"}
     assert table.attrs["dtype"] == "float32"
     assert not (tmp_path / "t.zarr.partial").exists()
 
@@ -156,7 +158,7 @@ def test_samples_without_label_and_id(tmp_path):
 
 def test_several_labels_a_sample(tmp_path):
     data = [sample(i) | {"label": np.array([i % 2, 1, 0])} for i in range(6)]
-    table = run(data, tmp_path / "t.zarr")
+    table = run(data, tmp_path / "t.zarr", labels="multi")
     expected = by_hand(6).sum(1) >= 0
     assert table.label.dims == ("sample", "class")
     assert table.label.values[3].tolist() == [True, True, False]
@@ -174,7 +176,9 @@ def test_one_output_without_class_axis(tmp_path):
     np.testing.assert_allclose(
         table.relevance[:, :2, 0], by_hand(4)[:, :2, 0], rtol=1e-5, atol=1e-5
     )
-    assert table.label.values.tolist() == [0, 0.5, 1, 1.5]
+    assert table.label.dims == ("sample", "class")
+    assert table.label.values[:, 0].tolist() == [0, 0.5, 1, 1.5]
+    assert "prediction" not in table.coords
 
 
 def test_stacked_sources_from_one_array(tmp_path):
@@ -269,9 +273,9 @@ BAD = {
     3: (changed(sar=np.float32([1, np.nan, np.inf, 0])), "'sar': 2 of 4 values are not finite"),
     5: (without("sar"), "no 'sar' in the sample, which has 'optical', 'label'"),
     9: (list, "a sample must be a mapping of names to arrays, got list"),
-    10: (changed(label=3), "the label is 3, there are 3 classes"),
+    10: (changed(label=3), "the label: 3 is not the number of a class, there are 3"),
     11: (changed(optical=np.zeros(8, np.int32)), "'optical' must be floating point, got int32[8]"),
-    12: (changed(cloud_cover="much"), "metadata 'cloud_cover' must be float64"),
+    12: (changed(cloud_cover="much"), "metadata 'cloud_cover': must be a number, got 'much'"),
     13: (without("label"), "no 'label' in the sample"),
 }
 
@@ -340,7 +344,7 @@ def test_overflow_is_flagged(tmp_path, strict):
 
 def test_no_readable_sample(tmp_path):
     data = Patches(3, spoil=dict.fromkeys(range(3), unreadable))
-    with pytest.raises(ValueError, match=r"none of the first 3 samples can be read:\n  0: OSError"):
+    with pytest.raises(ValueError, match=r"none of 3 samples can be read:\n  0: OSError"):
         run(data, tmp_path / "t.zarr")
     assert not list(tmp_path.iterdir())
 
@@ -351,11 +355,10 @@ def test_no_readable_sample(tmp_path):
 def test_resuming_reads_only_what_is_missing_and_gives_the_same_bytes(tmp_path):
     run(Patches(), tmp_path / "whole.zarr")
     with pytest.raises(BadSampleError):
-        run(Patches(spoil={17: unreadable}), tmp_path / "t.zarr", strict=True)
+        run(Patches(spoil={18: unreadable}), tmp_path / "t.zarr", strict=True)
     data = Patches()
     run(data, tmp_path / "t.zarr")
-    probed = {0, 7, 13, 20}  # the first sample, and those that tell data sets apart
-    assert set(data.read) == probed | set(range(16, 21))
+    assert sorted(data.read) == sorted([*spaced(21), *range(16, 21)])
     assert files(tmp_path / "t.zarr") == files(tmp_path / "whole.zarr")
 
 
@@ -363,8 +366,8 @@ def test_a_complete_table_is_not_computed_again(tmp_path):
     run(Patches(), tmp_path / "t.zarr")
     before = files(tmp_path / "t.zarr")
     data = Patches()
-    table = run(data, tmp_path / "t.zarr", batch=5)
-    assert len(data.read) < 6
+    table = run(data, tmp_path / "t.zarr", batch=None)
+    assert data.read == spaced(21)
     assert table.attrs["complete"]
     assert files(tmp_path / "t.zarr") == before
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr"]
@@ -384,13 +387,9 @@ def test_an_incomplete_table_is_never_taken_for_complete(tmp_path):
     (tmp_path / "t.zarr.partial/table.zarr/zarr.0f.partial").write_text("half of what was writ")
     part = store.open(path, incomplete=True)
     assert part.sizes["sample"] == 8
-    assert part.attrs["complete"] is False
-    assert (
-        json.loads((path.parent / "t.zarr.partial/table.zarr/zarr.json").read_text())["attributes"][
-            "complete"
-        ]
-        is False
-    )
+    assert part.attrs["complete"] == 0
+    root = json.loads((path.parent / "t.zarr.partial/table.zarr/zarr.json").read_text())
+    assert root["attributes"]["complete"] == 0
 
 
 def relu_model(params, optical, sar):
@@ -428,8 +427,15 @@ def scaled(factor):
         ),
         ("sources: ", {"sources": ("s2", "s1"), "inputs": SOURCES}),
         ("classes: ", {"classes": ("a", "b", "c")}),
-        ("data.keys.metadata: ", {"metadata": ("cloudy",)}),
+        ("data.metadata.cloud_cover: ", {"metadata": ("cloudy",)}),
+        ("data.keys.label: ", {"label": "season", "labels": "class"}),
         ("chunk: 8 in the table, 9 now", {"chunk": 9}),
+        ("batch: 3 in the table, 5 now", {"batch": 5}),
+        (
+            "data.contents.metadata.cloud_cover: ",
+            {"data": Patches(spoil={13: changed(cloud_cover=1.0)})},
+        ),
+        ('bias: "by the method" in the table, "share" now', {"bias": "share"}),
     ],
 )
 @pytest.mark.parametrize("complete", [True, False])
@@ -590,10 +596,10 @@ def test_every_sample_has_one_slot_whatever_else_is_to_do(samples, size, batch, 
     assert all(place[s] == slot % batch for slot, s in enumerate(slots) if s is not None)
 
 
-def reader_of(data):
-    reader = Reader(data, Keys(SOURCES, "label", "id", ()), len(CLASSES))
-    schema = infer_schema(reader, accepts=lambda schema: None)
-    return Reader(data, reader.keys, reader.classes, schema=schema)
+def reader_of(data, sources=SOURCES, classes=CLASSES):
+    columns = Columns()
+    reader = Reader(data, columns, Keys.of(columns, sources, ()), tuple(classes))
+    return reader, infer(reader, look(reader, None), None, accepts=lambda schema: None)
 
 
 def test_the_next_batch_is_sent_before_the_last_is_fetched():
@@ -615,8 +621,8 @@ def test_the_next_batch_is_sent_before_the_last_is_fetched():
             log.append(f"send {number}")
             return Result(number), np.zeros((4, 3), np.float32)
 
-    reader = reader_of(Patches(12))
-    rows = compute(Slots(Chunks(12, 12), (0,), 4), reader, Step(), threads=2)
+    reader, schema = reader_of(Patches(12))
+    rows = compute(Slots(Chunks(12, 12), (0,), 4), reader, schema, Step(), threads=2)
     assert [row.sample.number for batch in rows for row in batch] == list(range(12))
     assert log == ["send 0", "send 1", "fetch 0", "send 2", "fetch 1", "fetch 2"]
 
@@ -628,8 +634,7 @@ def wide(params, x):
 def test_batch_follows_the_memory_budget():
     params = {"in": np.ones((32, 4096), np.float32), "out": np.ones((4096, 8), np.float32)}
     data = [{"x": np.zeros(32, np.float32)}]
-    reader = Reader(data, Keys(("x",), "label", "id", ()), 8)
-    schema = infer_schema(reader, accepts=lambda schema: None)
+    _, schema = reader_of(data, ("x",), map(str, range(8)))
     batches = []
     for memory in (1 << 20, 1 << 21, 1 << 22, 1 << 23):
         step = fit(wide, params, schema, jax.devices(), memory=memory, largest=256)

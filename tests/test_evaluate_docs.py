@@ -29,8 +29,22 @@ def test_evaluate_page(tmp_path, monkeypatch):
     assert names["table"].source.values.tolist() == ["upper", "lower", "bias"]
     total = names["table"].relevance.sum("source")
     np.testing.assert_allclose(total, names["table"].output, rtol=1e-4, atol=1e-4)
+    assert names["result"].output.shape == (360, 10)
+    assert (tmp_path / "copy.zarr").is_dir()
     assert (tmp_path / "report.html").stat().st_size > 100_000
     assert (tmp_path / "relevance.csv").read_text().count("\n") == 1 + 360 * 3 * 10
+
+
+def test_data_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("data.md"):
+        exec(compile(block, "data.md", "exec"), names)
+    assert names["table"].attrs["complete"] == 1
+    assert set(names["table"].failure.values) == {""}
+    assert names["table"].label.values[:3].tolist() == [1, 0, 1]
+    assert names["by_month"].shape == (2, 2)
+    np.testing.assert_allclose(names["by_month"].sum("source"), 1, rtol=1e-5)
 
 
 def slurm(process, port):

@@ -12,7 +12,6 @@ from flax import linen as nn
 from rich.console import Console
 
 from experiments import checkpoints, results
-from experiments.bias import with_propagated_bias
 from experiments.mnist import __main__ as command
 from experiments.mnist import sweep as sweeping
 from experiments.mnist import train as training
@@ -94,7 +93,7 @@ def test_table_is_gradient_times_input(out, samples):
 
     table = store.open(table_path(out)).load()
     assert table.id.values.tolist() == [str(name) for name in samples["id"]]
-    assert table.attrs["data"]["arguments"]["view"] == "halves"
+    assert store.provenance(table)["data"]["arguments"]["view"] == "halves"
     for name, gradient, image in zip(
         SETTINGS.sources, jacobian(*samples["images"]), samples["images"], strict=True
     ):
@@ -129,17 +128,21 @@ def test_relevances_add_up_to_the_output_in_double_precision(out):
 
 
 def test_that_relevances_add_up_can_fail(x64):
-    """A constant that is neither a source nor a bias is missing in their sum."""
+    """A constant that a rule forgets is missing in their sum."""
     net = nn.Sequential([nn.Dense(5), nn.relu, nn.Dense(3)])
     x = jax.random.normal(jax.random.key(0), (2, 4))
     variables = jax.tree.map(lambda leaf: leaf + 0.1, net.init(jax.random.key(1), x))
 
-    def missing(apply):
-        found = with_propagated_bias(apply, argnums=(1,))(variables, x)
-        return found.output - found.bias - sum(found.sources)
+    def missing(rules):
+        explain = rfp_jax.relevance(net.apply, argnums=1, bias="propagate", rules=rules)
+        found = explain(variables, x)
+        return found.output - found.bias - found.sources
 
-    np.testing.assert_allclose(missing(net.apply), 0, atol=1e-12)
-    np.testing.assert_allclose(missing(lambda *args: net.apply(*args) + 3), 3, atol=1e-12)
+    forgetful = rfp_jax.rules.lrp0.with_rules(
+        {"add": lambda f, *x: rfp_jax.rules.affine(f, *x)._replace(bias=None)}
+    )
+    np.testing.assert_allclose(missing("lrp0"), 0, atol=1e-12)
+    assert np.abs(missing(forgetful)).min() > 0.05
 
 
 def test_settings_are_read_back(tmp_path):

@@ -23,7 +23,6 @@ from rich.console import Console
 import convert
 import rfp_jax
 from convert.store import save_manifest, save_variables
-from experiments.bias import with_propagated_bias
 from experiments.results import OtherExperimentError
 from experiments.sen12ms import checkpoint, figures, plotting, training
 from experiments.sen12ms.__main__ import main, show
@@ -237,7 +236,7 @@ def test_broken_patches_are_recorded_and_the_rest_goes_on(evaluated, root, tmp_p
 
 
 def test_the_certificate_can_fail():
-    """A constant that is neither a bias nor a mean is nobody's, and shows."""
+    """A constant that a rule forgets is nobody's, and shows."""
     net = Tiny()
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
@@ -245,18 +244,22 @@ def test_the_certificate_can_fail():
         shapes = jax.eval_shape(net.init, jax.random.key(0), *images)
         variables = jax.tree.map(lambda leaf: 0.1 + rng.random(leaf.shape), shapes)
 
-        def residual(fun):
-            found = jax.jit(with_propagated_bias(fun, (1, 2)))(variables, *images)
+        def residual(rules="lrp0"):
+            explain = rfp_jax.relevance(net.apply, (1, 2), bias="propagate", rules=rules)
+            found = jax.jit(explain)(variables, *images)
             return found.output - sum(found.sources) - found.bias, found
 
-        zero, found = residual(net.apply)
+        zero, found = residual()
         np.testing.assert_allclose(zero, 0, atol=1e-12)
         usual = jax.jit(rfp_jax.relevance(net.apply, argnums=(1, 2)))(variables, *images)
         np.testing.assert_allclose(found.bias, usual.bias, atol=1e-12)
         for mine, its in zip(found.sources, usual.sources, strict=True):
             np.testing.assert_allclose(mine, its, atol=1e-12)
-        three, _ = residual(lambda *args: net.apply(*args) + 3)
-        np.testing.assert_allclose(three, 3, atol=1e-12)
+        forgetful = rfp_jax.rules.lrp0.with_rules(
+            {"add": lambda f, *x: rfp_jax.rules.affine(f, *x)._replace(bias=None)}
+        )
+        missing, _ = residual(forgetful)
+        assert np.abs(missing).max() > 0.05
 
 
 @pytest.mark.parametrize(

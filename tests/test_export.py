@@ -193,3 +193,107 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_text() == "old"
     with pytest.raises(ValueError, match="give one sample of each source"):
         export.save(path, linear, params, {}, classes="ab")
+
+
+def asks_for_len(w, x):
+    return x.reshape(len(x), -1) @ w
+
+
+def asks_for_size(w, x):
+    return x @ w if x.shape[0] > 3 else 2 * x @ w
+
+
+@pytest.mark.parametrize("model", [asks_for_len, asks_for_size])
+def test_a_model_that_asks_for_the_batch_size_is_told_what_to_do(tmp_path, model):
+    weights, one = np.ones((4, 2), np.float32), {"x": np.zeros(4, np.float32)}
+    with pytest.raises(ValueError, match=r"write x\.shape\[0\] where it has len\(x\), or .*batch="):
+        export.save(tmp_path / "m.rfp", model, weights, one, classes="ab")
+    assert not list(tmp_path.iterdir())
+    export.save(tmp_path / "m.rfp", model, weights, one, classes="ab", batch=4)
+    found = export.load(tmp_path / "m.rfp")(np.ones((4, 4), np.float32))
+    np.testing.assert_allclose(found.output, 4)
+
+
+def test_an_error_of_the_model_itself_is_not_hidden(tmp_path):
+    one = {"x": np.zeros(4, np.float32)}
+    with pytest.raises(TypeError, match=r"dot_general|matmul|shape"):
+        export.save(
+            tmp_path / "m.rfp", lambda w, x: x @ w, np.ones((3, 2), np.float32), one, classes="ab"
+        )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("small") / "small.rfp"
+    one = {"x": np.zeros(4, np.float32)}
+    export.save(
+        path, lambda w, x: x @ w, np.ones((4, 2), np.float32), one, classes="ab", platforms=("cpu",)
+    )
+    return path
+
+
+def test_any_damage_is_an_error_that_names_the_file(small, tmp_path):
+    """Cut, flip and overwrite at random, with checksums made good again in half of the cases."""
+    rng = np.random.default_rng(0)
+    right = np.asarray(export.load(small)(np.ones((1, 4), np.float32)).output)
+    refused = unnamed = 0
+    for case in range(200):
+        damaged = tmp_path / "damaged.rfp"
+        if case % 2:
+            content = bytearray(small.read_bytes())
+            spoil(content, rng)
+            damaged.write_bytes(content)
+        else:
+            with zipfile.ZipFile(small) as old, zipfile.ZipFile(damaged, "w") as new:
+                victim = rng.choice(old.namelist()[:1] if case % 4 else old.namelist())
+                for name in old.namelist():
+                    content = bytearray(old.read(name))
+                    if name == victim:
+                        spoil(content, rng, cut_only=name == "program")
+                    new.writestr(name, bytes(content))
+        try:
+            found = export.load(damaged)
+        except ValueError as error:
+            refused += str(damaged) in str(error)
+            unnamed += str(damaged) not in str(error)
+        else:  # spoilt where nothing depends on it, or a parameter's value with its checksum
+            assert found(np.ones((1, 4), np.float32)).output.shape == right.shape
+    assert unnamed == 0
+    assert refused > 120
+
+
+def spoil(content, rng, cut_only=False):
+    place = int(rng.integers(len(content)))
+    if cut_only or rng.random() < 0.4:
+        del content[place:]
+    else:
+        content[place] ^= 1 << int(rng.integers(8))
+
+
+def test_deep_json_and_compressed_members_are_refused(small, tmp_path):
+    with zipfile.ZipFile(tmp_path / "deep.rfp", "w") as archive:
+        archive.writestr("manifest.json", "[" * 100_000)
+    with pytest.raises(ValueError, match=r"deep\.rfp is no exported relevance model"):
+        export.load(tmp_path / "deep.rfp")
+    with zipfile.ZipFile(tmp_path / "bomb.rfp", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", bytes(10**8))
+    with pytest.raises(
+        ValueError, match=r"'manifest\.json' is compressed, which `save` does not do"
+    ):
+        export.load(tmp_path / "bomb.rfp")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": ["a"]},
+        {"sources": ["x", "y"]},
+        {"inputs": [{"name": "x", "shape": [5], "dtype": "float32"}]},
+        {"batch": 3},
+        {"params": [{"shape": [2, 4], "dtype": "float32"}]},
+    ],
+)
+def test_a_manifest_that_is_not_of_its_program_is_refused(small, tmp_path, changes):
+    other = rewritten(small, tmp_path / "other.rfp", **changes)
+    with pytest.raises(ValueError, match=r"other\.rfp is no .*its program maps float32\[4,2\]"):
+        export.load(other)

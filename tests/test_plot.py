@@ -5,6 +5,7 @@ from itertools import pairwise
 import matplotlib
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -123,6 +124,95 @@ def test_wrong_prediction_stands_out():
     colors = {text.get_text(): text.get_color() for text in figure.findobj(Text)}
     assert colors["true 0, predicted 0"] == "black"
     assert colors["true 0, predicted 1"] == plot.WRONG_COLOR
+
+
+def table_of(rng, samples=12, labels=True):
+    """A relevance table; sample 4 has failed, the class of sample 5 is not known."""
+    relevance = rng.normal(size=(samples, 3, 3))
+    relevance[4] = np.nan
+    label = np.arange(samples) % 3
+    label[5] = -1
+    coords = {
+        "source": ["optical", "sar", "bias"],
+        "class": ["Forest", "Open $water$", "Urban"],
+        "finite": ("sample", np.arange(samples) != 4),
+    }
+    if labels:
+        coords["label"] = ("sample", label)
+    variables = {
+        "relevance": (("sample", "source", "class"), relevance),
+        "output": (("sample", "class"), relevance.sum(1)),
+    }
+    return xr.Dataset(variables, coords)
+
+
+def ticks(ax):
+    return [tick.get_text() for tick in ax.get_xticklabels()]
+
+
+def test_violins_take_a_table_and_know_its_classes(rng, tmp_path):
+    table = table_of(rng)
+    good = table.isel(sample=[i for i in range(12) if i not in (4, 5)])
+    arrays = {name: good.relevance.sel(source=name).values for name in ("optical", "sar")}
+    expected = plot.violins(arrays, good.label.values)
+    for figure in (plot.violins(table), plot.violins(table, table.label)):
+        assert ticks(figure.axes[-1]) == ["Forest", "Open $water$", "Urban", "all"]
+        assert [ax.get_ylabel() for ax in figure.axes] == ["optical", "sar", "optical − sar"]
+        for ax, other in zip(figure.axes, expected.axes, strict=True):
+            for body, same in zip(ax.collections, other.collections, strict=True):
+                np.testing.assert_allclose(
+                    body.get_paths()[0].vertices, same.get_paths()[0].vertices
+                )
+    plot.violins(table).savefig(tmp_path / "violins.png")  # a name is no formula
+    assert ticks(plot.violins(arrays, good.label.values, names="abc").axes[-1])[:3] == list("abc")
+    assert ticks(expected.axes[-1]) == ["0", "1", "2", "all"]
+
+
+def test_a_table_can_be_drawn_by_another_class_than_the_true_one(rng):
+    table = table_of(rng, labels=False)
+    with pytest.raises(ValueError, match="the table has no labels: pass the class of each"):
+        plot.violins(table)
+    with pytest.raises(ValueError, match=r"one class to draw.*got float64\[12, 3\]"):
+        plot.violins(table, table.output)
+    top = table.output.fillna(-np.inf).argmax("class")
+    body = plot.violins(table, top).axes[0].collections[-1].get_paths()[0].vertices
+    values = plot.of_class(np.nan_to_num(table.relevance.values[:, 0]), top.values)
+    values = np.delete(values, 4)
+    assert (body[:, 1].min(), body[:, 1].max()) == pytest.approx((values.min(), values.max()))
+    with pytest.raises(ValueError, match="arrays know no labels"):
+        plot.violins({"a": np.ones((3, 2))})
+    with pytest.raises(ValueError, match="2 names of 3 classes"):
+        plot.violins(table, top, names="ab")
+
+
+def test_densities_take_tables_and_names(rng):
+    table = table_of(rng, 40)
+    figure = plot.densities({"a": table, "b": table}, classes=["Urban", 0])
+    assert [ax.get_ylabel() for ax in figure.axes] == ["Urban", "", "Forest", ""]
+    rows = (table.label.values == 2) & table.finite.values
+    median = np.median(table.relevance.sel(source="optical").values[rows, 2])
+    drawn = [line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+    assert pytest.approx(median) in drawn
+
+
+def test_examples_take_a_table(rng):
+    table = table_of(rng, 8)
+    images = {name: rng.random((8, 4, 4)) for name in ("optical", "sar")}
+    figure = plot.examples(images, table)
+    titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")]
+    good = [i for i in range(8) if i not in (4, 5)]
+    names = table["class"].values
+    top = table.output.values.argmax(1)
+    assert titles == [
+        f"true {names[table.label.values[i]]},\npredicted {names[top[i]]}" for i in good
+    ]
+    assert ticks(figure.axes[1]) == list("012")  # there is no room for long names
+    assert figure.legends[0].get_title().get_text() == "0 Forest, 1 Open $water$, 2 Urban"
+    short = plot.examples(images, table, names="abc")
+    assert ticks(short.axes[1]) == list("abc")
+    np.testing.assert_array_equal(figure.axes[8].images[0].get_array(), images["optical"][6])
+    with pytest.raises(ValueError, match="with arrays, pass bias, output and labels"):
+        plot.examples(images, {name: np.ones((8, 3)) for name in images})
 
 
 def test_more_sources_than_colours_is_refused():

@@ -106,16 +106,65 @@ def written(tmp_path_factory):
 def test_class_table_holds_what_numpy_says(written):
     table = make()
     page = Page(written.read_text())
-    rows = {row[0]: row for row in page.cells if len(row) == 7}
+    rows = {row[0]: row for row in page.cells if len(row) == 9}
     good = np.arange(SAMPLES) != 4
     label, prediction = table.label.values, table.prediction.values
+    shares = store.share(table).values
     for k, name in enumerate(EVIL):
         chosen = good & (label == k)
         expected = [name, str(chosen.sum()), f"{(prediction == k)[chosen].mean():.3f}"]
-        expected += [f"{np.median(table.relevance.values[chosen, s, k]):.3g}" for s in range(3)]
-        assert rows[name][:6] == expected
+        expected += [f"{share:.3f}" for share in shares[chosen].mean(0)]
+        expected += [
+            "",
+            *(f"{np.median(table.relevance.values[chosen, s, k]):.3g}" for s in range(3)),
+        ]
+        assert rows[name] == expected
     assert rows["all"][1:3] == ["59", f"{(label == prediction)[good].mean():.3f}"]
-    assert rows["class"][3:6] == ["optical, median", f"{EVIL[2]}, median", "bias, median"]
+    assert rows["all"][3:5] == [f"{share:.3f}" for share in shares[good].mean(0)]
+    assert rows["class"][3:5] == ["optical, mean share", f"{EVIL[2]}, mean share"]
+    assert rows["class"][6:9] == ["optical, median", f"{EVIL[2]}, median", "bias, median"]
+
+
+def test_rounding_errors_are_zero_and_metadata_are_whole(tmp_path):
+    table = make(samples=9).drop_vars("cloud_cover")
+    relevance = table.relevance.values.astype(np.float32)
+    relevance[:, 2] = -4.47e-08
+    relevance[2, 2] = 1e-3
+    table["relevance"] = (table.relevance.dims, relevance)
+    table = table.assign_coords(
+        easting=("sample", [600480.0 + i / 8 for i in range(9)]),
+        tiny=("sample", np.full(9, 1.25e-12)),
+        day=("sample", np.datetime64("2017-03-01T10:30", "us") + np.arange(9)),
+        patch=("sample", 10**15 + np.arange(9)),
+    )
+    report.write(table, tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert "-4.47e-08" not in text
+    assert "<span>0.001</span>" in text
+    assert text.count("<span>0</span>") >= 8
+    assert "easting 600480, " in text
+    assert "easting 600480.125, " in text
+    assert "tiny 1.25e-12" in text
+    assert "day 2017-03-01T10:30, " in text
+    assert "day 2017-03-01T10:30:00.000001, " in text
+    assert "patch 1000000000000008" in text
+    share = store.share(table).values[0]
+    assert f"optical {share[0]:.2f}, " in text
+
+
+def test_reports_of_several_labels_and_of_regression(tmp_path):
+    table = make(samples=20)
+    several = table.drop_vars(["label", "prediction"]).assign_coords(
+        label=(("sample", "class"), table.output.values > 1),
+        prediction=(("sample", "class"), table.output.values >= 0),
+    )
+    report.write(several, tmp_path / "several.html")
+    f1 = store.summary(several)["scores"]["micro"]["f1"]
+    assert f"<b>{f1:.4f}</b><span>f1, micro</span>" in (tmp_path / "several.html").read_text()
+    heights = table.isel({"class": [1]}).drop_vars(["label", "prediction"])
+    heights = heights.assign_coords(label=(("sample", "class"), heights.output.values + 0.5))
+    report.write(heights, tmp_path / "heights.html")
+    assert "<b>0.5</b><span>RMSE, " in (tmp_path / "heights.html").read_text()
 
 
 def test_nothing_from_the_data_becomes_markup(written):
@@ -226,7 +275,7 @@ def test_without_labels_pictures_and_metadata(tmp_path):
     report.write(table, tmp_path / "r.html", samples=7)
     page = Page((tmp_path / "r.html").read_text())
     assert len(page.all("article")) == 7
-    assert [row[0] for row in page.cells if len(row) == 6][1:] == [*EVIL, "all"]
+    assert [row[0] for row in page.cells if len(row) == 8][1:] == [*EVIL, "all"]
     assert not [a for a in page.all("img") if a["src"].startswith("data:image/png")]
 
 

@@ -10,13 +10,15 @@ import pytest
 import xarray as xr
 
 from rfp_jax import store
-from rfp_jax.evaluate import evaluate
+from rfp_jax.evaluate import Columns, RunOptions, evaluate, exports
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """A table of 40 samples is gone through in three blocks."""
-    monkeypatch.setattr(store, "blocks", functools.partial(store.blocks, samples=15))
+    small = functools.partial(store.blocks, samples=15)
+    for module in (store, exports):
+        monkeypatch.setattr(module, "blocks", small)
 
 
 CLASSES = ("water", "forest", "urban")
@@ -138,6 +140,10 @@ def test_summary_without_labels():
         ),
         (lambda t: store.of_class(t.drop_vars("label")), "the table has no label"),
         (
+            lambda t: store.by_class(store.share(t).drop_vars("label"), t["class"]),
+            "samples must have one class each",
+        ),
+        (
             lambda t: store.by_bins(store.share(t), "cloud", 3),
             "no numbers called 'cloud'; there are",
         ),
@@ -187,9 +193,9 @@ def test_export_of_several_labels_and_of_a_real_table(tmp_path):
         params=np.float32([1, -1]),
         sources=("x",),
         classes=("a", "b"),
-        metadata=("season",),
-        chunk=2,
-        progress=False,
+        labels="multi",
+        columns=Columns(metadata=("season",)),
+        run=RunOptions(chunk=2, progress=False),
     )
     store.to_csv(table, tmp_path / "t.csv")
     frame = pd.read_csv(tmp_path / "t.csv")

@@ -12,13 +12,13 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from experiments.bias import with_propagated_bias
 from experiments.mnist.settings import CLASSES, Settings
 from experiments.mnist.train import trained
 from experiments.results import write_json
 from experiments.training import outputs
 from rfp_jax import losses, store
 from rfp_jax.data import Sample
+from rfp_jax.evaluate import Columns, RunOptions
 from rfp_jax.evaluate import evaluate as evaluate_all
 from rfp_jax.evaluate.table import BIAS
 
@@ -64,13 +64,13 @@ def evaluate(
             params=variables,
             sources=settings.sources,
             classes=CLASSES,
-            metadata=tuple(_flags(settings)),
-            method=with_propagated_bias,
+            labels="class",
+            bias="propagate",
+            columns=Columns(metadata=tuple(_flags(settings))),
             manifest={"network": type(settings.network).__name__, "loss": settings.words},
             data_arguments={"name": settings.data, "split": "test", **asdict(settings.samples)},
             dtype=dtype,
-            strict=strict,
-            progress=console.is_terminal,
+            run=RunOptions(strict=strict, progress=console.is_terminal),
         ).load()
         images = tuple(image.astype(dtype) for image in data.arrays()["images"])
         plain = outputs(settings.network.apply, variables, images)

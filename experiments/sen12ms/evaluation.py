@@ -1,7 +1,6 @@
 """Relevance tables of a network on clear and on cloudy patches, and what they say in numbers."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.bias import with_propagated_bias, with_shared_bias
 from experiments.command import staged
 from experiments.sen12ms import checkpoint
 from experiments.sen12ms.numbers import bin_members
@@ -18,6 +16,7 @@ from experiments.sen12ms.scores import scores
 from experiments.sen12ms.settings import CONDITIONS, Bias, Evaluate, recorded
 from experiments.sen12ms.training import binary_cross_entropy, correct
 from rfp_jax import store
+from rfp_jax.evaluate import Columns, RunOptions
 from rfp_jax.evaluate import evaluate as evaluate_all
 from rfp_jax.losses import cross_entropy
 
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SUMMARY = "summary.json"
-METHODS: dict[Bias, Callable[..., Any]] = {"keep": with_propagated_bias, "share": with_shared_bias}
-"""What is computed, by what becomes of the bias."""
+MODES: dict[Bias, str] = {"keep": "propagate", "share": "share"}
+"""What `rfp_jax.relevance` does with biases: on their own they are propagated, not a remainder."""
 
 BINS = 5
 """Bins of cloud cover in the summary."""
@@ -65,9 +64,9 @@ def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
                 params=jax.tree.map(dtype, network.variables),
                 sources=sources.sources,
                 classes=sources.class_names,
-                metadata=measured,
-                ids=data.ids,
-                method=METHODS[config.bias],
+                labels="multi" if sources.multi_label else "class",
+                columns=Columns(metadata=measured, ids=data.ids),
+                bias=MODES[config.bias],
                 manifest=dict(network.manifest),
                 data_arguments={
                     "condition": condition,
@@ -76,10 +75,12 @@ def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
                     **recorded(config.data),
                 },
                 dtype=dtype,
-                chunk=config.chunk,
-                batch=config.batch_size,
-                threads=config.data.threads,
-                strict=config.strict,
+                run=RunOptions(
+                    chunk=config.chunk,
+                    batch=config.batch_size,
+                    threads=config.data.threads,
+                    strict=config.strict,
+                ),
             )
         summary[condition] = summarize(table)
         if config.scores:
@@ -123,7 +124,7 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
         "samples": facts["samples"],
         "failures": facts["failures"],
         "cloudy": int(good.cloudy.values.sum()),
-        "data": table.attrs["data"]["arguments"]["note"] or "SEN12MS",
+        "data": store.provenance(table)["data"]["arguments"]["note"] or "SEN12MS",
         "dtype": str(output.dtype),
         "plain": measure(output),
         "sum_of_relevances": measure(total),
@@ -173,9 +174,9 @@ def share_by_cover(table: "xr.Dataset", bins: int) -> list[dict[str, Any]]:
 
 
 def bias_of(table: "xr.Dataset") -> Bias:
-    """What became of the bias in a table that `evaluate` wrote."""
-    names: dict[str, Bias] = {f"{m.__module__}.{m.__qualname__}": b for b, m in METHODS.items()}
-    return names[table.attrs["method"]]
+    """Return what became of the bias in a table that `evaluate` wrote."""
+    modes: dict[str, Bias] = {mode: bias for bias, mode in MODES.items()}
+    return modes[table.attrs["bias"]]
 
 
 def _by_source(values: "xr.DataArray") -> dict[str, float | None]:

@@ -39,7 +39,7 @@ def draw(config: Plot) -> list[Path]:
     """
     found = {name: store.valid(table).load() for name, table in tables(config.evaluation).items()}
     first = next(iter(found.values()))
-    arguments = first.attrs["data"]["arguments"]
+    arguments = store.provenance(first)["data"]["arguments"]
     biases = "; biases shared" if bias_of(first) == "share" else ""
     about = f" ({arguments['note'] or 'SEN12MS, ' + arguments['split'] + ' split'}{biases})"
     with staged(config.out) as folder:
@@ -61,6 +61,7 @@ def _figures(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> Any
                 plot.violins(
                     sources(table),
                     table.label.values,
+                    names=names,
                     title=f"Relevance for the true class, {condition} patches{about}",
                 ),
             )
@@ -169,7 +170,7 @@ def _labelled(table: "xr.Dataset") -> bool:
 
 def _loss(table: "xr.Dataset") -> str:
     """What a network was trained with, as far as its manifest says."""
-    settings = table.attrs["model"]["manifest"].get("settings", {})
+    settings = store.provenance(table)["model"]["manifest"].get("settings", {})
     weight = settings.get("relevance_loss")
     return f"relevance loss, weight {weight:g}" if weight else "cross-entropy"
 

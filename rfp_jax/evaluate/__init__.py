@@ -12,27 +12,35 @@ from jax.typing import DTypeLike
 
 from rfp_jax._extras import needs_extra
 from rfp_jax._transforms.relevance import relevance
-from rfp_jax.evaluate import processes
-from rfp_jax.evaluate.devices import Devices
+from rfp_jax.evaluate import layout, processes
 from rfp_jax.evaluate.errors import (
     BadSampleError,
+    DamagedTableError,
     OtherProcessError,
+    TableFormatError,
     TableInUseError,
     TableMismatchError,
 )
-from rfp_jax.evaluate.fingerprint import describe, differences
+from rfp_jax.evaluate.fingerprint import describe, differences, identify
 from rfp_jax.evaluate.job import Job
-from rfp_jax.evaluate.journal import Journal, is_table, read_attributes
+from rfp_jax.evaluate.journal import Journal
+from rfp_jax.evaluate.options import Columns, RunOptions
 from rfp_jax.evaluate.processes import join
+from rfp_jax.evaluate.progress import say
 from rfp_jax.evaluate.run import Run
-from rfp_jax.evaluate.samples import DataSource, Keys
+from rfp_jax.evaluate.samples import DataSource
+from rfp_jax.evaluate.table import flat, nested
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
     "BadSampleError",
+    "Columns",
+    "DamagedTableError",
     "OtherProcessError",
+    "RunOptions",
+    "TableFormatError",
     "TableInUseError",
     "TableMismatchError",
     "evaluate",
@@ -48,23 +56,16 @@ def evaluate(
     params: Any,
     sources: Sequence[str],
     classes: Sequence[str],
-    inputs: Sequence[str] | None = None,
-    metadata: Sequence[str] = (),
-    label: str = "label",
-    id: str = "id",
-    ids: Sequence[object] | None = None,
+    other_inputs: Sequence[str] = (),
+    labels: str | None = None,
     rules: Any = "lrp0",
+    bias: str | None = None,
     method: Callable[..., Callable[..., Any]] = relevance,
+    dtype: DTypeLike | None = None,
+    columns: Columns | None = None,
+    run: RunOptions | None = None,
     manifest: Mapping[str, Any] | None = None,
     data_arguments: Mapping[str, Any] | None = None,
-    dtype: DTypeLike | None = None,
-    chunk: int = 1024,
-    batch: int | None = None,
-    memory: int | None = None,
-    devices: Devices | None = None,
-    threads: int = 16,
-    strict: bool = False,
-    progress: bool = True,
 ) -> xr.Dataset:
     """Compute the relevance of every source for every class of every sample, into a table on disk.
 
@@ -75,7 +76,8 @@ def evaluate(
 
     Call it again after a crash, with the same arguments: it goes on where it was. Until the table
     is complete it stands in `PATH.partial`, and nothing is at `path`. If a complete table is there,
-    it is returned as it is.
+    all its files are compared with their checksums, what is missing or damaged is computed anew,
+    and the table is returned.
 
     Every device of this process computes a batch of its own; processes that have joined (`join`)
     share the chunks between them, and each must be given the same arguments.
@@ -87,48 +89,45 @@ def evaluate(
             Grain data source, a `grain.MapDataset`, a list. Read by several threads at once.
         path: where to put the table; a folder, by custom with the suffix `.zarr`.
         params: the parameters of the model, a tree of arrays.
-        sources: names of the sources, in the order of the model's arguments.
+        sources: names of the sources, which are the first arguments of the model, in order.
         classes: names of the outputs.
-        inputs: keys of the model's arguments in a sample; by default those of the sources.
-        metadata: keys of further values in a sample to keep: numbers, bools or strings.
-        label: key of the true class (an integer, -1 if unknown), or of one bool or 0/1 a class.
-            Samples need not have one.
-        id: key of a sample's name. Without one the name is the index.
-        ids: names of all samples, so that even one that cannot be read has its name.
+        other_inputs: names of the arguments that follow and are no sources: masks, dates, ids,
+            of any number or bool dtype. (`columns.inputs` names another order of all.)
+        labels: the kind of label: `"class"` (the number or name of one class, or one-hot; -1, NaN
+            or None where it is unknown), `"multi"` (0 or 1 for each class, or names of classes),
+            `"soft"` (a probability for each class), `"target"` (a number for each output). By
+            default it is found out from samples all over the data, if they have one reading.
         rules: the rules of propagation, as for `rfp_jax.relevance`.
+        bias: what becomes of biases, as for `rfp_jax.relevance`; by default what `method` does.
         method: what makes the function that returns a `Relevance`: called as
-            `method(fun, argnums=(1, 2, ...), rules=rules)`. Each leaf of the relevance's `sources`
-            is a source, [batch, classes], or a stack of them, [n, batch, classes].
+            `method(fun, argnums=(1, 2, ...), rules=rules)`, and with `bias=` where it is given.
+            Each leaf of the relevance's `sources` is a source, [batch, classes], or a stack of
+            them, [n, batch, classes].
+        dtype: the floating-point dtype of the inputs; by default that of the samples.
+        columns: where things are in a sample, and what of them the table keeps.
+        run: how the run works: chunks, batches, memory, devices, threads, how many may fail.
         manifest: what to know about the model (architecture, checkpoint, hash ...), kept in the
             table's attributes.
         data_arguments: what to know about the data (name, split, arguments), kept likewise.
-        dtype: the floating-point dtype of the inputs; by default that of the samples.
-        chunk: samples that are committed together; a run that goes on must use the same.
-        batch: samples that one device computes at once. By default the largest power of two that
-            fits `memory`, up to 32 on a CPU and 256 elsewhere; a resumed table keeps the one that
-            it was begun with.
-        memory: memory budget in bytes for each device; by default three quarters of what is free,
-            or 1 GiB where the device does not say (CPU).
-        devices: devices of this process to use; by default all.
-        threads: how many threads read samples; 0 reads in the main thread.
-        strict: whether to stop at the first sample that fails or whose relevance is not finite.
-        progress: whether to show a progress bar and a summary (on stderr); of several processes
-            the first one shows its share.
 
     Returns:
         The table, opened lazily. In several processes, all of them get it.
 
     Raises:
         TableMismatchError: the table at `path` was begun with other arguments; names each.
+        TableFormatError: the table at `path` was written by the first edition; says what to do.
         TableInUseError: another run is writing it.
-        BadSampleError: `strict`, and a sample is bad.
+        DamagedTableError: files of the table were damaged in a way that computing cannot mend;
+            names them and says what to do.
+        BadSampleError: `run.strict` and a sample is bad, more than `run.max_failures` have failed,
+            or none can be read.
         FileExistsError: there is something at `path` that is not a table.
         ValueError, TypeError: the arguments do not fit one another; says how.
         OSError: the disk is full, for instance; what is committed stays, and the next call goes on.
 
     Examples:
         >>> import tempfile, numpy as np, rfp_jax
-        >>> from rfp_jax.evaluate import evaluate
+        >>> from rfp_jax.evaluate import RunOptions, evaluate
         >>> data = [
         ...     {"optical": np.float32([i, 1]), "sar": np.float32([1, 2]), "label": 1}
         ...     for i in range(6)
@@ -138,8 +137,9 @@ def evaluate(
         ...     return optical @ params["optical"] + sar @ params["sar"]
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     table = evaluate(
-        ...         model, data, f"{folder}/relevance.zarr", params=params, progress=False,
+        ...         model, data, f"{folder}/relevance.zarr", params=params,
         ...         sources=("optical", "sar"), classes=("water", "forest"),
+        ...         run=RunOptions(progress=False),
         ...     ).load()
         >>> table.relevance.sel(source="sar").mean().item()
         3.0
@@ -153,50 +153,66 @@ def evaluate(
         import zarr  # noqa: F401
     from rfp_jax import store
 
+    run, columns = run or RunOptions(), columns or Columns()
+    options = {"rules": rules} | ({} if bias is None else {"bias": bias})
     with processes.phase():
-        _check_numbers(chunk=chunk, batch=batch, memory=memory, threads=threads)
-        keys = Keys(tuple(inputs or sources), label, id, tuple(metadata))
         job = Job.of(
-            method(fun, argnums=tuple(range(1, len(keys.inputs) + 1)), rules=rules),
+            lambda argnums: method(fun, argnums=argnums, **options),
             params,
             data,
             sources=sources,
             classes=classes,
-            keys=keys,
-            ids=ids,
+            other_inputs=other_inputs,
+            labels=labels,
             dtype=dtype,
-            chunk=chunk,
-            made={name: describe(value) for name, value in (("rules", rules), ("method", method))},
+            columns=columns,
+            run=run,
+            made={
+                "rules": describe(rules),
+                "method": describe(method),
+                "bias": bias or "by the method",
+            },
             manifest=manifest,
             data_arguments=data_arguments,
         )
     journal = Journal(Path(path).absolute())
+    batch = job.batch(run.batch)
+    wanted = {**job.identity, **({} if batch is None else {"batch": batch})}
     with ExitStack() as stack:
         with processes.phase():
             if processes.is_first():
                 journal.begin(stack)
         with processes.phase():
-            complete, begun = is_table(journal.path), journal.attributes()
-            there = read_attributes(journal.path) if complete else begun
-            _same(journal, there or job.identity, job.identity)
+            complete = layout.is_table(journal.path)
+            there = nested(layout.read_root(journal.path)["attributes"]) if complete else None
+            there = there or journal.attributes()
+            _same(journal, there or wanted, wanted)
+        with processes.phase():
+            if processes.is_first() and complete:
+                say(journal.reopen(stack), shown=run.progress)
+        with processes.phase():
+            complete = layout.is_table(journal.path)
         if complete:
             return store.open(path)
         with processes.phase():
-            step = job.step(batch or (begun or {}).get("batch"), memory, devices)
-        with processes.phase():
-            if processes.is_first() and not begun:
-                journal.create(job.table, job.chunks, {**job.identity, "batch": step.batch})
-        with processes.phase():  # the other processes must compute the same, in the same batches
-            begun = journal.attributes() or {}
-            _same(journal, begun, job.identity)
-            if batch is None and step.batch != begun["batch"]:
-                step = job.step(begun["batch"], memory, devices)
-        Run(journal, job, step, threads, strict, progress)()
+            step = job.step(batch or (there or {}).get("batch"), run)
         with processes.phase():
             if processes.is_first():
-                journal.publish()
+                if not journal.table.exists():
+                    attributes = {**job.identity, "batch": step.batch}
+                    journal.create(job.table, job.chunks, flat(identify(attributes)))
+                journal.resume(job.table)
+        with processes.phase():  # the other processes must compute the same, in the same batches
+            begun = journal.attributes() or {}
+            _same(journal, begun, wanted)
+            if step.batch != begun["batch"]:
+                step = job.step(begun["batch"], run)
+        Run(journal, job, step, run)()
+        with processes.phase():
+            if processes.is_first():
+                journal.publish(job.table, job.chunks)
     found = store.open(path)
-    if progress and processes.is_first():
+    if run.progress and processes.is_first():
         store.print_summary(found)
     return found
 
@@ -206,10 +222,3 @@ def _same(journal: Journal, there: Mapping[str, Any], now: Mapping[str, Any]) ->
         message = f"the table at {journal.path} is another one:"
         remedy = "Give the arguments that it was begun with, or another path, or remove it."
         raise TableMismatchError("\n".join([message, *found, remedy]))
-
-
-def _check_numbers(**numbers: int | None) -> None:
-    for name, value in numbers.items():
-        least = 0 if name == "threads" else 1
-        if value is not None and value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -9,9 +9,17 @@ class TableMismatchError(ValueError):
     """The table at this path was made by another model, rule set, data set or version."""
 
 
+class TableFormatError(ValueError):
+    """The table at this path was written by the first edition, or copied by another program."""
+
+
+class DamagedTableError(RuntimeError):
+    """Files of a table are missing or are not what was written; the message names each."""
+
+
 class OtherProcessError(RuntimeError):
     """Another process of this run has failed, and has said why."""
 
 
 class BadSampleError(ValueError):
-    """A sample could not be evaluated, and the run was told to be strict."""
+    """Samples could not be evaluated, and the run was told to take no more of them."""

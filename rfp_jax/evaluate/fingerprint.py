@@ -14,11 +14,6 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from rfp_jax.evaluate.samples import Reader
-
-PROBES = 4
-"""The contents of so many samples, evenly spaced, tell one data set from another."""
-
 
 def versions() -> dict[str, str]:
     """Versions of what the numbers of a table depend on."""
@@ -66,19 +61,6 @@ def program(fun: Callable[..., Any], *args: Any) -> str:
     return digest.hexdigest()
 
 
-def contents(reader: Reader) -> str:
-    """SHA-256 over a few samples: their inputs, labels, names, or that they cannot be read."""
-    digest = hashlib.sha256()
-    last = len(reader.data) - 1
-    for index in sorted({round(last * i / (PROBES - 1)) for i in range(PROBES)}):
-        sample = reader.read(index)
-        digest.update(f"{index} {sample.id} {bool(sample.failure)}".encode())
-        for array in (*sample.inputs, sample.label):
-            if array is not None:
-                _update(digest, np.asarray(array))
-    return digest.hexdigest()
-
-
 def plain(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
     """What JSON keeps of a mapping, so that it compares equal to what is read back.
 
@@ -91,14 +73,31 @@ def plain(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
         raise TypeError(f"{name} must hold what JSON can keep: {error}") from error
 
 
+def identify(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a new table: its identity, a digest of it, and that it is empty.
+
+    Commit markers and proofs carry the digest, so that they count with this table alone.
+    """
+    text = json.dumps(identity, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return {"Conventions": "CF-1.11", **identity, "identity": digest, "complete": 0}
+
+
 def differences(there: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """Name every entry in which two fingerprints differ."""
+    """Name every entry in which two fingerprints differ.
+
+    In lists of one length, None stands for what is not known and differs from nothing.
+    """
     found = []
     for key in dict.fromkeys((*there, *now)):
         here = f"{path}{key}"
         old, new = there.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{here}.")
+        elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+            pairs = zip(old, new, strict=True)
+            if any(a != b for a, b in pairs if a is not None and b is not None):
+                found.append(f"  {here}: {_short(old)} in the table, {_short(new)} now")
         elif old != new:
             found.append(f"  {here}: {_short(old)} in the table, {_short(new)} now")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,10 +13,13 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from rfp_jax.evaluate import fingerprint
-from rfp_jax.evaluate.devices import LARGEST_BATCH, Devices, Step, batched, build, fit
+from rfp_jax.evaluate import schema as schemas
+from rfp_jax.evaluate.devices import LARGEST_BATCH, Step, batched, build, fit
+from rfp_jax.evaluate.layout import FORMAT
+from rfp_jax.evaluate.options import Columns, RunOptions
 from rfp_jax.evaluate.plan import Chunks
 from rfp_jax.evaluate.rows import as_arrays
-from rfp_jax.evaluate.samples import DataSource, Keys, Reader, Schema, infer_schema
+from rfp_jax.evaluate.samples import DataSource, Keys, Reader, Schema
 from rfp_jax.evaluate.table import Table, check_names
 
 
@@ -27,7 +30,8 @@ class Job:
     Attributes:
         arrays: maps parameters and a batch of inputs to relevance and output.
         params: the parameters.
-        reader: reads samples, and knows what they look like.
+        reader: reads samples.
+        schema: what samples look like.
         table: the layout of the table.
         chunks: the chunks of the data set.
         identity: what must be the same for a run to go on with a table, as JSON.
@@ -36,6 +40,7 @@ class Job:
     arrays: Callable[..., Any]
     params: Any
     reader: Reader
+    schema: Schema
     table: Table
     chunks: Chunks
     identity: Mapping[str, Any]
@@ -43,53 +48,58 @@ class Job:
     @classmethod
     def of(
         cls,
-        explained: Callable[..., Any],
+        explain: Callable[[tuple[int, ...]], Callable[..., Any]],
         params: Any,
         data: DataSource,
         *,
         sources: Sequence[str],
         classes: Sequence[str],
-        keys: Keys,
-        ids: Sequence[object] | None,
+        other_inputs: Sequence[str],
+        labels: str | None,
         dtype: DTypeLike | None,
-        chunk: int,
-        made: Mapping[str, Any],
+        columns: Columns,
+        run: RunOptions,
+        made: Mapping[str, str],
         manifest: Mapping[str, Any] | None,
         data_arguments: Mapping[str, Any] | None,
     ) -> Job:
         """Check the arguments, look at some samples, and trace the model on them.
 
         Args:
-            explained: maps parameters and inputs to a `Relevance`.
+            explain: makes, of the places of the sources among the arguments, a function that maps
+                parameters and inputs to a `Relevance`.
             params: the parameters.
             data: the samples.
             sources: names of the sources.
             classes: names of the outputs.
-            keys: where in a sample what is found.
-            ids: names of all samples, or None.
+            other_inputs: keys of the inputs that are no sources.
+            labels: the kind of label, or None.
             dtype: the dtype of the inputs, or None.
-            chunk: samples in a chunk.
-            made: how relevance was made, for the fingerprint: rules and method.
+            columns: where in a sample what is found.
+            run: how the run works.
+            made: how relevance was made, for the fingerprint.
             manifest: what to know about the model.
             data_arguments: what to know about the data.
 
         Raises:
             ValueError, TypeError: they do not fit one another; says how.
         """
-        check_names(sources, classes, keys.metadata)
-        _check_length(data, ids)
-        arrays = as_arrays(explained, sources, classes)
+        check_names(sources, classes, tuple(columns.metadata))
+        _check_length(data, columns.ids)
+        keys = Keys.of(columns, sources, other_inputs)
+        arrays = as_arrays(explain(keys.argnums), sources, classes)
         params = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), params)
 
         def shapes(schema: Schema) -> tuple[jax.ShapeDtypeStruct, ...]:
             return jax.eval_shape(arrays, params, *batched(schema, 2))
 
-        reader = Reader(data, keys, len(classes), _floating(dtype), ids)
-        reader = replace(reader, schema=infer_schema(reader, accepts=shapes))
-        schema = reader.known
+        reader = Reader(data, columns, keys, tuple(classes), _floating(dtype))
+        probes = schemas.look(reader, run.max_failures)
+        schema = schemas.infer(reader, probes, labels, accepts=shapes)
         relevance, _ = shapes(schema)
         stored = np.dtype(np.float64 if relevance.dtype == np.float64 else np.float32)
         identity = {
+            "format": FORMAT,
             "versions": fingerprint.versions(),
             **made,
             "model": {
@@ -100,26 +110,43 @@ class Job:
             "data": {
                 "arguments": fingerprint.plain("data_arguments", data_arguments),
                 "samples": len(data),
-                "contents": fingerprint.contents(reader),
-                "keys": fingerprint.plain("keys", asdict(keys)),
+                "contents": schemas.contents(probes, keys.metadata),
+                "keys": fingerprint.plain("keys", _keys(columns, keys)),
                 "inputs": [f"{x.dtype}{list(x.shape)}" for x in schema.inputs],
+                "labels": schema.label or "none",
+                "metadata": dict(schema.metadata),
             },
             "sources": list(sources),
             "classes": list(classes),
             "dtype": str(stored),
-            "chunk": chunk,
+            "chunk": run.chunk,
         }
-        table = Table(schema, tuple(sources), tuple(classes), stored)
-        return cls(arrays, params, reader, table, Chunks(len(data), chunk), identity)
+        table = Table(schema, tuple(sources), tuple(classes), stored, columns.units)
+        return cls(arrays, params, reader, schema, table, Chunks(len(data), run.chunk), identity)
 
-    def step(self, batch: int | None, memory: int | None, devices: Devices | None) -> Step:
+    def batch(self, wanted: int | None) -> int | None:
+        """Return the batch that is computed where one is asked for: no larger than a chunk."""
+        return None if wanted is None else min(wanted, self.chunks.size)
+
+    def step(self, batch: int | None, run: RunOptions) -> Step:
         """Compile for a batch on each device, or for the largest one that the memory allows."""
-        chosen = jax.local_devices() if devices is None else devices
-        what, size = (self.arrays, self.params, self.reader.known), self.chunks.size
+        chosen = jax.local_devices() if run.devices is None else run.devices
+        what, size = (self.arrays, self.params, self.schema), self.chunks.size
         if batch is None:
             largest = min(size, LARGEST_BATCH.get(chosen[0].platform, size))
-            return fit(*what, chosen, memory=memory, largest=largest)
-        return build(*what, min(batch, size), chosen)
+            return fit(*what, chosen, memory=run.memory, largest=largest)
+        return build(*what, batch, chosen)
+
+
+def _keys(columns: Columns, keys: Keys) -> dict[str, Any]:
+    return {
+        "inputs": keys.inputs,
+        "other_inputs": sorted(keys.others),
+        "label": columns.label,
+        "id": "given" if columns.ids is not None else columns.id,
+        "fill": {key: str(columns.fill_of(key)) for key in keys.inputs},
+        "units": dict(columns.units),
+    }
 
 
 def _floating(dtype: DTypeLike | None) -> np.dtype[Any] | None:

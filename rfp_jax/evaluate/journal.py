@@ -2,22 +2,21 @@
 
     PATH.partial/lock               held by the run that writes
     PATH.partial/table.zarr         the table, with its fill values where nothing was committed
-    PATH.partial/chunks/000017.json commit marker: this chunk is complete in the table
+    PATH.partial/chunks/000017.json commit marker: this chunk of this table is complete; its stamps
+    PATH.partial/damaged.zarr       a table that was complete and lost files; its good ones are kept
     PATH.partial/arrived/1          of several processes, this one has done its share
-    PATH                            appears when every chunk has its marker
+    PATH                            appears when every chunk is proved
 
 Everything is written beside its place, brought to the disk, and renamed into place. So there is no
-instant at which a kill could leave half of something that would later be taken for whole, and what
-stands at PATH is always a complete table.
+instant at which a kill could leave half of something that would later be taken for whole. A marker
+counts only with the table that it was written for, and with the very bytes that it was written for.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from rfp_jax.evaluate.errors import TableInUseError
+from rfp_jax.evaluate import layout, sealed
+from rfp_jax.evaluate.errors import DamagedTableError, TableInUseError
+from rfp_jax.evaluate.layout import Record
 from rfp_jax.evaluate.plan import Chunks
-from rfp_jax.evaluate.table import Table
+from rfp_jax.evaluate.table import Attribute, Table, nested
+from rfp_jax.evaluate.values import TEXT
 
 Counts = dict[str, int]
 
@@ -56,6 +58,11 @@ class Journal:
     def table(self) -> Path:
         """The table that is being written."""
         return self.folder / "table.zarr"
+
+    @property
+    def damaged(self) -> Path:
+        """A table that was complete and is not any more."""
+        return self.folder / "damaged.zarr"
 
     def marker(self, chunk: int) -> Path:
         """The file that says that a chunk is committed."""
@@ -94,10 +101,10 @@ class Journal:
 
     def begin(self, stack: contextlib.ExitStack) -> None:
         """Take the lock, for as long as the stack lives, and clear away what a kill has left."""
-        if is_table(self.path) and not self.folder.exists():
+        if layout.is_table(self.path) and not self.folder.exists():
             return
         stack.enter_context(self.locked())
-        if is_table(self.path):
+        if layout.is_table(self.path):
             self.remove()
             return
         for stray in self.folder.rglob("*.partial"):
@@ -105,84 +112,104 @@ class Journal:
         shutil.rmtree(self.arrived, ignore_errors=True)
         self.arrived.mkdir()
 
-    def create(self, table: Table, chunks: Chunks, attributes: Mapping[str, Any]) -> None:
-        """Make the table in its full size, with nothing in it."""
-        import zarr
+    def reopen(self, stack: contextlib.ExitStack) -> list[str]:
+        """Take back a complete table that is damaged; returns what is damaged, nothing if sound."""
+        if not (found := layout.damage(self.path, thorough=True)):
+            return []
+        stack.enter_context(self.locked())
+        self.arrived.mkdir(exist_ok=True)
+        self.path.rename(self.damaged)
+        sealed.sync(self.path.parent)
+        sealed.sync(self.folder)
+        return found
 
+    def create(self, table: Table, chunks: Chunks, attributes: Mapping[str, Attribute]) -> None:
+        """Make the table in its full size, with nothing in it but what a damaged one still has."""
         fresh = self.folder / "fresh.zarr"
-        shutil.rmtree(fresh, ignore_errors=True)
-        attributes = {"complete": False, **attributes}
-        group = zarr.create_group(fresh, zarr_format=3, attributes=attributes)
-        sizes = {"sample": chunks.samples}
-        sizes |= {dim: len(names) for dim, names in table.coordinates.items()}
-        extent = sizes | {"sample": chunks.size}
-        for name, variable in table.variables.items():
-            group.create_array(
-                name,
-                shape=tuple(sizes[dim] for dim in variable.dims),
-                chunks=tuple(extent[dim] for dim in variable.dims),
-                dtype=variable.dtype,
-                fill_value=variable.fill,
-                dimension_names=variable.dims,
-            )
-        for dim, names in table.coordinates.items():
-            group.create_array(dim, data=names, dimension_names=(dim,))
-        values = {"relevance", "output", *table.coordinates}
-        group.attrs["coordinates"] = " ".join(n for n in table.variables if n not in values)
-        (self.folder / "chunks").mkdir(exist_ok=True)
-        sync_tree(fresh)
+        for old in (fresh, self.folder / "chunks"):  # markers of a table that is gone
+            shutil.rmtree(old, ignore_errors=True)
+        (self.folder / "chunks").mkdir()
+        layout.create(fresh, table, chunks, attributes)
+        sealed.sync_tree(fresh)
         fresh.rename(self.table)
-        sync(self.folder)
+        sealed.sync(self.folder)
+
+    def resume(self, table: Table) -> None:
+        """Repair what needs no computing, and take over the sound chunks of a damaged table."""
+        layout.restore(self.table, table)
+        self.marker(0).parent.mkdir(exist_ok=True)
+        if not self.damaged.exists():
+            return
+        for chunk, record in layout.read_proof(self.damaged)["chunks"].items():
+            if layout.is_sound(self.damaged, record, thorough=True):
+                for key in record["files"]:
+                    (self.damaged / key).rename(self.table / key)
+                    sealed.sync((self.table / key).parent)
+                self._mark(int(chunk), record)
+        shutil.rmtree(self.damaged)
 
     def attributes(self) -> dict[str, Any] | None:
-        """Attributes of the table that is being written, or None if there is none."""
-        return read_attributes(self.table)
+        """Attributes of the table that is being written, nested; None if there is none.
 
-    def committed(self, chunk: int) -> Counts | None:
-        """What was counted in a chunk, or None if it is not committed."""
-        try:
-            return json.loads(self.marker(chunk).read_text())
-        except FileNotFoundError:
-            return None
-
-    def commit(self, chunk: int, rows: slice, columns: Mapping[str, np.ndarray], counts: Counts):
-        """Write a chunk to the table, and only then say so."""
-        import zarr
-
-        group = zarr.open_group(self.table, mode="r+")
-        folders = set()
-        for name, column in columns.items():
-            array = group[name]
-            assert isinstance(array, zarr.Array)
-            array[rows] = column
-            key = array.metadata.encode_chunk_key((chunk, *(0 for _ in array.shape[1:])))
-            file = self.table / name / key
-            if file.exists():  # zarr leaves out what holds nothing but the fill value
-                sync(file)
-            folders.update(parent for parent in file.parents if parent.is_relative_to(self.table))
-        for folder in folders:
+        Raises:
+            DamagedTableError: there is one, and what it is can no longer be read.
+        """
+        for folder in (self.table, self.damaged):
             if folder.exists():
-                sync(folder)
-        marker = self.marker(chunk)
-        draft = marker.with_name(f"{marker.name}.partial")
-        draft.write_text(json.dumps(counts))
-        sync(draft)
-        draft.rename(marker)
-        sync(marker.parent)
+                try:
+                    return nested(layout.read_root(folder)["attributes"])
+                except FileExistsError:  # no word of a table in it
+                    raise DamagedTableError(
+                        f"{folder / layout.METADATA} is missing or damaged: remove {self.folder} "
+                        "and call evaluate again"
+                    ) from None
+        return None
 
-    def publish(self) -> None:
-        """Let the table, now complete, appear at its place."""
-        import zarr
+    def committed(self, chunks: Chunks, *, thorough: bool) -> list[Record | None]:
+        """Return what is known of each chunk; None for one that is not committed, or damaged.
 
-        group = zarr.open_group(self.table, mode="r+")
-        group.attrs["complete"] = True
-        with warnings.catch_warnings():
-            # xarray asks for it and warns where it is missing; zarr warns where it is written
-            warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
-            zarr.consolidate_metadata(self.table)
-        sync_tree(self.table)
+        Args:
+            chunks: all chunks.
+            thorough: whether to read their files, instead of comparing sizes only.
+        """
+        identity = self._identity()
+        found: list[Record | None] = []
+        for chunk in range(len(chunks)):
+            marker = sealed.read_intact(self.marker(chunk)) or {"attributes": {}}
+            said = marker["attributes"]
+            ours = (said.get("table"), said.get("chunk")) == (identity, chunk)
+            sound = ours and layout.is_sound(self.table, said["record"], thorough=thorough)
+            found.append(said["record"] if sound else None)
+        return found
+
+    def commit(
+        self, chunk: int, rows: slice, columns: Mapping[str, np.ndarray], counts: Counts
+    ) -> None:
+        """Write a chunk to the table, and only then say so."""
+        stamps = [layout.write(self.table, n, chunk, rows, column) for n, column in columns.items()]
+        texts = {n: column for n, column in columns.items() if column.dtype == TEXT}
+        characters = {name: max(map(len, column)) for name, column in texts.items()}
+        record = {"counts": counts, "files": dict(stamps), "characters": characters}
+        self._mark(chunk, record)
+
+    def publish(self, table: Table, chunks: Chunks) -> None:
+        """Let the table, now complete, appear at its place.
+
+        Raises:
+            DamagedTableError: files have changed since they were written.
+        """
+        layout.restore(self.table, table)
+        records = self.committed(chunks, thorough=True)
+        if lost := [chunk for chunk, record in enumerate(records) if record is None]:
+            raise DamagedTableError(
+                f"files of {self.table} have changed while it was written, those of the chunks "
+                f"{', '.join(map(str, lost[: layout.LISTED]))}: call evaluate again, it computes "
+                "them anew"
+            )
+        layout.prove(self.table, table, self._identity(), records)
+        sealed.sync_tree(self.table)
         self.table.rename(self.path)
-        sync(self.path.parent)
+        sealed.sync(self.path.parent)
         self.remove()
 
     def remove(self) -> None:
@@ -194,40 +221,9 @@ class Journal:
         with contextlib.suppress(OSError):  # another run may be looking in just now
             self.folder.rmdir()
 
+    def _mark(self, chunk: int, record: Record) -> None:
+        marker = {"attributes": {"table": self._identity(), "chunk": chunk, "record": record}}
+        sealed.write(self.marker(chunk), sealed.seal(marker))
 
-def is_table(path: Path) -> bool:
-    """Whether a relevance table stands at a path.
-
-    Raises:
-        FileExistsError: if something else does.
-    """
-    if "complete" in (read_attributes(path) or {}):
-        return True
-    if path.exists():
-        raise FileExistsError(f"{path} is not a relevance table: choose another path")
-    return False
-
-
-def read_attributes(table: Path) -> dict[str, Any] | None:
-    """Attributes of a table on the disk, or None if there is no table."""
-    try:
-        return json.loads((table / "zarr.json").read_text())["attributes"]
-    except (FileNotFoundError, NotADirectoryError, KeyError):
-        return None
-
-
-def sync(path: Path) -> None:
-    """Bring a file or a folder's list of files to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync_tree(folder: Path) -> None:
-    """Bring everything in a folder to the disk."""
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            sync(Path(parent) / name)
-        sync(Path(parent))
+    def _identity(self) -> str:
+        return layout.read_root(self.table)["attributes"]["identity"]

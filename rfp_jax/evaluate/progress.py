@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -47,6 +48,11 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
+    @property
+    def failures(self) -> int:
+        """How many samples have failed."""
+        return self._counts["failures"]
+
     def advance(self, counts: Counts) -> None:
         """Count what has just been computed."""
         self._counts = add(self._counts, counts)
@@ -59,6 +65,15 @@ class Progress:
         ]
         text = f"[red]{', '.join(trouble)}[/red]" if trouble else ""
         self._bar.update(self._task, completed=samples, rate=rate, trouble=text)
+
+
+def say(damaged: Sequence[str], *, shown: bool) -> None:
+    """Say which files of a table are damaged and computed anew."""
+    from rich.console import Console
+    from rich.text import Text
+
+    for file in damaged if shown else ():
+        Console(stderr=True).print(Text(f"{file}: computed anew", style="yellow"))
 
 
 def nothing() -> Counts:

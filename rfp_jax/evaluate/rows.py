@@ -12,7 +12,7 @@ import numpy as np
 
 from rfp_jax.evaluate.devices import IN_FLIGHT, Step
 from rfp_jax.evaluate.plan import Slots
-from rfp_jax.evaluate.samples import Reader, Sample, stack
+from rfp_jax.evaluate.samples import Reader, Sample, Schema, stack
 from rfp_jax.evaluate.table import Row
 
 
@@ -69,18 +69,20 @@ def _in_order(tree: Any, names: Sequence[str]) -> list[jax.Array]:
 class _Samples:
     """The samples of all slots, for Grain to read in threads."""
 
-    def __init__(self, slots: Slots, reader: Reader):
-        self._slots, self._reader = slots, reader
+    def __init__(self, slots: Slots, reader: Reader, schema: Schema):
+        self._slots, self._reader, self._schema = slots, reader, schema
 
     def __len__(self) -> int:
         return len(self._slots)
 
     def __getitem__(self, index: int) -> tuple[Sample | None]:
         sample = self._slots[index]  # in a tuple, because Grain leaves out what is None
-        return (None if sample is None else self._reader.read(sample),)
+        return (None if sample is None else self._reader.read(sample, self._schema),)
 
 
-def compute(slots: Slots, reader: Reader, step: Step, *, threads: int) -> Iterator[list[Row]]:
+def compute(
+    slots: Slots, reader: Reader, schema: Schema, step: Step, *, threads: int
+) -> Iterator[list[Row]]:
     """Compute all slots in order, a list of rows for each batch, without those of padding.
 
     Threads read ahead, and a batch is sent to the devices before the one before it is fetched, so
@@ -88,7 +90,8 @@ def compute(slots: Slots, reader: Reader, step: Step, *, threads: int) -> Iterat
 
     Args:
         slots: which samples, in which order.
-        reader: reads them, and knows what they look like.
+        reader: reads them.
+        schema: what they must look like.
         step: computes a batch.
         threads: how many threads read.
     """
@@ -97,12 +100,12 @@ def compute(slots: Slots, reader: Reader, step: Step, *, threads: int) -> Iterat
     options = grain.ReadOptions(
         num_threads=threads, prefetch_buffer_size=max(threads, step.samples)
     )
-    source = grain.MapDataset.source(_Samples(slots, reader)).to_iter_dataset(options)
+    source = grain.MapDataset.source(_Samples(slots, reader, schema)).to_iter_dataset(options)
     flying: deque[tuple[list[Sample | None], Any]] = deque()
     for read in source.batch(step.samples, batch_fn=list):
         samples = [sample for (sample,) in read]
         samples += [None] * (step.samples - len(samples))
-        result = step(stack(samples, reader.known))
+        result = step(stack(samples, schema))
         flying.append(([s and s._replace(inputs=()) for s in samples], result))
         if len(flying) >= IN_FLIGHT:
             yield _fetch(*flying.popleft())

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rfp_jax.evaluate.samples import KINDS, Sample, Schema
+from rfp_jax.evaluate.labels import LABELS, UNKNOWN
+from rfp_jax.evaluate.samples import Sample, Schema
+from rfp_jax.evaluate.values import KINDS, TEXT, TIME_UNITS, check_text
 
 BIAS = "bias"
 """The last entry of the dimension `source`: what came from no source."""
 
-TEXT = KINDS["U"]
+Attribute = str | int | float | list[int]
+"""What every format that xarray writes can keep as an attribute."""
+
+NESTED = ("versions", "model", "data", "sources", "classes")
+"""Attributes of a table that are JSON."""
 
 
 class Variable(NamedTuple):
@@ -23,11 +31,13 @@ class Variable(NamedTuple):
         dims: names of its dimensions.
         dtype: what it holds.
         fill: its value where nothing was computed.
+        attributes: what it is, in words and units (CF conventions).
     """
 
     dims: tuple[str, ...]
     dtype: np.dtype[Any]
     fill: Any
+    attributes: Mapping[str, Attribute]
 
 
 class Row(NamedTuple):
@@ -59,46 +69,71 @@ class Table:
         sources: names of the sources, without the bias.
         classes: names of the outputs.
         dtype: dtype of relevance and output.
+        units: units by name of metadata, and of `"output"`.
     """
 
     schema: Schema
     sources: tuple[str, ...]
     classes: tuple[str, ...]
     dtype: np.dtype[Any]
+    units: Mapping[str, str]
 
     @property
-    def multi_label(self) -> bool:
-        """Whether a sample may belong to several classes."""
-        label = self.schema.label
-        return label is not None and label.shape != () and label.dtype.kind != "f"
-
-    @property
-    def coordinates(self) -> dict[str, np.ndarray]:
-        """Names along the dimensions, the same for every sample."""
-        names = {"source": (*self.sources, BIAS), "class": self.classes}
-        return {dim: np.array(each, dtype=TEXT) for dim, each in names.items()}
+    def coordinates(self) -> dict[str, tuple[np.ndarray, Mapping[str, Attribute]]]:
+        """Names along the dimensions and their attributes, the same for every sample."""
+        return {
+            "source": (np.array([*self.sources, BIAS]), {"long_name": "source of relevance"}),
+            "class": (np.array(self.classes), {"long_name": "class"}),
+        }
 
     @property
     def variables(self) -> dict[str, Variable]:
         """What there is for every sample, by name."""
         sample, per_class = ("sample",), ("sample", "class")
-        number = np.dtype(np.int64)
-        found = {"id": Variable(sample, TEXT, "")}
+        units = {"units": self.units.get("output", "1")}
+        named = self._flags()
+        found = {"id": Variable(sample, TEXT, "", {"long_name": "name of the sample"})}
         if (label := self.schema.label) is not None:
-            whole = np.dtype(bool) if self.multi_label else number
-            dtype = KINDS["f"] if label.dtype.kind == "f" else whole
-            found["label"] = Variable(per_class if label.shape else sample, dtype, _fill(dtype))
-        if self.multi_label:
-            found["prediction"] = Variable(per_class, np.dtype(bool), False)
-        else:
-            found["prediction"] = Variable(sample, number, _fill(number))
-        for name, dtype in self.schema.metadata.items():
-            found[name] = Variable(sample, dtype, _fill(dtype))
-        found["failure"] = Variable(sample, TEXT, "")
-        found["finite"] = Variable(sample, np.dtype(bool), False)
-        found["relevance"] = Variable(("sample", "source", "class"), self.dtype, np.nan)
-        found["output"] = Variable(per_class, self.dtype, np.nan)
+            kind = LABELS[label]
+            words = {"class": "true class", "multi": "true classes", "soft": "class probabilities"}
+            attributes = {"long_name": words.get(label, "target"), "label_kind": label}
+            attributes |= {"class": named, "target": units}.get(label, {})
+            found["label"] = Variable(
+                per_class if kind.per_class else sample, kind.dtype, kind.fill, attributes
+            )
+        if label == "multi":
+            attributes = {"long_name": "predicted classes", "comment": "output >= 0"}
+            found["prediction"] = Variable(per_class, np.dtype(bool), False, attributes)
+        elif label != "target":
+            attributes = {"long_name": "predicted class", "comment": "highest output", **named}
+            found["prediction"] = Variable(sample, np.dtype(np.int64), UNKNOWN, attributes)
+        for name, kind in self.schema.metadata.items():
+            attributes = {"long_name": name.replace("_", " ")}
+            if kind == "time":
+                attributes |= {"units": TIME_UNITS, "calendar": "proleptic_gregorian"}
+            elif name in self.units:
+                attributes |= {"units": self.units[name]}
+            found[name] = Variable(sample, KINDS[kind].dtype, KINDS[kind].fill, attributes)
+        found["failure"] = Variable(
+            sample, TEXT, "", {"long_name": "why the sample could not be evaluated"}
+        )
+        found["finite"] = Variable(
+            sample, np.dtype(bool), False, {"long_name": "all numbers are finite"}
+        )
+        found["relevance"] = Variable(
+            ("sample", "source", "class"), self.dtype, np.nan, {"long_name": "relevance", **units}
+        )
+        found["output"] = Variable(
+            per_class, self.dtype, np.nan, {"long_name": "output of the model", **units}
+        )
         return found
+
+    def _flags(self) -> dict[str, Attribute]:
+        meanings = ["unknown", *("_".join(name.split()) for name in self.classes)]
+        return {
+            "flag_values": list(range(UNKNOWN, len(self.classes))),
+            "flag_meanings": " ".join(meanings),
+        }
 
     def columns(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
         """Turn the rows of a chunk into arrays, one a variable.
@@ -111,11 +146,11 @@ class Table:
         relevance = np.stack([row.relevance for row in rows]).astype(self.dtype)
         output = np.stack([row.output for row in rows]).astype(self.dtype)
         relevance[failed], output[failed] = np.nan, np.nan
-        prediction = output >= 0 if self.multi_label else np.where(failed, -1, output.argmax(-1))
+        multi = self.schema.label == "multi"
         columns: dict[str, Any] = {
             "id": [sample.id for sample in samples],
             "label": [sample.label for sample in samples],
-            "prediction": prediction,
+            "prediction": output >= 0 if multi else np.where(failed, UNKNOWN, output.argmax(-1)),
             "failure": [sample.failure for sample in samples],
             "finite": [row.finite for row in rows],
             "relevance": relevance,
@@ -130,6 +165,28 @@ class Table:
         }
 
 
+def flat(identity: Mapping[str, Any]) -> dict[str, Attribute]:
+    """Return what is known of a table as attributes that every format keeps: JSON where nested.
+
+    Examples:
+        >>> flat({"rules": "lrp0", "versions": {"jax": "0.10.2"}})
+        {'rules': 'lrp0', 'versions': '{"jax": "0.10.2"}'}
+    """
+    nested = {k: json.dumps(v, ensure_ascii=False) for k, v in identity.items() if k in NESTED}
+    return {**identity, **nested}
+
+
+def nested(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes of a table with what is JSON in them decoded.
+
+    Examples:
+        >>> nested({"rules": "lrp0", "versions": '{"jax": "0.10.2"}'})
+        {'rules': 'lrp0', 'versions': {'jax': '0.10.2'}}
+    """
+    texts = {k: v for k, v in attributes.items() if k in NESTED and isinstance(v, str)}
+    return {**attributes, **{name: json.loads(text) for name, text in texts.items()}}
+
+
 def check_names(sources: Sequence[str], classes: Sequence[str], metadata: Sequence[str]) -> None:
     """Refuse names that a table cannot have.
 
@@ -137,24 +194,23 @@ def check_names(sources: Sequence[str], classes: Sequence[str], metadata: Sequen
 
     Raises:
         ValueError: says which name is wrong, and why.
+        TypeError: names are not a sequence of strings.
     """
     for what, names in (("sources", sources), ("classes", classes), ("metadata", metadata)):
         if isinstance(names, str) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"{what} must be a sequence of strings, got {names!r}")
-        if twice := sorted({name for name in names if list(names).count(name) > 1}):
+        if twice := sorted(name for name, n in Counter(names).items() if n > 1):
             raise ValueError(f"{what} must differ from one another, twice: {', '.join(twice)}")
+        for name in names:
+            check_text(name)
     if not sources or not classes:
         raise ValueError("at least one source and one class must be named")
     if BIAS in sources:
         raise ValueError(f"'{BIAS}' is what came from no source; call the source something else")
-    reserved = {"id", "label", "prediction", "failure", "finite", "relevance", "output"}
+    reserved = {"id", "label", "prediction", "failure", "finite", "relevance", "output", "proof"}
     for name in metadata:
         if not name.isidentifier() or name in reserved | {"sample", "source", "class"}:
             raise ValueError(f"metadata cannot be called {name!r}: choose another plain name")
-
-
-def _fill(dtype: np.dtype[Any]) -> Any:
-    return {"b": False, "i": -1, "f": np.nan, "T": ""}[dtype.kind]
 
 
 def _column(values: Any, variable: Variable, shape: tuple[int, ...]) -> np.ndarray:

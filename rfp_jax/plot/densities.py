@@ -1,6 +1,9 @@
 """Densities: how the relevance of each source for a class tells that class from the others."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,6 +11,10 @@ from numpy.typing import ArrayLike
 from rfp_jax._extras import needs_extra
 from rfp_jax.plot.colors import source_colors
 from rfp_jax.plot.parts import SMALL, tidy
+from rfp_jax.plot.tables import named_parts
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 with needs_extra("Drawing pictures"):
     import seaborn
@@ -53,10 +60,10 @@ def draw_density(ax: Axes, values: ArrayLike, of_class: ArrayLike, *, color: str
 
 
 def densities(
-    relevance: Mapping[str, Mapping[str, ArrayLike]],
-    labels: ArrayLike,
+    relevance: Mapping[str, Mapping[str, ArrayLike] | xr.Dataset],
+    labels: ArrayLike | None = None,
     *,
-    classes: Sequence[int],
+    classes: Sequence[int | str],
     names: Sequence[str] = (),
     title: str = "",
 ) -> Figure:
@@ -67,11 +74,11 @@ def densities(
     others).
 
     Args:
-        relevance: name of the network to its relevance: name of the source to an array
-            [samples, classes].
-        labels: the true class of each sample, int [samples]; the same samples for all networks.
-        classes: the classes to draw.
-        names: names of all classes; their numbers unless given.
+        relevance: name of the network to its relevance table, or to its relevance: name of the
+            source to an array [samples, classes].
+        labels: the true class of each sample, int [samples]; those of each table unless given.
+        classes: the classes to draw, their numbers or names.
+        names: names of all classes; those of the tables, or their numbers, unless given.
         title: title of the figure.
 
     Returns:
@@ -83,22 +90,22 @@ def densities(
         >>> [ax.get_title() for ax in figure.axes], len(figure.axes)
         (['a', 'b', '', ''], 4)
     """
-    labels = np.asarray(labels)
-    colors = source_colors(next(iter(relevance.values())))
+    found = [named_parts(each, labels, names) for each in relevance.values()]
+    values, _, names = found[0]
+    colors = source_colors(values)
     figure = Figure(
         figsize=(0.5 + 3.6 * len(relevance), 1.2 + 1.3 * len(classes)), layout="constrained"
     )
     figure.suptitle(title)
     grid = figure.subplots(len(classes), len(relevance), sharex="row", squeeze=False)
-    for row, label in zip(grid, classes, strict=True):
-        for ax, sources in zip(row, relevance.values(), strict=True):
+    for row, chosen in zip(grid, classes, strict=True):
+        label = names.index(chosen) if isinstance(chosen, str) else chosen
+        for ax, (sources, true, _) in zip(row, found, strict=True):
             ax.axvline(0, color="black", linewidth=0.6, zorder=0.5)
             for source, color in colors.items():
-                values = np.asarray(sources[source])[:, label]
-                draw_density(ax, values, labels == label, color=color)
+                draw_density(ax, sources[source][:, label], true == label, color=color)
         # seaborn hides the label of an axis without ticks
-        word = names[label] if names else str(label)
-        row[0].set_ylabel(word, rotation=0, ha="right", va="center", visible=True)
+        row[0].set_ylabel(names[label], rotation=0, ha="right", va="center", visible=True)
     for ax, network in zip(grid[0], relevance, strict=True):
         ax.set_title(network, fontsize="medium")
     figure.supylabel("class", fontsize="medium")

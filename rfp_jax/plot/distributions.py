@@ -1,13 +1,20 @@
 """How relevance is distributed over a data set."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rfp_jax._extras import needs_extra
 from rfp_jax.plot.colors import DIFFERENCE_COLOR, source_colors
-from rfp_jax.plot.parts import SMALL, tidy
+from rfp_jax.plot.parts import SMALL, name_ticks, tidy
+from rfp_jax.plot.tables import class_names, named_parts
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 with needs_extra("Drawing pictures"):
     import seaborn
@@ -33,7 +40,13 @@ def of_class(relevance: ArrayLike, classes: ArrayLike) -> np.ndarray:
 
 
 def draw_violins(
-    ax: Axes, values: ArrayLike, labels: ArrayLike, *, classes: int, color: str
+    ax: Axes,
+    values: ArrayLike,
+    labels: ArrayLike,
+    *,
+    classes: int,
+    color: str,
+    names: Sequence[str] = (),
 ) -> None:
     """Draw how one number a sample is distributed: a violin for each class, and one for all.
 
@@ -46,6 +59,7 @@ def draw_violins(
         labels: the class of each sample, int [samples].
         classes: how many classes there are.
         color: colour of the violins.
+        names: names of the classes; their numbers unless given.
 
     Examples:
         >>> ax = Figure().subplots()
@@ -72,23 +86,33 @@ def draw_violins(
         inner="box",
         inner_kws={"box_width": 4, "whis_width": 0},
     )
-    ax.set_xticks(range(classes + 1), [*map(str, range(classes)), "all"])
+    name_ticks(ax, [*class_names(names, classes), "all"])
     ax.set(xlabel="", ylabel="", xlim=(-0.6, classes + 0.6))
     tidy(ax)
 
 
-def violins(relevance: Mapping[str, ArrayLike], labels: ArrayLike, *, title: str = "") -> Figure:
+def violins(
+    relevance: Mapping[str, ArrayLike] | xr.Dataset,
+    labels: ArrayLike | None = None,
+    *,
+    names: Sequence[str] = (),
+    title: str = "",
+) -> Figure:
     """Draw each source's relevance for the true class: a violin for each class, and one for all.
 
     One row a source, all on one scale. Two sources have a third row, the first minus the second.
 
     Args:
-        relevance: name of the source to its relevance, [samples, classes].
-        labels: the true class of each sample, int [samples].
+        relevance: a relevance table, or name of the source to its relevance, [samples, classes].
+        labels: the true class of each sample, int [samples]; those of the table unless given.
+        names: names of the classes; those of the table, or their numbers, unless given.
         title: title of the figure.
 
     Returns:
         The figure, 8 inches wide.
+
+    Raises:
+        ValueError: there is not one class for each sample, or not a name for each class.
 
     Examples:
         >>> relevance = {"left": np.eye(3)[[0, 1, 2, 0]], "right": np.ones((4, 3))}
@@ -96,22 +120,24 @@ def violins(relevance: Mapping[str, ArrayLike], labels: ArrayLike, *, title: str
         >>> [ax.get_ylabel() for ax in figure.axes]
         ['left', 'right', 'left − right']
     """
-    colors = source_colors(relevance)
-    classes = np.shape(relevance[next(iter(colors))])[1]
-    true = {name: of_class(relevance[name], labels) for name in colors}
+    values, labels, names = named_parts(relevance, labels, names)
+    colors = source_colors(values)
+    true = {name: of_class(each, labels) for name, each in values.items()}
     rows = len(true) + (len(true) == 2)
     figure = Figure(figsize=(8, 0.9 + 1.9 * rows), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
-    for ax, (name, values) in zip(axes, true.items(), strict=False):
-        draw_violins(ax, values, labels, classes=classes, color=colors[name])
+    for ax, (name, each) in zip(axes, true.items(), strict=False):
+        draw_violins(ax, each, labels, classes=len(names), names=names, color=colors[name])
         ax.set_ylabel(name, fontweight="bold", color=colors[name])
         ax.sharey(axes[0])
     axes[0].autoscale(axis="y")
     if len(true) == 2:
         ax, (first, second) = axes[-1], true
         difference = true[first] - true[second]
-        draw_violins(ax, difference, labels, classes=classes, color=DIFFERENCE_COLOR)
+        draw_violins(
+            ax, difference, labels, classes=len(names), names=names, color=DIFFERENCE_COLOR
+        )
         ax.set_ylabel(f"{first} − {second}", fontweight="bold")
         _shade_halves(ax, above=(first, colors[first]), below=(second, colors[second]))
     axes[-1].set_xlabel("true class")

@@ -1,6 +1,6 @@
 """What pictures of several kinds are made of: axes, images and the scale of relevance."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,6 +28,18 @@ def tidy(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=SMALL, length=2)
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
+def name_ticks(ax: Axes, names: Sequence[str]) -> None:
+    """Name the ticks 0, 1, ... of the x axis, tilted where names are long.
+
+    Args:
+        ax: the axes to name the ticks of.
+        names: what stands at each tick.
+    """
+    long = max(map(len, names)) > 4 and sum(map(len, names)) > 50
+    tilt = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    ax.set_xticks(range(len(names)), names, parse_math=False, **tilt)
 
 
 def draw_image(

@@ -1,6 +1,10 @@
 """Single samples: their sources, and what their outputs are made of."""
 
+from __future__ import annotations
+
+import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +17,11 @@ from rfp_jax.plot.colors import (
     WRONG_COLOR,
     source_colors,
 )
-from rfp_jax.plot.parts import SMALL, tidy
+from rfp_jax.plot.parts import SMALL, name_ticks, tidy
+from rfp_jax.plot.tables import class_names, is_table, parts_of
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 with needs_extra("Drawing pictures"):
     from matplotlib.axes import Axes
@@ -23,6 +31,10 @@ with needs_extra("Drawing pictures"):
     from matplotlib.patches import Patch, Rectangle
 
 
+SHORT = 4
+"""Names of classes with more characters do not fit below the bars of a sample."""
+
+
 def draw_bars(
     ax: Axes,
     relevance: Mapping[str, ArrayLike],
@@ -30,6 +42,7 @@ def draw_bars(
     output: ArrayLike,
     *,
     label: int | None = None,
+    names: Sequence[str] = (),
 ) -> None:
     """Draw what one sample's outputs are made of: stacked bars of bias and sources for each class.
 
@@ -42,6 +55,7 @@ def draw_bars(
         bias: what came from no source, [classes].
         output: the network's output, [classes].
         label: the true class, whose background is shaded.
+        names: names of the classes; their numbers unless given.
 
     Examples:
         >>> ax = Figure().subplots()
@@ -70,7 +84,7 @@ def draw_bars(
         markeredgecolor="white",
         markeredgewidth=0.5,
     )
-    ax.set_xticks(classes, [str(k) for k in classes])
+    name_ticks(ax, class_names(names, len(output)))
     ax.set_xlim(-0.6, len(output) - 0.4)
     ax.use_sticky_edges = False  # else a bar that ends at the lowest value would touch the axis
     tidy(ax)
@@ -162,11 +176,12 @@ def grid(
 
 def examples(
     images: Mapping[str, ArrayLike],
-    relevance: Mapping[str, ArrayLike],
-    bias: ArrayLike,
-    output: ArrayLike,
-    labels: ArrayLike,
+    relevance: Mapping[str, ArrayLike] | xr.Dataset,
+    bias: ArrayLike | None = None,
+    output: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
     *,
+    names: Sequence[str] = (),
     title: str = "",
     columns: int = 2,
 ) -> Figure:
@@ -174,15 +189,20 @@ def examples(
 
     Args:
         images: name of the source to its images, [samples, height, width] or [..., 1].
-        relevance: name of the source to its relevance, [samples, classes].
-        bias: what came from no source, [samples, classes].
-        output: the network's outputs, [samples, classes].
-        labels: the true class of each sample, int [samples].
+        relevance: a relevance table of these samples, or name of the source to its relevance,
+            [samples, classes]. Samples that failed, or whose class is not known, are left out.
+        bias: what came from no source, [samples, classes]; a table knows it.
+        output: the network's outputs, [samples, classes]; a table knows them.
+        labels: the true class of each sample, int [samples]; a table knows it.
+        names: names of the classes; those of the table, or their numbers, unless given.
         title: title of the figure.
         columns: how many samples stand side by side.
 
     Returns:
         The figure, 4 inches wide for each column; all samples have one scale.
+
+    Raises:
+        ValueError: with arrays, `bias`, `output` and `labels` are needed.
 
     Examples:
         >>> images = {"left": np.zeros((2, 8, 4)), "right": np.ones((2, 8, 4))}
@@ -191,15 +211,26 @@ def examples(
         >>> [ax.get_title(loc="left") for ax in figure.axes if ax.has_data() and not ax.images]
         ['true 0, predicted 0', 'true 1, predicted 1']
     """
-    colors = source_colors(relevance)
     images = {name: np.asarray(stack) for name, stack in images.items()}
-    limits = _limits(images)
-    parts = {name: np.asarray(values) for name, values in relevance.items()}
-    bias, output, labels = np.asarray(bias), np.asarray(output), np.asarray(labels)
+    if is_table(relevance):
+        parts, bias, output, labels, known, rows = parts_of(relevance, labels)
+        images, names = {name: stack[rows] for name, stack in images.items()}, names or known
+    elif bias is None or output is None or labels is None:
+        raise ValueError("with arrays, pass bias, output and labels as well")
+    else:
+        parts = {str(name): np.asarray(values) for name, values in relevance.items()}
+        bias, output, labels = np.asarray(bias), np.asarray(output), np.asarray(labels)
+    names, limits, colors = (
+        class_names(names, output.shape[1]),
+        _limits(images),
+        source_colors(parts),
+    )
 
+    long = max(map(len, names)) > SHORT  # then the bars have numbers, and a key says which
+    gap = "\n" if long else " "
     rows = -(-len(labels) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.08)
-    figure = Figure(figsize=(4 * columns, 0.9 + 1.25 * rows), layout=layout)
+    figure = Figure(figsize=(4 * columns, 0.9 + (1.45 if long else 1.25) * rows), layout=layout)
     figure.suptitle(title)
     grid = figure.subplots(rows, 2 * columns, width_ratios=[1, 3] * columns, squeeze=False)
     cells = grid.reshape(rows * columns, 2)
@@ -213,12 +244,14 @@ def examples(
             bias[sample],
             output[sample],
             label=labels[sample],
+            names=() if long else names,
         )
         right.sharey(cells[0, 1])
         predicted = output[sample].argmax()
         right.set_title(
-            f"true {labels[sample]}, predicted {predicted}",
+            f"true {names[labels[sample]]},{gap}predicted {names[predicted]}",
             loc="left",
+            parse_math=False,
             fontsize=SMALL + 1,
             color="black" if predicted == labels[sample] else WRONG_COLOR,
             fontweight="normal" if predicted == labels[sample] else "bold",
@@ -228,7 +261,8 @@ def examples(
         ax.set_ylabel("relevance", fontsize=SMALL)
     for ax in grid[-1, 1::2]:
         ax.set_xlabel("class", fontsize=SMALL)
-    figure.legend(
+    key = ", ".join(f"{k} {name}" for k, name in enumerate(names)) if long else ""
+    legend = figure.legend(
         handles=[
             Patch(color=BIAS_COLOR, label="bias"),
             *(Patch(color=color, label=name) for name, color in colors.items()),
@@ -237,10 +271,13 @@ def examples(
             ),
             Patch(color=TRUE_CLASS_COLOR, label="true class"),
         ],
+        title=textwrap.fill(key, width=55 * columns),
+        title_fontsize=SMALL,
         loc="outside lower center",
         ncols=len(colors) + 3,
         frameon=False,
     )
+    legend.get_title().set_parse_math(False)
     return figure
 
 

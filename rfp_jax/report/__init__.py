@@ -107,7 +107,9 @@ def write(
         class_options=gallery.class_options(),
         samples="\n".join(gallery.html()),
         failures=_failures(table),
-        attributes=escape(json.dumps(table.attrs, indent=2, ensure_ascii=False, default=str)),
+        attributes=escape(
+            json.dumps(store.provenance(table), indent=2, ensure_ascii=False, default=str)
+        ),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -121,7 +123,7 @@ def write(
 
 
 def _subtitle(table: xr.Dataset) -> str:
-    versions = table.attrs.get("versions", {})
+    versions = store.provenance(table).get("versions", {})
     made = [f"{name} {versions[name]}" for name in ("rfp_jax", "jax") if name in versions]
     rules = [f"rules {table.attrs['rules']}"] if "rules" in table.attrs else []
     state = [] if table.attrs.get("complete", True) else ["the table is incomplete"]
@@ -136,6 +138,10 @@ def _numbers(summary: dict[str, Any]) -> str:
     }
     if summary["accuracy"] is not None:
         shown["accuracy"] = f"{summary['accuracy']:.4f}"
+    scores = summary.get("scores", {}).get("micro", {})
+    shown |= {f"{name}, micro": f"{value:.4f}" for name, value in scores.items()}
+    errors = summary.get("errors", {})
+    shown |= {f"RMSE, {name}": f"{each['rmse']:.4g}" for name, each in errors.items()}
     shown |= {f"mean share, {name}": f"{value:.3f}" for name, value in summary["share"].items()}
     return "".join(
         f'<div class="number"><b>{value}</b><span>{escape(name)}</span></div>'

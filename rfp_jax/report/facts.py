@@ -21,6 +21,9 @@ PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8
 GREY = "#8b95a3"
 """Of the bias."""
 
+ROUNDINGS = 8
+"""A sum over a network's layers may be off by so many roundings of its largest part."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -33,6 +36,7 @@ class Facts:
         labelled: whether that is the true class; else it is the one with the highest output.
         right: whether each sample is predicted right, [sample].
         classes: names of the classes.
+        noise: relevance of a smaller magnitude is a rounding error, and shown as 0.
     """
 
     relevance: xr.DataArray
@@ -41,6 +45,7 @@ class Facts:
     labelled: bool
     right: np.ndarray
     classes: tuple[str, ...]
+    noise: float
 
     @classmethod
     def of(cls, table: xr.Dataset) -> Facts:
@@ -57,7 +62,8 @@ class Facts:
         labelled = which == "label"
         right = whole.prediction.values == classes if labelled else np.ones(len(classes), bool)
         names = tuple(map(str, table["class"].values))
-        return cls(whole, _joined(shares), classes, labelled, right, names)
+        noise = rounding_error(whole.values)
+        return cls(whole, _joined(shares), classes, labelled, right, names, noise)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -95,8 +101,9 @@ class Facts:
     def class_head(self) -> str:
         """Head of the table of classes."""
         heads = ["class", "samples", *(["accuracy"] if self.labelled else [])]
-        heads += [f"{name}, median" for name in (*self.sources, BIAS)]
-        return "".join(f"<th>{escape(head)}</th>" for head in (*heads, "mean share"))
+        heads += [f"{name}, mean share" for name in self.sources]
+        heads += ["shares", *(f"{name}, median" for name in (*self.sources, BIAS))]
+        return "".join(f"<th>{escape(head)}</th>" for head in heads)
 
     def class_rows(self) -> str:
         """Rows of the table of classes, and one for all."""
@@ -109,14 +116,21 @@ class Facts:
         yield f"<td>{escape(name)}</td><td>{len(rows)}</td>"
         if self.labelled:
             yield f"<td>{f'{self.right[rows].mean():.3f}' if len(rows) else '–'}</td>"
-        for source in (*self.sources, BIAS):
-            values = self.relevance.sel(source=source).values[rows]
-            yield f"<td>{f'{np.median(values):.3g}' if len(rows) else '–'}</td>"
         shares = self.shares.values[rows]
         shares = shares[np.isfinite(shares).all(1)]
-        means = shares.mean(0) if len(shares) else []
+        means = shares.mean(0).tolist() if len(shares) else []
+        for place in range(len(self.sources)):
+            yield f"<td>{f'{means[place]:.3f}' if means else '–'}</td>"
         named = zip(self.sources, means, strict=False)
-        yield f"<td>{share_bar([(s, self.colour(s), float(mean)) for s, mean in named])}</td>"
+        yield f"<td>{share_bar([(s, self.colour(s), mean) for s, mean in named])}</td>"
+        for source in (*self.sources, BIAS):
+            values = self.relevance.sel(source=source).values[rows]
+            median = float(np.median(values)) if len(rows) else np.nan
+            yield f"<td>{self.number(median) if len(rows) else '–'}</td>"
+
+    def number(self, value: float) -> str:
+        """A relevance in three digits; 0 where it is a rounding error."""
+        return "0" if abs(value) <= self.noise else f"{value:.3g}"
 
 
 def share_bar(parts: list[tuple[str, str, float]]) -> str:
@@ -127,6 +141,17 @@ def share_bar(parts: list[tuple[str, str, float]]) -> str:
         for name, colour, part in parts
     )
     return f'<div class="share">{pieces}</div>'
+
+
+def rounding_error(relevance: np.ndarray) -> float:
+    """The magnitude up to which relevance is a rounding error of sums of the largest ones.
+
+    Examples:
+        >>> bool(rounding_error(np.float32([8, 4, -4.47e-08])) > 4.47e-08)
+        True
+    """
+    finite = np.abs(relevance[np.isfinite(relevance)])
+    return float(ROUNDINGS * np.finfo(relevance.dtype).eps * finite.max(initial=0))
 
 
 def _joined(parts: list[xr.DataArray]) -> xr.DataArray:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 Pictures = Mapping[str, np.ndarray]
 
-KNOWN = {"id", "label", "prediction", "failure", "finite", "source", "class", "sample"}
-"""Coordinates that are not metadata."""
-
 
 @dataclass(frozen=True)
 class Gallery:
@@ -94,6 +91,7 @@ class Gallery:
             f"<p>{self._verdict(chosen, top)}</p>",
             self._pictures(where),
             share_bar(parts),
+            f'<p class="soft">{self._shares(shares)}</p>',
             self._bars(row, chosen, scale),
         ]
         if not correct:
@@ -103,6 +101,10 @@ class Gallery:
             facts = (f"{name} {_text(self.table[name].values[row])}" for name in self._metadata)
             body.append(f'<p class="soft">{escape(", ".join(facts))}</p>')
         return f'<article class="sample" {data}>{"".join(body)}</article>'
+
+    def _shares(self, shares: np.ndarray) -> str:
+        named = zip(self.facts.sources, shares, strict=True)
+        return escape(", ".join(f"{name} {share:.2f}" for name, share in named))
 
     def _verdict(self, chosen: int, top: int) -> str:
         names = self.facts.classes
@@ -123,7 +125,8 @@ class Gallery:
         style = f"left:{left:.2f}%;width:{half:.2f}%;background:{self.facts.colour(name)}"
         return (
             f'<div class="bar"><span title="{escape(name)}">{escape(name)}</span>'
-            f'<div class="track"><u></u><i style="{style}"></i></div><span>{value:.3g}</span></div>'
+            f'<div class="track"><u></u><i style="{style}"></i></div>'
+            f"<span>{self.facts.number(value)}</span></div>"
         )
 
     def _pictures(self, where: int) -> str:
@@ -137,13 +140,18 @@ class Gallery:
 
     @property
     def _metadata(self) -> list[str]:
-        return [str(name) for name in self.table.coords if name not in KNOWN]
+        return [str(name) for name in self.table.coords if name not in store.KNOWN]
 
     def _sortable(self, name: str) -> bool:
-        return self.table[name].dtype.kind in "biuf"
+        return self.table[name].dtype.kind in "biufM"
 
     def _key(self, name: str, row: int) -> object:
-        return float(self.table[name].values[row]) if self._sortable(name) else ""
+        if not self._sortable(name):
+            return ""
+        value = self.table[name].values[row]
+        if str(value) in ("nan", "NaT"):
+            return ""
+        return (value.astype(np.int64) if value.dtype.kind == "M" else value).item()
 
 
 def thumbnails(
@@ -208,4 +216,7 @@ def _png(name: str, picture: np.ndarray) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)
+    """A value of metadata, whole: as many digits as it has."""
+    if isinstance(value, np.datetime64):
+        return str(np.datetime_as_string(value, unit="auto"))
+    return str(value).removesuffix(".0") if isinstance(value, float | np.floating) else str(value)

@@ -15,7 +15,7 @@ import time
 import jax
 import numpy as np
 
-from rfp_jax.evaluate import OtherProcessError, TableMismatchError, evaluate
+from rfp_jax.evaluate import OtherProcessError, RunOptions, TableMismatchError, evaluate
 from rfp_jax.models import SmallNet
 
 
@@ -51,10 +51,7 @@ def run(arguments, data, path, seed=0):
         params=variables,
         sources=("left", "right"),
         classes=[str(digit) for digit in range(10)],
-        chunk=arguments.chunk,
-        batch=arguments.batch,
-        threads=2,
-        progress=False,
+        run=RunOptions(chunk=arguments.chunk, batch=arguments.batch, threads=2, progress=False),
     )
 
 

@@ -1,4 +1,4 @@
-"""Long forms of the tests of `rfp_jax.evaluate`: many kills, many devices, a process that dies."""
+"""Long forms of the tests of `rfp_jax.evaluate`: kills, damage, devices, a process that dies."""
 
 import os
 import signal
@@ -20,6 +20,16 @@ def files(folder):
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_a_hundred_kills(tmp_path, seed):
     command = [sys.executable, "-W", "error", HERE / "faults.py", tmp_path, "--kills", "100"]
+    done = subprocess.run(
+        [*command, "--seed", str(seed)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_four_hundred_damaged_tables(tmp_path, seed):
+    command = [sys.executable, "-W", "error", HERE / "damage.py", tmp_path, "--cases", "400"]
     done = subprocess.run(
         [*command, "--seed", str(seed)], capture_output=True, text=True, check=False
     )

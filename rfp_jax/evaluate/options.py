@@ -1,0 +1,91 @@
+"""The arguments of `evaluate` in two groups: where things are in a sample, and how a run works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Devices = Sequence[Any]
+"""Of `jax.Device`, which type checkers take for a variable."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where things are in a sample, and what of them the table keeps.
+
+    Attributes:
+        inputs: keys of the model's arguments in a sample, in the model's order; by default the
+            names of the sources, then those of the other inputs.
+        label: key of the label. Samples need not have one.
+        id: key of a sample's name. Without one the name is the index.
+        ids: names of all samples, so that even one that cannot be read has its name.
+        metadata: keys of further values to keep, one number, bool, text or time each; or a mapping
+            of keys to their kinds: `"bool"`, `"int"`, `"float"`, `"text"` or `"time"`.
+        fill: what stands in the place of masked values of an input, one number for all inputs or
+            one by key. Where nothing is given it is NaN, and the sample fails.
+        units: units by name of the metadata, and of `"output"` (relevance has those of the output).
+
+    Examples:
+        >>> Columns(metadata={"cloud_cover": "float"}, units={"cloud_cover": "1"}).label
+        'label'
+    """
+
+    inputs: Sequence[str] | None = None
+    label: str = "label"
+    id: str = "id"
+    ids: Sequence[object] | None = None
+    metadata: Sequence[str] | Mapping[str, str] = ()
+    fill: float | Mapping[str, float] | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def fill_of(self, key: str) -> float:
+        """Return what stands in the place of masked values of an input."""
+        if isinstance(self.fill, Mapping):
+            return self.fill.get(key, float("nan"))
+        return float("nan") if self.fill is None else self.fill
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run works. The numbers in the table do not depend on it, but for their last bits.
+
+    Attributes:
+        chunk: samples that are committed together; a run that goes on must use the same.
+        batch: samples that one device computes at once. By default the largest power of two that
+            fits `memory`, up to 32 on a CPU and 256 elsewhere; a resumed table keeps the one that
+            it was begun with.
+        memory: memory budget in bytes for each device; by default three quarters of what is free,
+            or 1 GiB where the device does not say (CPU).
+        devices: devices of this process to use; by default all.
+        threads: how many threads read samples; 0 reads in the main thread.
+        strict: whether to stop at the first sample that fails or whose relevance is not finite.
+        max_failures: how many samples may fail; one more stops the run. By default any number. Each
+            of several processes counts its own.
+        progress: whether to show a progress bar and a summary (on stderr); of several processes
+            the first one shows its share.
+
+    Raises:
+        ValueError: a number is too small; says which.
+
+    Examples:
+        >>> RunOptions(chunk=0)
+        Traceback (most recent call last):
+        ValueError: chunk must be at least 1, got 0
+    """
+
+    chunk: int = 1024
+    batch: int | None = None
+    memory: int | None = None
+    devices: Devices | None = None
+    threads: int = 16
+    strict: bool = False
+    max_failures: int | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        least = {"chunk": 1, "batch": 1, "memory": 1, "threads": 0, "max_failures": 0}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise ValueError(f"{name} must be at least {smallest}, got {value}")

@@ -1,0 +1,216 @@
+"""How right a model is, by the kind of its labels; counted block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Measure(Protocol):
+    """Counts samples, and says how right the model is on them."""
+
+    @property
+    def labelled(self) -> int:
+        """How many samples have a label."""
+        ...
+
+    @property
+    def accuracy(self) -> float | None:
+        """The fraction of them that is predicted right; None if there are none, or no classes."""
+        ...
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What else there is to say."""
+        ...
+
+    def add(self, block: xr.Dataset) -> Self:
+        """Count the samples of a block, none of which has failed."""
+        ...
+
+
+def of_kind(kind: str | None, classes: Sequence[str]) -> Measure:
+    """Return the measure for a kind of label, with nothing counted."""
+    zeros = np.zeros(len(classes))
+    measures: Mapping[str | None, Measure] = {
+        "class": OneLabel(),
+        "soft": OneLabel(),
+        "multi": MultiLabel(tuple(classes), zeros, zeros, zeros),
+        "target": Regression(tuple(classes), zeros, zeros, zeros, zeros, zeros),
+    }
+    return measures.get(kind, Unlabelled())
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Samples without labels."""
+
+    labelled: int = 0
+    accuracy: None = None
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def add(self, block: xr.Dataset) -> Self:
+        """Count nothing."""
+        return self
+
+
+@dataclass(frozen=True)
+class OneLabel:
+    """Samples of one class, or of probabilities, the highest of which counts.
+
+    Attributes:
+        labelled: samples with a label.
+        hits: those that are predicted right.
+    """
+
+    labelled: int = 0
+    hits: int = 0
+
+    @property
+    def accuracy(self) -> float | None:
+        """The fraction that is predicted right."""
+        return self.hits / self.labelled if self.labelled else None
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def add(self, block: xr.Dataset) -> Self:
+        """Count a block."""
+        label, prediction = block.label.values, block.prediction.values
+        if label.ndim == 2:
+            known = np.isfinite(label).all(1)
+            label = np.where(known, np.nan_to_num(label).argmax(1), -1)
+        known = label >= 0
+        hits = int((label == prediction)[known].sum())
+        return replace(self, labelled=self.labelled + int(known.sum()), hits=self.hits + hits)
+
+
+@dataclass(frozen=True)
+class MultiLabel:
+    """Samples of several classes.
+
+    Precision is `tp / (tp + fp)`, recall `tp / (tp + fn)`, F1 their harmonic mean
+    `2 tp / (2 tp + fp + fn)`; 0 where nothing was predicted or nothing is there. `micro` adds up
+    the counts of all classes first, `macro` is the mean over classes.
+
+    Attributes:
+        classes: their names.
+        true: right predictions of each class (tp).
+        predicted: predictions of each class (tp + fp).
+        present: samples of each class (tp + fn).
+        labelled: samples.
+        hits: samples all of whose classes are predicted right, and no other.
+    """
+
+    classes: tuple[str, ...]
+    true: np.ndarray
+    predicted: np.ndarray
+    present: np.ndarray
+    labelled: int = 0
+    hits: int = 0
+
+    @property
+    def accuracy(self) -> float | None:
+        """The fraction of exact matches."""
+        return self.hits / self.labelled if self.labelled else None
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """`scores`: precision, recall and F1, `micro`, `macro`, and `classes` by name."""
+        each = [
+            _scores(*counts) for counts in zip(self.true, self.predicted, self.present, strict=True)
+        ]
+        sums = (float(counts.sum()) for counts in (self.true, self.predicted, self.present))
+        macro = {name: float(np.mean([found[name] for found in each])) for name in each[0]}
+        by_class = dict(zip(self.classes, each, strict=True))
+        return {"scores": {"micro": _scores(*sums), "macro": macro, "classes": by_class}}
+
+    def add(self, block: xr.Dataset) -> Self:
+        """Count a block."""
+        label, prediction = block.label.values, block.prediction.values
+        return replace(
+            self,
+            true=self.true + (label & prediction).sum(0),
+            predicted=self.predicted + prediction.sum(0),
+            present=self.present + label.sum(0),
+            labelled=self.labelled + len(label),
+            hits=self.hits + int((label == prediction).all(1).sum()),
+        )
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Samples with a target for each output; a target that is NaN is not known.
+
+    Attributes:
+        outputs: names of the outputs.
+        counts: targets of each output.
+        absolute: sums of `|output - target|`.
+        squared: sums of `(output - target)^2`.
+        mean: mean targets.
+        spread: sums of `(target - mean)^2`.
+        labelled: samples with a target.
+    """
+
+    outputs: tuple[str, ...]
+    counts: np.ndarray
+    absolute: np.ndarray
+    squared: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    labelled: int = 0
+
+    @property
+    def accuracy(self) -> float | None:
+        """None: there are no classes."""
+        return None
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """`errors` of each output by name: `rmse`, `mae`, and `r2`, the explained variance."""
+        found = {}
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rmse, mae = np.sqrt(self.squared / self.counts), self.absolute / self.counts
+            r2 = 1 - self.squared / self.spread
+        for name, *values in zip(self.outputs, rmse, mae, r2, strict=True):
+            found[name] = dict(zip(("rmse", "mae", "r2"), map(float, values), strict=True))
+        return {"errors": found}
+
+    def add(self, block: xr.Dataset) -> Self:
+        """Count a block; means and spreads are joined as by Chan, Golub & LeVeque (1979)."""
+        label = block.label.values.astype(np.float64).reshape(block.sizes["sample"], -1)
+        known = np.isfinite(label)
+        difference = np.where(known, block.output.values.astype(np.float64) - label, 0)
+        counts, n = self.counts, known.sum(0)
+        both = np.maximum(counts + n, 1)
+        mean = np.where(known, label, 0).sum(0) / np.maximum(n, 1)
+        spread = np.where(known, (label - mean) ** 2, 0).sum(0)
+        apart = np.where(n > 0, mean - self.mean, 0)
+        return replace(
+            self,
+            counts=counts + n,
+            absolute=self.absolute + abs(difference).sum(0),
+            squared=self.squared + (difference**2).sum(0),
+            mean=self.mean + apart * n / both,
+            spread=self.spread + spread + apart**2 * counts * n / both,
+            labelled=self.labelled + int(known.any(1).sum()),
+        )
+
+
+def _scores(true: float, predicted: float, present: float) -> dict[str, float]:
+    precision = float(true / predicted) if predicted else 0.0
+    recall = float(true / present) if present else 0.0
+    f1 = float(2 * true / (predicted + present)) if predicted + present else 0.0
+    return {"precision": precision, "recall": recall, "f1": f1}
