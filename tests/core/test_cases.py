@@ -106,7 +106,9 @@ def _batch_norm(x, y):
 
 MIXING = {
     "segmentation": (
-        lambda x, y: _conv(relu(_conv(x + 2 * y, draw(3, 3, 3, 4, seed=1)) + 0.1), draw(3, 3, 4, 5)),
+        lambda x, y: _conv(
+            relu(_conv(x + 2 * y, draw(3, 3, 3, 4, seed=1)) + 0.1), draw(3, 3, 4, 5)
+        ),
         (2, 4, 5, 3),
     ),
     "pixels alone": (
@@ -405,7 +407,7 @@ def test_experts_weighted_by_what_sums_to_1(name):
 
 # --- weights that are resized, averaged, scaled
 
-IMAGE, SMALL = jnp.arange(1.0, 5), jnp.array([0.3, -0.4])
+IMAGE, SMALL = np.arange(1.0, 5), np.array([0.3, -0.4])
 FIXED = np.array([[1.0, 1, 0, 0], [0, 0, 1, 1]])
 RESIZED = {
     "repeat": lambda g: jnp.repeat(sigmoid(g), 2),
@@ -552,7 +554,7 @@ def test_attention_has_one_answer_however_it_is_written(name, preset):
     agree(shares(ATTENTION[name], scores, values, rules=preset), want)
 
 
-LOGITS = jnp.array([1.0, 0, 2, 0.5]), jnp.array([0.0, 3, 1, -1])
+LOGITS = np.array([1.0, 0, 2, 0.5]), np.array([0.0, 3, 1, -1])
 
 
 @pytest.mark.parametrize("offset", [0.0, 10.0, -3.0])
@@ -574,7 +576,7 @@ def test_probabilities_do_not_change_with_a_shift_of_the_logits(offset, write):
     want = [(p * (c - p @ c)) @ place for c in (np.asarray(la), np.asarray(lb))]
     y = p @ place
     agree(want, [0.4508, -0.3492], atol=1e-4)
-    got = shares(lambda a, b: write(a * (la + offset) + b * lb) @ place, 1.0, 1.0)
+    got = shares(lambda a, b: write(a * (la + offset) + b * lb) @ place, np.float64(1), np.float64(1))
     agree(got, [*want, y - sum(want)])
 
 
@@ -624,7 +626,7 @@ def test_a_masked_token_has_no_relevance_under_uniform():
 
 # --- numbers that are none, complex numbers, literals
 
-GAPS = jnp.array([[1.0, jnp.nan], [jnp.nan, 2.0]])
+GAPS = np.array([[1.0, np.nan], [np.nan, 2.0]])
 
 
 @pytest.mark.parametrize(
@@ -635,7 +637,7 @@ GAPS = jnp.array([[1.0, jnp.nan], [jnp.nan, 2.0]])
         (lambda x: jnp.where(jnp.isnan(x), 0.0, 3 * x), [[3.0, 0], [0, 6]]),
         (lambda x: jnp.where(jnp.isfinite(x), jnp.tanh(x), 0), [[np.tanh(1.0), 0], [0, np.tanh(2.0)]]),
         (lambda x: jnp.nan_to_num(x, nan=-1.0), [[1.0, 0], [0, 2]]),
-        (lambda x: jnp.nan_to_num(x) @ jnp.array([[1.0, 1], [1, -1]]), [[1.0, 1], [2, -2]]),
+        (lambda x: jnp.nan_to_num(x) @ np.array([[1.0, 1], [1, -1]]), [[1.0, 1], [2, -2]]),
         (lambda x: jnp.nanmean(x, 1, keepdims=True) * np.ones((1, 2)), [[1.0, 1], [2, 2]]),
         (lambda x: jnp.nansum(x, 1, keepdims=True) * np.ones((1, 2)), [[1.0, 1], [2, 2]]),
         (lambda x: jnp.nanmax(x, 1, keepdims=True) * np.ones((1, 2)), [[1.0, 1], [2, 2]]),
@@ -698,7 +700,9 @@ def test_literals_in_a_while_loop():
 # --- what may be asked for
 
 
-@pytest.mark.parametrize("index", [np.int64(1), np.int32(1), np.array(1), jnp.array(1), 1, np.uint8(1)])
+@pytest.mark.parametrize(
+    "index", [np.int64(1), np.int32(1), np.array(1), jnp.array(1), 1, np.uint8(1)]
+)
 def test_an_output_by_any_integer(index):
     x = jnp.array([[1.0, 2, 3], [4, 5, 6]])
     rel = relevance(lambda x, y: x + y, (0, 1), outputs=index)(x, 2 * x)
@@ -929,7 +933,9 @@ def test_a_constant_that_enters_a_loop_is_accounted_for(start):
 
     def loop(x):
         state = (0, jnp.full(4, start))
-        return lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, jnp.tanh(s[1] + x)), state)[1]
+        return lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, jnp.tanh(s[1] + x)), state)[
+            1
+        ]
 
     assert audit(loop)(draw(4, seed=1)).passed
 

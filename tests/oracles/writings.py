@@ -239,8 +239,10 @@ NORMS: Mapping[str, tuple[Writing, ...]] = {
         lambda x: (x - _mean(x)) * lax.rsqrt(_mean(x**2) - _mean(x) ** 2 + EPS),
         lambda x: (x - _mean(x)) / (x.var(1, keepdims=True) + EPS) ** 0.5,
         lambda x: (x - _mean(x)) * (x.var(1, keepdims=True) + EPS) ** -0.5,
-        lambda x: x * lax.rsqrt(x.var(1, keepdims=True) + EPS)
-        - _mean(x) * lax.rsqrt(x.var(1, keepdims=True) + EPS),
+        lambda x: (
+            x * lax.rsqrt(x.var(1, keepdims=True) + EPS)
+            - _mean(x) * lax.rsqrt(x.var(1, keepdims=True) + EPS)
+        ),
         lambda x: jax.nn.standardize(x, axis=1, epsilon=EPS),
     ),
     "rms_norm": (
@@ -391,9 +393,7 @@ ATTENTION: Mapping[str, tuple[Writing, ...]] = {
         lambda q, k, v: jnp.exp(jax.nn.log_softmax(_scores(q, k))) @ v,
         lambda q, k, v: _manual(_scores(q, k)) @ v,
         lambda q, k, v: _manual(_shifted(_scores(q, k))) @ v,
-        lambda q, k, v: (
-            (jnp.exp(_scores(q, k)) @ v) / jnp.exp(_scores(q, k)).sum(1, keepdims=True)
-        ),
+        lambda q, k, v: (jnp.exp(_scores(q, k)) @ v) / jnp.exp(_scores(q, k)).sum(1, keepdims=True),
         lambda q, k, v: (
             (jnp.exp(_shifted(_scores(q, k))) @ v)
             / jnp.exp(_shifted(_scores(q, k))).sum(1, keepdims=True)
