@@ -1,4 +1,5 @@
 """Reports of people who use such methods, each with its right value, and relatives of each."""
+# ruff: noqa: E501, PLC3002, PLW0108  (tables: one case a line)
 
 import warnings
 
@@ -576,7 +577,9 @@ def test_probabilities_do_not_change_with_a_shift_of_the_logits(offset, write):
     want = [(p * (c - p @ c)) @ place for c in (np.asarray(la), np.asarray(lb))]
     y = p @ place
     agree(want, [0.4508, -0.3492], atol=1e-4)
-    got = shares(lambda a, b: write(a * (la + offset) + b * lb) @ place, np.float64(1), np.float64(1))
+    got = shares(
+        lambda a, b: write(a * (la + offset) + b * lb) @ place, np.float64(1), np.float64(1)
+    )
     agree(got, [*want, y - sum(want)])
 
 
@@ -872,7 +875,7 @@ def _times(factor, rule):
 
 def _deep(x):
     w = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 4, 4)) / 6, x.dtype)
-    for _ in range(12):
+    for _ in range(4):
         x = relu(_conv(x, w) + x + jnp.asarray(0.1, x.dtype))
     return x.mean((1, 2)) @ w[0, 0]
 
@@ -887,7 +890,7 @@ def test_a_convolution_that_pushes_threefold_fails_in_any_precision(dtype):
     report = audit(_deep, rules=wrong)(x)
     assert not report.passed
     assert {entry.primitive for entry in report.guilty} == {"conv_general_dilated"}
-    assert len(report.guilty) == 12
+    assert len(report.guilty) == 4
 
 
 def test_an_error_of_1e_4_in_a_long_loop_fails():

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from oracles import calls
 
+from oracles import calls
 from rfp_jax import relevance, rules
 from rfp_jax.rules import Composite, Frozen
 

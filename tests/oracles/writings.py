@@ -1,8 +1,8 @@
 """Random expressions, each node of which can be written in several equal ways.
 
 `FORMS` is the table of identities: for every kind of node its writings, which compute the same
-function. An `Expression` is a tree of such nodes over some sources; it is evaluated as it is written
-first, or as it is rewritten.
+function. A `Node` is a tree of such nodes over some sources; it is evaluated as it is written first,
+or as it is rewritten.
 """
 
 from __future__ import annotations
@@ -352,9 +352,7 @@ BRACKETS: Mapping[str, tuple[Writing, ...]] = {
 """Products that only the default shares alike."""
 
 GATES: Mapping[str, tuple[Writing, ...]] = {
-    "gate": tuple(
-        (lambda a, b, g=g: g(a) * b) for g in (*ELEMENTWISE["sigmoid"], lambda a: jax.nn.sigmoid(a))
-    ),
+    "gate": tuple((lambda a, b, g=g: g(a) * b) for g in (*ELEMENTWISE["sigmoid"], jax.nn.sigmoid)),
     "hard_gate": tuple((lambda a, b, g=g: b * g(a)) for g in ELEMENTWISE["hard_sigmoid"]),
     "blend": (
         lambda a, b: jax.nn.sigmoid(a) * b + (1 - jax.nn.sigmoid(a)) * a,
