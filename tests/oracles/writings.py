@@ -1,8 +1,8 @@
 """Random expressions, each node of which can be written in several equal ways.
 
 `FORMS` is the table of identities: for every kind of node its writings, which compute the same
-function. A `Node` is a tree of such nodes over some sources; it is evaluated as it is written first,
-or as it is rewritten.
+function. A `Node` is a tree of such nodes over some sources; it is evaluated as it is written
+first, or as it is rewritten.
 """
 
 from __future__ import annotations
