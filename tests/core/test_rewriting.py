@@ -76,7 +76,10 @@ def expressions(draw, preset, count, depth):
     if depth == 0:
         return Node(str(draw(st.integers(0, count - 1))))
     name = draw(st.sampled_from(list(FORMS[preset])))
-    parts = [draw(expressions(preset, count, draw(st.integers(0, depth - 1)))) for _ in range(ARITY[name])]  # fmt: skip  # fmt: skip
+    parts = tuple(
+        draw(expressions(preset, count, draw(st.integers(0, depth - 1))))
+        for _ in range(ARITY[name])
+    )
     written = draw(st.integers(0, len(DEFAULT[name]) - 1))
     called, wrapped = (draw(st.integers(0, len(CALLS) - 1) | st.just(0)) for _ in range(2))
     return Node(name, tuple(parts), written, called, wrapped)
