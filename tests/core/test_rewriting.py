@@ -5,7 +5,7 @@ import warnings
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.writings import ARITY, CALLS, DEFAULT, FORMS, SHAPE, Node, numbers
 
@@ -33,7 +33,8 @@ def both_ways(expression, preset, sources):
 def check(expression, preset, sources):
     """Both writings have the same relevance, forwards and backwards."""
     first, heats = both_ways(expression.first(), preset, sources)
-    assume(bool(jnp.isfinite(first.output).all()) and float(jnp.abs(first.output).max()) < 1e6)
+    if not float(jnp.abs(first.output).max()) < 1e6:
+        return  # too large to be compared, or no number
     other, other_heats = both_ways(expression, preset, sources)
     size = max(float(jnp.abs(a).max()) for a in (first.output, *first.sources, *heats))
     np.testing.assert_allclose(other.output, first.output, rtol=0, atol=CLOSE * size)
