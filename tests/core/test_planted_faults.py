@@ -1,0 +1,96 @@
+"""A certificate that can fail: faults planted in each rule are caught, and named."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import pytest
+from oracles import calls
+from oracles.planted import FAULTS, Around, Planted, is_fault
+
+from rfp_jax import MissingRuleError, audit, rules
+
+pytestmark = [
+    pytest.mark.usefixtures("x64"),
+    pytest.mark.filterwarnings("ignore::rfp_jax.RelevanceStopsWarning"),
+]
+
+with jax.enable_x64(True):
+    CALLS = [call for call in calls.everything() if call.mesh is None and call.runs]
+CALLS = [c for c in CALLS if rules.lrp0.table[c.primitive].__name__ not in ("refuse", "constant")]
+DTYPES = (jnp.float32, jnp.bfloat16)
+
+
+def in_dtype(call, around, dtype):
+    """The network and its sources; JAX has some primitives in some precisions only."""
+    try:
+        network, sources = around.build(call, dtype)
+        jax.eval_shape(network, *sources)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        pytest.skip(f"{call.primitive} is not defined in {dtype.__name__}: {error}"[:100])
+    return network, sources
+
+
+def certificate(call, around, dtype, composite="lrp0"):
+    """The audit, equation by equation as it stands: nothing is compiled."""
+    network, sources = in_dtype(call, around, dtype)
+    try:
+        with jax.disable_jit():
+            return audit(network, tuple(range(len(sources))), rules=composite)(*sources)
+    except MissingRuleError as error:
+        pytest.skip(f"refused: {error.reason}")
+
+
+def chosen(call, place):
+    """One network of many around a call, so that every pair of choices meets in some call."""
+    around = Around(place % 2 == 0, place // 2 % 2 == 0, place % 7 == 6)
+    return around, DTYPES[(place + place // 5) % 2]
+
+
+FIRST = list({call.primitive: call for call in reversed(CALLS)}.values())
+"""One call of each primitive."""
+
+
+def check_fault(call, fault, around, dtype):
+    """The fault, where it is one, is caught and named."""
+    if not is_fault(call, around, fault):
+        pytest.skip("no fault here: the law holds all the same, by its definition")
+    planted = Planted(call.primitive, FAULTS[fault]).rules()
+    report = certificate(call, around, dtype, planted)
+    assert not report.passed, report.verdict
+    assert {entry.primitive for entry in report.guilty} == {call.primitive}, report.verdict
+
+
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [(call, place) for place, call in enumerate(FIRST)],
+    ids=[call.primitive for call in FIRST],
+)
+def test_a_fault_in_each_rule_is_caught(call, place):
+    around, dtype = chosen(call, place)
+    faults = list(FAULTS)
+    real = [f for f in faults[place % 5 :] + faults[: place % 5] if is_fault(call, around, f)]
+    if not real:
+        pytest.skip("it passes no relevance here")
+    check_fault(call, real[0], around, dtype)
+
+
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [(call, place) for place, call in enumerate(FIRST)],
+    ids=[call.primitive for call in FIRST],
+)
+def test_a_right_rule_is_never_blamed(call, place):
+    around, dtype = chosen(call, place + 1)
+    report = certificate(call, around, dtype)
+    assert not report.guilty, report.verdict
+    assert report.passed or not report.finite, report.verdict
+
+
+def test_the_faults_are_faults_of_a_layer():
+    """That a fault is skipped where it is none must not skip all of them."""
+    product = next(c for c in CALLS if c.primitive == "sub")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = {f for f in FAULTS if is_fault(product, Around(True, True), f)}
+    assert found >= {"factor", "dropped term", "wrong gate", "swapped operands"}

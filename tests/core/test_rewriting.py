@@ -1,0 +1,95 @@
+"""The answer depends on the function, not on how it is written: random expressions, rewritten."""
+
+import warnings
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles.writings import ARITY, CALLS, DEFAULT, FORMS, SHAPE, Node, numbers
+
+from rfp_jax import RelevanceStopsWarning, heatmap, relevance
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+WEIGHTS = np.cos(1.0 + np.arange(6)).reshape(SHAPE)
+CLOSE = 1e-9
+
+
+def both_ways(expression, preset, sources):
+    """Output, relevance of each source and bias; heatmaps of some weighting of the outputs."""
+    argnums = tuple(range(len(sources)))
+    with warnings.catch_warnings():  # an expression may stop a source: both writings then do
+        warnings.simplefilter("ignore", RelevanceStopsWarning)
+        rel = relevance(expression, argnums, rules=preset)(*sources)
+        heats = heatmap(expression, argnums, outputs=jnp.asarray(WEIGHTS), rules=preset)(*sources)
+    for row, heat in zip(rel.sources, heats, strict=True):
+        size = float(jnp.abs(rel.output).max() + jnp.abs(row).max())
+        np.testing.assert_allclose((WEIGHTS * row).sum(), heat.sum(), rtol=0, atol=CLOSE * size * 6)
+    return rel, heats
+
+
+def check(expression, preset, sources):
+    """Both writings have the same relevance, forwards and backwards."""
+    first, heats = both_ways(expression.first(), preset, sources)
+    if not float(jnp.abs(first.output).max()) < 1e6:
+        return  # too large to be compared, or no number
+    other, other_heats = both_ways(expression, preset, sources)
+    size = max(float(jnp.abs(a).max()) for a in (first.output, *first.sources, *heats))
+    np.testing.assert_allclose(other.output, first.output, rtol=0, atol=CLOSE * size)
+    pairs = zip((*first.sources, *heats), (*other.sources, *other_heats), strict=True)
+    for one, two in pairs:
+        assert np.isfinite(two).all()
+        np.testing.assert_allclose(two, one, rtol=0, atol=CLOSE * size, err_msg=str(expression))
+
+
+WRITINGS = [
+    (preset, name, written)
+    for preset, forms in FORMS.items()
+    for name in forms
+    for written in range(1, len(DEFAULT[name]))
+    if preset != "cp_lrp"  # the default under another name
+]
+
+
+@pytest.mark.parametrize(("preset", "name", "written"), WRITINGS)
+def test_each_identity_alone(preset, name, written):
+    """On sources and behind layers, which add a bias."""
+    sources = numbers(ARITY[name], seed=3)
+    parts = tuple(Node(str(i)) for i in range(ARITY[name]))
+    check(Node(name, parts, written), preset, sources)
+    check(Node(name, tuple(Node("dense", (part,)) for part in parts), written), preset, sources)
+
+
+@pytest.mark.parametrize("called", range(1, len(CALLS)))
+@pytest.mark.parametrize("name", ["softplus", "gelu", "gate", "attention", "product", "layer_norm"])
+def test_each_call_alone(called, name):
+    sources = numbers(ARITY[name], seed=3)
+    parts = tuple(Node(str(i)) for i in range(ARITY[name]))
+    check(Node(name, parts, called=called), "lrp0", sources)
+    check(Node("silu", (Node(name, parts, wrapped=called),)), "lrp0", sources)
+
+
+@st.composite
+def expressions(draw, preset, count, depth):
+    """Expressions over `count` sources, with a way to rewrite each of their nodes."""
+    if depth == 0:
+        return Node(str(draw(st.integers(0, count - 1))))
+    name = draw(st.sampled_from(list(FORMS[preset])))
+    parts = tuple(
+        draw(expressions(preset, count, draw(st.integers(0, depth - 1))))
+        for _ in range(ARITY[name])
+    )
+    written = draw(st.integers(0, len(DEFAULT[name]) - 1))
+    called, wrapped = (draw(st.integers(0, len(CALLS) - 1) | st.just(0)) for _ in range(2))
+    return Node(name, tuple(parts), written, called, wrapped)
+
+
+@pytest.mark.parametrize("preset", FORMS)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_an_expression_has_one_relevance(preset, data):
+    count = data.draw(st.integers(1, 3))
+    expression = data.draw(expressions(preset, count, 3))
+    check(expression, preset, numbers(count, data.draw(st.integers(0, 99))))
