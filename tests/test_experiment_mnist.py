@@ -11,6 +11,7 @@ from fixtures.tiny_mnist import idx_images, idx_labels, write_gz, write_tiny_mni
 from flax import linen as nn
 from rich.console import Console
 
+import rfp_jax
 from experiments import checkpoints, results
 from experiments.mnist import __main__ as command
 from experiments.mnist import sweep as sweeping
