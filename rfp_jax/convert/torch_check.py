@@ -1,0 +1,182 @@
+"""Compare an imported network with PyTorch: its output, then each node on PyTorch's operands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from rfp_jax.convert import torch_export as export
+from rfp_jax.convert.errors import DifferenceError, ProgramError
+from rfp_jax.convert.torch_graph import Precision, apply, describe, fill
+from rfp_jax.convert.torch_program import Program, Spec, map_leaves
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far JAX is from PyTorch on one example.
+
+    Attributes:
+        largest: largest absolute difference of the outputs.
+        relative: the same over PyTorch's largest output.
+        tolerance: up to which relative difference it is rounding, by the coarsest dtype of outputs.
+    """
+
+    largest: float
+    relative: float
+    tolerance: float
+
+
+def split_example(example: Any, network: nn.Module | ExportedProgram) -> tuple[tuple, dict]:
+    """Positional and keyword arguments of an example.
+
+    Args:
+        example: a tuple or list of arguments, a mapping of keyword arguments, one array; True takes
+            the example in a saved program.
+        network: where that is.
+    """
+    if example is True:
+        saved = network.example_inputs if isinstance(network, ExportedProgram) else None
+        if saved is None:
+            raise ProgramError("there is no example to check with: pass check=(array, ...)")
+        return tuple(saved[0]), dict(saved[1])
+    if isinstance(example, Mapping):
+        return (), dict(example)
+    return (tuple(example) if isinstance(example, (list, tuple)) else (example,)), {}
+
+
+def compare_outputs(ours: Any, theirs: Any) -> Comparison:
+    """Compare two trees of arrays and tensors."""
+    left: list[Any] = []
+    right: list[Any] = []
+    map_leaves(left.append, ours)
+    map_leaves(right.append, theirs)
+    pairs = [
+        (np.asarray(ours), export.as_array(theirs))
+        for ours, theirs in zip(left, right, strict=True)
+        if isinstance(theirs, torch.Tensor)
+    ]
+    differences = [difference(*pair) for pair in pairs]
+    return Comparison(
+        largest=max((largest for largest, _ in differences), default=0.0),
+        relative=max((relative for _, relative in differences), default=0.0),
+        tolerance=max((tolerance(ours.dtype, theirs.dtype) for ours, theirs in pairs), default=0.0),
+    )
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+    """Largest difference, absolute and over the largest expected value; infinite for NaN."""
+    if ours.shape != theirs.shape:
+        return float("inf"), float("inf")
+    wide = np.complex128 if np.iscomplexobj(theirs) else np.float64
+    ours, theirs = ours.astype(wide), theirs.astype(wide)
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    apart = np.abs(ours[~same] - theirs[~same])
+    if not apart.size:
+        return 0.0, 0.0
+    largest = float(np.where(np.isfinite(apart), apart, np.inf).max())
+    size = float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0))
+    return largest, largest / size if size else largest
+
+
+def tolerance(*dtypes: np.dtype) -> float:
+    """Up to which relative difference two results of these dtypes differ by rounding."""
+    eps = [float(jnp.finfo(d).eps) for d in dtypes if jnp.issubdtype(d, jnp.inexact)]
+    return max(eps, default=0.0) ** (2 / 3)
+
+
+def compare(
+    network: nn.Module | ExportedProgram, fun: Any, params: Mapping[str, Any], example: Any
+) -> Comparison:
+    """Run a network in PyTorch and in JAX.
+
+    Args:
+        network: the original.
+        fun: the same in JAX, `fun(params, *args, **kwargs)`, with `program` as of `TorchFunction`.
+        params: its parameters.
+        example: as of `split_example`.
+
+    Raises:
+        DifferenceError: the outputs differ, and a node does on the same operands.
+    """
+    args, kwargs = split_example(example, network)
+    theirs = map_leaves(_tensor, (list(args), kwargs))
+    module = network if isinstance(network, nn.Module) else network.module()
+    with torch.no_grad():
+        expected = export.plain(module(*theirs[0], **theirs[1]))
+    arguments = map_leaves(_array, (list(args), kwargs))
+    got = jax.jit(lambda params: fun(params, *arguments[0], **arguments[1]))(params)
+    found = compare_outputs(got, expected)
+    if found.relative <= found.tolerance:
+        return found
+    program = fun.program(params, *arguments[0], **arguments[1])
+    if isinstance(network, nn.Module):
+        specs = map_leaves(_spec, theirs)
+        network = export.export_module(network, *specs)
+    leaves: list[Any] = []
+    map_leaves(leaves.append, theirs)
+    _walk(network, program, leaves, found)
+    return found
+
+
+def _walk(
+    exported: ExportedProgram, program: Program, leaves: Sequence[Any], found: Comparison
+) -> None:
+    """Run PyTorch's graph; raise at the first node that differs on PyTorch's own operands."""
+    precision, nodes = Precision({}), {node.name: node for node in program.nodes}
+    given, operands = iter(leaves), []
+    for spec, entry in zip(exported.graph_signature.input_specs, program.inputs, strict=True):
+        operands.append(next(given) if entry.kind == "argument" else export.held(exported, spec))
+    values: dict[str, Any] = {}
+
+    class Walk(torch.fx.Interpreter):
+        def run_node(self, n: torch.fx.Node) -> Any:
+            theirs = super().run_node(n)
+            node = nodes.get(n.name)
+            if node is not None:
+                ours = apply(node, values, precision)
+                step = compare_outputs(_plain(ours), _plain(theirs))
+                if step.relative > step.tolerance:
+                    shown = fill([*node.args, dict(node.kwargs)], values, precision)
+                    raise DifferenceError(
+                        f"JAX and PyTorch differ by {found.largest:.3g} "
+                        f"({found.relative:.3g} relative), which is not rounding. They part first "
+                        f"at {describe(node)}, by {step.largest:.3g} on the same operands: "
+                        f"{map_leaves(_brief, shown)}"
+                    )
+            values[n.name] = map_leaves(_array, _plain(theirs))
+            return theirs
+
+    with torch.no_grad():
+        Walk(exported.graph_module).run(*operands)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _tensor(leaf: Any) -> Any:
+    if isinstance(leaf, torch.Tensor) or not hasattr(leaf, "dtype"):
+        return leaf
+    return export.as_tensor(leaf)
+
+
+def _array(leaf: Any) -> Any:
+    return jnp.asarray(export.as_array(leaf)) if isinstance(leaf, torch.Tensor) else leaf
+
+
+def _spec(leaf: Any) -> Any:
+    if not isinstance(leaf, torch.Tensor):
+        return leaf
+    return Spec(tuple(leaf.shape), export.as_dtype(leaf.dtype))
+
+
+def _brief(value: Any) -> str:
+    return f"{value.dtype}{list(value.shape)}" if hasattr(value, "shape") else repr(value)

@@ -1,0 +1,332 @@
+"""PyTorch modules and exported programs to `Program`s. All that needs PyTorch to read a network.
+
+    export_module   nn.Module and the shapes of its arguments -> ExportedProgram
+    read_program    ExportedProgram -> Program
+    read_file       network.pt2 -> ExportedProgram
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, InputKind, InputSpec, OutputKind
+from torch.utils import _pytree as pytree
+
+from rfp_jax.convert.errors import ExportError, ProgramError
+from rfp_jax.convert.torch_program import Argument, Input, Node, Program, Ref, Spec, map_leaves
+
+_ROOT = "module"
+"""Under what name the wrapper below holds the user's module."""
+
+
+class _Plain(nn.Module):
+    """A module whose output is made of tuples, lists and dicts, whatever the user's returns."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.training = module.training
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return plain(self.module(*args, **kwargs))
+
+
+def plain(output: Any) -> Any:
+    """Return dataclasses and mappings as dicts, sequences as tuples and lists."""
+    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+        fields = (field.name for field in dataclasses.fields(output))
+        return {name: plain(getattr(output, name)) for name in fields}
+    if isinstance(output, Mapping):
+        return {key: plain(value) for key, value in output.items()}
+    if isinstance(output, (list, tuple)):
+        return (list if isinstance(output, list) else tuple)(map(plain, output))
+    return output
+
+
+def require_evaluation(module: nn.Module) -> None:
+    """Raise ValueError if the module, or a part of it, is in training mode."""
+    training = [name or "(the module itself)" for name, m in module.named_modules() if m.training]
+    if training:
+        rest = f" and {len(training) - 3} more" if len(training) > 3 else ""
+        raise ValueError(
+            f"the module is in training mode: {', '.join(training[:3])}{rest}. Dropout and batch "
+            "statistics make its output random or dependent on the batch: call module.eval() first"
+        )
+
+
+def module_arrays(module: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Floating-point parameters and buffers of a module, each once, under its first name.
+
+    Returns:
+        The tensors by name, and for every name of a tied one the name under which it stands.
+    """
+    tensors = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+    return _untied({name: tensor for name, tensor in tensors if _is_number(tensor)})
+
+
+def program_arrays(exported: ExportedProgram) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Floating-point parameters and buffers of an exported program, as of `module_arrays`."""
+    tensors: dict[str, torch.Tensor] = {}
+    for spec in exported.graph_signature.input_specs:
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER) and spec.target is not None:
+            tensors[spec.target] = held(exported, spec)
+    return _untied({name: tensor for name, tensor in tensors.items() if _is_number(tensor)})
+
+
+def _is_number(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _untied(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    first: dict[Any, str] = {}
+    aliases = {}
+    for name, tensor in tensors.items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        aliases[name] = first.setdefault(place if tensor.numel() else name, name)
+    return {name: tensors[name] for name in first.values()}, aliases
+
+
+def as_array(tensor: torch.Tensor) -> np.ndarray:
+    """Copy a tensor into an array of the same dtype."""
+    tensor = tensor.detach().cpu().resolve_conj()
+    if tensor.dtype == torch.bfloat16:  # NumPy's bfloat16 is ml_dtypes', which PyTorch lacks
+        return tensor.view(torch.int16).numpy().view(as_dtype(tensor.dtype)).copy()
+    return tensor.numpy().copy()
+
+
+def as_tensor(array: Any) -> torch.Tensor:
+    """Copy an array into a tensor of the same dtype."""
+    array = np.ascontiguousarray(array).reshape(np.shape(array)).copy()
+    if array.dtype == jnp.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def as_dtype(dtype: torch.dtype) -> np.dtype:
+    """The NumPy dtype of the same name."""
+    return jnp.dtype(str(dtype).removeprefix("torch."))
+
+
+def torch_dtype(dtype: np.dtype) -> torch.dtype:
+    """The PyTorch dtype of the same name."""
+    return getattr(torch, str(dtype))
+
+
+def export_module(
+    module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> ExportedProgram:
+    """Export a module for arguments of these shapes.
+
+    Args:
+        module: in evaluation mode.
+        args: positional arguments: trees of `Spec`s and Python values.
+        kwargs: keyword arguments.
+
+    Raises:
+        ExportError: PyTorch cannot export it.
+    """
+
+    def example(leaf: Any) -> Any:
+        if not isinstance(leaf, Spec):
+            return leaf
+        return torch.zeros([size or 0 for size in leaf.shape], dtype=torch_dtype(leaf.dtype))
+
+    wrapped = _Plain(module)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one opaque operation instead of attention
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of modules that keep state, LSTMs among them
+            exported = torch.export.export(
+                wrapped,
+                tuple(map_leaves(example, list(args))),
+                map_leaves(example, dict(kwargs)),
+                strict=False,
+            )
+            return exported.run_decompositions({})
+    except Exception as error:
+        raise ExportError(_why_not(module, error)) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _why_not(module: nn.Module, error: Exception) -> str:
+    """Say what PyTorch could not export, and where."""
+    names = {id(submodule): name for name, submodule in module.named_modules()}
+    names[id(module)] = "(the module itself)"
+    path, line, traceback = "(the module itself)", "", error.__traceback__
+    torch_folder = str(Path(torch.__file__).parent)
+    while traceback is not None:
+        frame = traceback.tb_frame
+        path = names.get(id(frame.f_locals.get("self")), path)
+        code = frame.f_code
+        if not code.co_filename.startswith((torch_folder, __file__)) and path in names.values():
+            line = f"{code.co_filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    message = str(error).strip().splitlines() or [type(error).__name__]
+    depends = "data-dependent" in str(error).lower() or "DataDependent" in type(error).__name__
+    lines = [
+        f"PyTorch cannot export this module: {message[0]}",
+        f"  submodule: {path}",
+        *([f"  in your code: {line}"] if line else []),
+    ]
+    if depends:
+        lines.append(
+            "  Its control flow depends on the values of tensors, and a program has to be the same "
+            "for all of them: write torch.where, masks, or torch.cond instead of `if` and `while`"
+        )
+    else:
+        lines.append(
+            "  Arguments are taken as the module's forward takes them; torch.export.export(module, "
+            "args, kwargs, strict=False) alone has to work: see docs.pytorch.org/docs/export.html"
+        )
+    return "\n".join(lines)
+
+
+def read_file(path: str | Path) -> ExportedProgram:
+    """Read a program that `torch.export.save` wrote. Nothing is ever unpickled.
+
+    Raises:
+        ProgramError: the file is something else.
+    """
+    path = Path(path)
+    way = (
+        "save a program instead, where the model's code is: torch.export.save("
+        "torch.export.export(module.eval(), example_arguments), 'network.pt2')"
+    )
+    with path.open("rb") as file:
+        start = file.read(2)
+    if not zipfile.is_zipfile(path):
+        kind = "a pickle" if start[:1] == b"\x80" else "not an exported program"
+        raise ProgramError(f"{path} is {kind}, and is not read; {way}")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if not any(name.endswith("archive_format") for name in names):
+        raise ProgramError(
+            f"{path} is a pickled module or checkpoint of torch.save, which could run any code "
+            f"while it is read, and is not read; {way}"
+        )
+    try:
+        return torch.export.load(path)
+    except Exception as error:
+        raise ProgramError(f"{path} cannot be read by torch.export.load: {error}") from error
+
+
+def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Program:
+    """Turn an exported program into plain data.
+
+    Args:
+        exported: what `torch.export` made.
+        aliases: name of each parameter in it -> name in the tree of parameters.
+    """
+    constants: dict[str, np.ndarray] = {}
+    inputs, arguments = [], 0
+    vals = {node.name: node.meta.get("val") for node in exported.graph.nodes}
+    for spec in exported.graph_signature.input_specs:
+        name = spec.arg.name
+        result = _spec(vals.get(name))
+        single = result if isinstance(result, Spec) else None
+        if spec.kind == InputKind.USER_INPUT:
+            inputs.append(Input(name, "argument", arguments, single))
+            arguments += 1
+            continue
+        target = _own(str(spec.target))
+        if target in aliases:
+            inputs.append(Input(name, "parameter", aliases[target], single))
+        else:
+            constants[target] = as_array(held(exported, spec))
+            inputs.append(Input(name, "constant", target, single))
+    nodes = [_node(node) for node in exported.graph.nodes if node.op == "call_function"]
+    leaves = [
+        spec.arg.value if isinstance(spec.arg, ConstantArgument) else Ref(spec.arg.name)
+        for spec in exported.graph_signature.output_specs
+        if spec.kind == OutputKind.USER_OUTPUT
+    ]
+    call = exported.call_spec
+    assert call.in_spec is not None
+    assert call.out_spec is not None
+    return Program(
+        inputs=tuple(inputs),
+        nodes=tuple(nodes),
+        output=plain(pytree.tree_unflatten(leaves, call.out_spec)),
+        arguments=pytree.tree_unflatten(range(arguments), call.in_spec),
+        constants=constants,
+    )
+
+
+def _held(exported: ExportedProgram, spec: InputSpec) -> torch.Tensor:
+    target = str(spec.target)
+    return (exported.state_dict if target in exported.state_dict else exported.constants)[target]
+
+
+def _own(path: str) -> str:
+    """A path without the wrapper's part."""
+    return "" if path == _ROOT else path.removeprefix(f"{_ROOT}.")
+
+
+def _node(node: torch.fx.Node) -> Node:
+    kwargs = {key: value for key, value in node.kwargs.items() if key not in _PLACES}
+    return Node(
+        name=node.name,
+        operation=_operation(node.target),
+        args=tuple(_argument(value) for value in node.args),
+        kwargs={key: _argument(value) for key, value in kwargs.items()},
+        result=_spec(node.meta.get("val")),
+        module=_module(node),
+    )
+
+
+_PLACES = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "copy")
+"""Where and how PyTorch holds a tensor: of no concern to a program."""
+
+
+def _operation(target: Any) -> str:
+    if isinstance(target, (torch._ops.OpOverload, torch._ops.HigherOrderOperator)):
+        return str(target)
+    module = target.__module__.replace("_operator", "operator").removeprefix("torch")
+    return f"{module}.{target.__name__}".removeprefix(".")
+
+
+def _module(node: torch.fx.Node) -> str:
+    stack = node.meta.get("nn_module_stack") or {}
+    return _own(next(reversed(stack.values()))[0]) if stack else ""
+
+
+def _argument(value: Any) -> Argument:
+    if isinstance(value, torch.fx.Node):
+        return Ref(value.name)
+    if isinstance(value, torch.dtype):
+        return as_dtype(value)
+    if isinstance(value, (torch.device, torch.layout, torch.memory_format)):
+        return None
+    if isinstance(value, (list, tuple)):
+        return [_argument(entry) for entry in value]
+    if value is None or isinstance(value, (bool, int, float, complex, str)):
+        return value
+    if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+        raise ProgramError(f"a free size that no node computes: {value}")
+    return str(value)
+
+
+def _spec(value: Any) -> Spec | None | tuple[Spec | None, ...]:
+    """Shape and dtype of what PyTorch returned."""
+    if isinstance(value, torch.Tensor):
+        shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+        return Spec(shape, as_dtype(value.dtype))
+    if isinstance(value, (list, tuple)):
+        specs = (_spec(entry) for entry in value)
+        return tuple(spec if isinstance(spec, Spec) else None for spec in specs)
+    return None
