@@ -20,7 +20,7 @@ import numpy as np
 from rfp_jax._extras import needs_extra
 from rfp_jax._folders import new_folder
 from rfp_jax.convert.errors import ProgramError
-from rfp_jax.convert.torch import Params, SavedPrograms, TorchFunction, from_torch
+from rfp_jax.convert.torch import Params, SavedPrograms, TorchFunction, read_network
 from rfp_jax.convert.torch_graph import require_operations
 from rfp_jax.convert.torch_program import Spec, from_json, to_json
 
@@ -63,12 +63,15 @@ def convert_program(
 
     path = Path(path)
     with new_folder(Path(directory)) as folder:
-        fun, params = from_torch(path)
+        fun, params, original = read_network(path)
         assert isinstance(fun.programs, SavedPrograms)
         program = fun.programs.program
         require_operations(program.needed())
+        found = None
         if check:
-            fun, params = from_torch(path, check=True)
+            from rfp_jax.convert.torch_check import compare
+
+            found = compare(original, fun, jax.tree.map(jnp.asarray, params), True)
         manifest = {
             "format": _FORMAT,
             "source": path.name,
@@ -82,8 +85,8 @@ def convert_program(
                 name: {"shape": list(spec.shape), "dtype": str(spec.dtype)}
                 for name, spec in fun.exported.items()
             },
-            "largest_difference": fun.compared and fun.compared.largest,
-            "relative_difference": fun.compared and fun.compared.relative,
+            "largest_difference": found and found.largest,
+            "relative_difference": found and found.relative,
             "versions": {name: version(name) for name in ("jax", "orbax-checkpoint", "torch")},
         }
         arrays = {"params": params, "constants": dict(program.constants)}

@@ -250,15 +250,28 @@ def from_torch(
         >>> rel.sources[1].shape
         (7, 5)
     """
+    paths = (sources,) if isinstance(sources, str) else tuple(sources)
+    fun, arrays, original = read_network(network, paths)
+    params = {name: jnp.asarray(array) for name, array in arrays.items()}
+    if check is not None and check is not False:
+        from rfp_jax.convert.torch_check import compare
+
+        fun.compared = compare(original, TorchFunction(fun.programs, fun.exported), params, check)
+    return fun, params
+
+
+def read_network(
+    network: nn.Module | ExportedProgram | str | Path, sources: Sequence[str] = ()
+) -> tuple[TorchFunction, dict[str, np.ndarray], nn.Module | ExportedProgram]:
+    """Read a network: the function, its parameters in PyTorch's dtypes, the module or program."""
     with needs_extra("Reading a PyTorch network", "convert"):
         import torch
 
         from rfp_jax.convert import torch_export as export
 
-    paths = (sources,) if isinstance(sources, str) else tuple(sources)
     if isinstance(network, torch.nn.Module):
         export.require_evaluation(network)
-        unknown = sorted(set(paths) - {name for name, _ in network.named_modules()})
+        unknown = sorted(set(sources) - {name for name, _ in network.named_modules()})
         if unknown:
             raise ValueError(f"the module has no submodule {unknown[0]!r}: see named_modules()")
         tensors, aliases = export.module_arrays(network)
@@ -268,17 +281,9 @@ def from_torch(
             network = export.read_file(network)
         tensors, aliases = export.program_arrays(network)
         programs = SavedPrograms(export.read_program(network, aliases))
-    specs = {
-        name: Spec(tuple(tensor.shape), export.as_dtype(tensor.dtype))
-        for name, tensor in tensors.items()
-    }
-    params = {name: jnp.asarray(export.as_array(tensor)) for name, tensor in tensors.items()}
-    fun = TorchFunction(programs, specs, paths)
-    if check is not None and check is not False:
-        from rfp_jax.convert.torch_check import compare
-
-        fun.compared = compare(network, TorchFunction(programs, specs), params, check)
-    return fun, params
+    arrays = {name: export.as_array(tensor) for name, tensor in tensors.items()}
+    specs = {name: Spec(array.shape, array.dtype) for name, array in arrays.items()}
+    return TorchFunction(programs, specs, sources), arrays, network
 
 
 def to_torch(params: Mapping[str, Any], module: nn.Module) -> None:

@@ -258,16 +258,18 @@ def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Progr
     call = exported.call_spec
     assert call.in_spec is not None
     assert call.out_spec is not None
+    places = plain(pytree.tree_unflatten(range(len(leaves)), call.out_spec))
     return Program(
         inputs=tuple(inputs),
         nodes=tuple(nodes),
-        output=plain(pytree.tree_unflatten(leaves, call.out_spec)),
+        output=map_leaves(leaves.__getitem__, places),
         arguments=pytree.tree_unflatten(range(arguments), call.in_spec),
         constants=constants,
     )
 
 
-def _held(exported: ExportedProgram, spec: InputSpec) -> torch.Tensor:
+def held(exported: ExportedProgram, spec: InputSpec) -> torch.Tensor:
+    """Return the tensor of a parameter, buffer or constant."""
     target = str(spec.target)
     return (exported.state_dict if target in exported.state_dict else exported.constants)[target]
 
