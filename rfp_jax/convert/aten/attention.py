@@ -47,9 +47,8 @@ def attention(
     if attn_mask is None:
         return matmul(nn.softmax(scores, axis=-1), value)
     scores, mask = align(scores, attn_mask)
-    boolean = mask.dtype == bool
-    sees = mask.any(-1, keepdims=True) if boolean else ~jnp.isneginf(mask).all(-1, keepdims=True)
-    scores = jnp.where(mask, scores, -jnp.inf) if boolean else scores + mask
+    scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
+    sees = ~jnp.isneginf(scores).all(-1, keepdims=True)
     scores = jnp.where(sees, scores, 0)  # else the softmax of a blind query is 0 / 0
     return jnp.where(sees, matmul(nn.softmax(scores, axis=-1), value), 0)
 
@@ -57,6 +56,12 @@ def attention(
 def softmax(x: jax.Array, dim: int, _: object = None, *, dtype: object = None) -> jax.Array:
     """Softmax along an axis."""
     return nn.softmax(x, axis=dim)
+
+
+def safe_softmax(x: jax.Array, dim: int, dtype: object = None) -> jax.Array:
+    """Softmax along an axis; zeros where all of it is minus infinity."""
+    sees = ~jnp.isneginf(x).all(dim, keepdims=True)
+    return jnp.where(sees, nn.softmax(jnp.where(sees, x, 0), axis=dim), 0)
 
 
 def log_softmax(x: jax.Array, dim: int, _: object = None, *, dtype: object = None) -> jax.Array:
@@ -68,8 +73,5 @@ TABLE: dict[str, Operation] = {
     "scaled_dot_product_attention": attention,
     **dict.fromkeys("softmax _softmax".split(), softmax),
     **dict.fromkeys("log_softmax _log_softmax".split(), log_softmax),
-    "_safe_softmax": lambda x, dim, dtype=None: jnp.where(
-        jnp.isneginf(x).all(dim, keepdims=True), 0, nn.softmax(x, axis=dim)
-    ),
-    "softmin": lambda x, dim, dtype=None: nn.softmax(-x, axis=dim),
+    "_safe_softmax": safe_softmax,
 }

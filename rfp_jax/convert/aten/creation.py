@@ -95,7 +95,6 @@ TABLE: dict[str, Operation] = {
     "linspace": _made(linspace),
     "eye": _made(jnp.eye),
     "scalar_tensor": _made(jnp.asarray),
-    "tensor": _made(jnp.asarray),
     "tril_indices": _made(triangle_indices(np.tril_indices)),
     "triu_indices": _made(triangle_indices(np.triu_indices)),
     "hann_window": _made(lambda n, periodic=True: jnp.asarray(np.hanning(n + periodic)[:n])),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax, nn
 from jax.scipy import special
 
-from rfp_jax.convert.aten.broadcast import Operation, along, broadcast
+from rfp_jax.convert.aten.broadcast import Operation, align, along, broadcast
 
 
 def add(x: Any, y: Any, *, alpha: Any = 1) -> jax.Array:
@@ -28,11 +28,11 @@ def divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> jax.Array:
         return broadcast(jnp.true_divide)(x, y)
     if rounding_mode == "floor":
         return broadcast(jnp.floor_divide)(x, y)
+    x, y = align(x, y)
     if not jnp.issubdtype(jnp.result_type(x, y), jnp.integer):
-        return broadcast(lambda a, b: jnp.trunc(a / b))(x, y)
-    quotient = broadcast(jnp.floor_divide)(x, y)  # rounded down: one too low below zero
-    inexact = broadcast(jnp.multiply)(quotient, y) != x
-    return quotient + (inexact & (quotient < 0))
+        return jnp.trunc(x / y)
+    quotient = jnp.floor_divide(x, y)  # rounded down: one too low below zero
+    return quotient + ((quotient * y != x) & (quotient < 0))
 
 
 def _times(y: Any, factor: Any) -> Any:
@@ -203,8 +203,6 @@ TABLE: dict[str, Operation] = {
     "hardswish": nn.hard_swish,
     "softshrink": lambda x, bound=0.5: x - clamp(x, -bound, bound),
     "hardshrink": lambda x, bound=0.5: jnp.where(jnp.abs(x) > bound, x, 0.0),
-    "tanhshrink": lambda x: x - jnp.tanh(x),
-    "softsign": nn.soft_sign,
     "threshold": lambda x, bound, value: jnp.where(x > bound, x, value),
     # Complex numbers.
     "real": jnp.real,

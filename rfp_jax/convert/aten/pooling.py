@@ -50,15 +50,16 @@ def max_pool(count: int) -> Operation:
         stride = sizes(stride, count) or kernel
         pads = _pads(x.shape[-count:], kernel, stride, padding, dilation, ceil_mode)
         ones = (1,) * (x.ndim - count)
-        return lax.reduce_window(
-            x,
-            _lowest(x.dtype),
-            lax.max,
-            ones + kernel,
-            ones + stride,
-            [(0, 0)] * len(ones) + pads,
-            window_dilation=ones + dilation,
-        )
+        pads = [(0, 0)] * len(ones) + pads
+        lowest = _lowest(x.dtype)
+        if set(dilation) == {1}:
+            return lax.reduce_window(x, lowest, lax.max, ones + kernel, ones + stride, pads)
+        # JAX cannot differentiate a reduce_window with dilation: the windows one by one.
+        x = lax.pad(x, jnp.asarray(lowest, x.dtype), [(low, high, 0) for low, high in pads])
+        places = window_places(x.shape[x.ndim - count :], kernel, dilation, stride)
+        for axis, at in enumerate(places, start=len(ones)):
+            x = jnp.take(x, at, axis=axis).max(axis + 1)
+        return x
 
     return operation
 
@@ -220,7 +221,8 @@ TABLE: dict[str, Operation] = {
     **_each("max_pool{}d_with_indices", max_pool_with_indices),
     **_each("avg_pool{}d", average_pool),
     **_each("adaptive_avg_pool{}d", adaptive_average_pool),
-    **_each("_adaptive_avg_pool{}d", adaptive_average_pool),
+    "_adaptive_avg_pool2d": adaptive_average_pool(2),
+    "_adaptive_avg_pool3d": adaptive_average_pool(3),
     **_each("adaptive_max_pool{}d", adaptive_max_pool),
     "max_unpool2d": unpool,
     "max_unpool3d": unpool,

@@ -59,8 +59,8 @@ def layers(
 
     Args:
         cell: one step.
-        x: [time, batch, features], or [batch, time, features], or without a batch.
-        states: each [layers x directions, batch, hidden], or without a batch.
+        x: [time, batch, features], or [batch, time, features].
+        states: each [layers x directions, batch, hidden].
         params: per layer and direction input weight, hidden weight, and their biases.
         has_biases: whether there are biases.
         directions: 2 if every layer runs backwards, too.
@@ -69,11 +69,7 @@ def layers(
     Returns:
         The last layer's output, shaped like `x`, and the last states, shaped like `states`.
     """
-    unbatched = x.ndim == 2
-    if unbatched:
-        x, states = x[:, None], [state[:, None] for state in states]
-    elif batch_first:
-        x = x.swapaxes(0, 1)
+    x = x.swapaxes(0, 1) if batch_first else x
     each = 4 if has_biases else 2
     last: list[State] = []
     for first in range(0, len(params) // each, directions):
@@ -88,8 +84,6 @@ def layers(
             outputs.append(output)
         x = jnp.concatenate(outputs, axis=-1) if directions > 1 else outputs[0]
     finals = [jnp.stack(of_kind) for of_kind in zip(*last, strict=True)]
-    if unbatched:
-        return x[:, 0], [final[:, 0] for final in finals]
     return (x.swapaxes(0, 1) if batch_first else x), finals
 
 

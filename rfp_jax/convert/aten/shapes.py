@@ -13,6 +13,11 @@ from jax import lax
 from rfp_jax.convert.aten.broadcast import Operation, align
 
 
+def reshape(x: jax.Array, size: Sequence[int], strides: object = None) -> jax.Array:
+    """The same entries in another shape; -1 stands for what is left."""
+    return x.reshape(_filled(size, x.size))
+
+
 def expand(x: jax.Array, size: Sequence[int], *, implicit: bool = False) -> jax.Array:
     """Repeat axes of size 1, and new leading ones; -1 keeps an axis."""
     own = (1,) * (len(size) - x.ndim) + x.shape
@@ -52,6 +57,12 @@ def take(x: jax.Array, dim: int = 0, start: int | None = None, end: int | None =
     """`x[..., start:end:step, ...]` along an axis."""
     first, last, _ = slice(start, end, step).indices(x.shape[dim])
     return lax.slice_in_dim(x, first, max(first, last), step, dim)
+
+
+def narrow(x: jax.Array, dim: int, start: int, length: int) -> jax.Array:
+    """So many entries of an axis from a place on, which may count from the end."""
+    first = start + x.shape[dim] if start < 0 else start
+    return take(x, dim, first, first + length)
 
 
 def select(x: jax.Array, dim: int, index: int) -> jax.Array:
@@ -215,10 +226,7 @@ def diagonal_matrix(x: jax.Array, offset: int = 0, dim1: int = -2, dim2: int = -
 
 
 TABLE: dict[str, Operation] = {
-    **dict.fromkeys(
-        "view reshape _unsafe_view _reshape_alias".split(),
-        lambda x, size: x.reshape(_filled(size, x.size)),
-    ),
+    **dict.fromkeys("view reshape _unsafe_view _reshape_alias".split(), reshape),
     **dict.fromkeys("view_as reshape_as".split(), lambda x, like: x.reshape(like.shape)),
     "flatten": flatten,
     "unflatten": unflatten,
@@ -238,9 +246,7 @@ TABLE: dict[str, Operation] = {
     **dict.fromkeys("mT adjoint matrix_H".split(), lambda x: jnp.swapaxes(x, -1, -2)),
     **dict.fromkeys("movedim moveaxis".split(), lambda x, old, new: jnp.moveaxis(x, old, new)),
     "slice": take,
-    "narrow": lambda x, dim, start, length: take(x, dim, start % (x.shape[dim] + 1))
-    if start + length == 0
-    else take(x, dim, start, start + length),
+    "narrow": narrow,
     "select": select,
     "slice_scatter": write,
     "select_scatter": select_write,
