@@ -23,7 +23,10 @@ class MissingOperationError(ConversionError, NotImplementedError):
     """
 
     def __init__(self, operations: Mapping[str, Iterable[str]]) -> None:
-        self.operations = {name: tuple(sorted(set(used))) for name, used in operations.items()}
+        self.operations = {
+            name.removeprefix("aten.").removesuffix(".default"): tuple(sorted(set(used)))
+            for name, used in operations.items()
+        }
         lines = [f"{len(self.operations)} operations of this network are not in the table:"]
         for name, used in self.operations.items():
             shown = ", ".join(path or "(the network itself)" for path in used[:3])

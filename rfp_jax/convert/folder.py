@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -109,30 +110,38 @@ def load(directory: str | Path) -> tuple[TorchFunction, Params]:
 
     Raises:
         ProgramError: the folder is not one that the command wrote.
-        MissingOperationError: operations are not in the table; all of them are listed.
         ModuleNotFoundError: Orbax is not installed (extra `convert`).
     """
-    with needs_extra("Loading a converted network", "convert"):
-        from orbax.checkpoint import v1 as ocp
-
     directory = Path(directory)
     try:
         manifest = json.loads((directory / _MANIFEST).read_text())
-        if manifest["format"] != _FORMAT:
-            raise ValueError(f"its format is {manifest['format']!r}, not {_FORMAT!r}")
-        content = json.loads((directory / _PROGRAM).read_text())
-        arrays: dict[str, Any] = {}
-        if (directory / _ARRAYS).exists():
-            arrays = ocp.load(str((directory / _ARRAYS).absolute()))
-        program = from_json(content, arrays.get("constants", {}))
-        specs = {
-            name: Spec(tuple(entry["shape"]), jnp.dtype(entry["dtype"]))
-            for name, entry in manifest["params"].items()
-        }
+        if manifest["format"] not in _READERS:
+            raise ValueError(f"its format is {manifest['format']!r}, not of {sorted(_READERS)}")
+        fun, params = _READERS[manifest["format"]](directory, manifest)
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProgramError(
             f"{directory} is not a folder that `python -m convert network.pt2` wrote: {error}"
         ) from error
-    require_operations(program.needed())
-    params = jax.tree.map(jnp.asarray, arrays.get("params", {}))
-    return TorchFunction(SavedPrograms(program), specs), params
+    return fun, jax.tree.map(jnp.asarray, params)
+
+
+def _read_torch_program(
+    directory: Path, manifest: Mapping[str, Any]
+) -> tuple[TorchFunction, dict[str, np.ndarray]]:
+    with needs_extra("Loading a converted network", "convert"):
+        from orbax.checkpoint import v1 as ocp
+
+    content = json.loads((directory / _PROGRAM).read_text())
+    place = directory.absolute() / _ARRAYS
+    arrays = ocp.load(str(place)) if place.exists() else {}
+    specs = {
+        name: Spec(tuple(entry["shape"]), jnp.dtype(entry["dtype"]))
+        for name, entry in manifest["params"].items()
+    }
+    program = from_json(content, arrays.get("constants", {}))
+    fun = TorchFunction(SavedPrograms(program), specs)
+    return fun, arrays.get("params", {})
+
+
+_READERS = {_FORMAT: _read_torch_program}
+"""What reads a folder, by the format in its manifest."""

@@ -61,7 +61,18 @@ class SavedPrograms:
     ) -> tuple[Program, list[Leaf]]:
         """Return the program, if the arguments have its structure."""
         found: dict[int, Leaf] = {}
-        _match(self.program.arguments, (args, kwargs), found, "")
+        names = {
+            entry.key: f"{entry.name}: {entry.spec or 'a Python value'}"
+            for entry in self.program.inputs
+            if entry.kind == "argument"
+        }
+        if not _match(self.program.arguments, (args, kwargs), found):
+            positional, keyword = map_leaves(names.get, self.program.arguments)
+            given = map_leaves(lambda leaf: str(leaf.described), (args, kwargs))
+            raise ProgramError(
+                f"the program takes the positional arguments {positional} and the keywords "
+                f"{keyword}, as it was exported with; these were given: {given[0]} and {given[1]}"
+            )
         for entry in self.program.inputs:
             if entry.kind == "argument" and entry.spec is not None:
                 given = found[int(entry.key)].described
@@ -70,28 +81,16 @@ class SavedPrograms:
         return self.program, [found[place] for place in range(len(found))]
 
 
-def _match(wanted: Any, given: Any, found: dict[int, Leaf], path: str) -> None:
-    """Find what stands at each position of the program's arguments."""
+def _match(wanted: Any, given: Any, found: dict[int, Leaf]) -> bool:
+    """Find what stands at each position of a program's arguments; False if the trees differ."""
     if isinstance(wanted, int):
         found[wanted] = given
-        return
-    keys = list(wanted) if isinstance(wanted, dict) else list(range(len(wanted)))
-    try:
-        if isinstance(given, Mapping) != isinstance(wanted, dict) or len(given) != len(wanted):
-            raise TypeError
-        parts = [given[key] for key in keys]
-    except (TypeError, KeyError, IndexError):
-        raise ProgramError(
-            f"the program takes the arguments {_shown(wanted)}{path and f' at {path}'}, positional "
-            "ones first and keywords as it was exported with; these were given: "
-            f"{_shown(given)}"
-        ) from None
-    for key, part in zip(keys, parts, strict=True):
-        _match(wanted[key], part, found, f"{path}[{key!r}]")
-
-
-def _shown(tree: Any) -> str:
-    return str(map_leaves(lambda leaf: str(getattr(leaf, "described", "*")), tree))
+        return isinstance(given, Leaf)
+    if isinstance(wanted, dict):
+        same = isinstance(given, Mapping) and set(given) == set(wanted)
+        return same and all(_match(part, given[key], found) for key, part in wanted.items())
+    same = isinstance(given, (list, tuple)) and len(given) == len(wanted)
+    return same and all(map(_match, wanted, given, [found] * len(wanted)))
 
 
 class ModulePrograms:

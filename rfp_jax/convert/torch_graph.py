@@ -28,7 +28,7 @@ def require_operations(nodes: Iterable[Node]) -> None:
     missing: dict[str, list[str]] = {}
     for node in nodes:
         if aten.find(node.operation) is None:
-            missing.setdefault(node.operation.removeprefix("aten."), []).append(node.module)
+            missing.setdefault(node.operation, []).append(node.module)
     if missing:
         raise MissingOperationError(missing)
 
@@ -167,7 +167,7 @@ def apply(node: Node, values: Values, precision: Precision) -> Any:
     """Run one node; its result has the shapes and dtypes that PyTorch found."""
     operation: Callable[..., Any] | None = aten.find(node.operation)
     if operation is None:
-        raise MissingOperationError({node.operation.removeprefix("aten."): [node.module]})
+        raise MissingOperationError({node.operation: [node.module]})
     args = fill(node.args, values, precision)
     kwargs = fill(dict(node.kwargs), values, precision)
     try:
