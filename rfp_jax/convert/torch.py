@@ -277,7 +277,9 @@ def read_network(
         programs: Programs = ModulePrograms(network, aliases)
     else:
         if isinstance(network, (str, Path)):
-            network = export.read_file(network)
+            from rfp_jax.convert.torch_archive import read_file
+
+            network = read_file(network)
         tensors, aliases = export.program_arrays(network)
         programs = SavedPrograms(export.read_program(network, aliases))
     arrays = {name: export.as_array(tensor) for name, tensor in tensors.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from rfp_jax.convert import torch_export as export
 from rfp_jax.convert.errors import DifferenceError, ProgramError
 from rfp_jax.convert.torch_graph import Precision, apply, describe, fill
-from rfp_jax.convert.torch_program import Program, Spec, map_leaves
+from rfp_jax.convert.torch_program import Program, Ref, Spec, map_leaves, refs
 
 
 @dataclass(frozen=True)
@@ -110,20 +110,21 @@ def compare(
     """
     args, kwargs = split_example(example, network)
     theirs = map_leaves(_tensor, (list(args), kwargs))
-    module = network if isinstance(network, nn.Module) else network.module()
-    with torch.no_grad():
-        expected = export.plain(module(*theirs[0], **theirs[1]))
-    arguments = map_leaves(_array, (list(args), kwargs))
+    arguments = map_leaves(_array, theirs)
     got = jax.jit(lambda params: fun(params, *arguments[0], **arguments[1]))(params)
+    program = fun.program(params, *arguments[0], **arguments[1])
+    leaves: list[Any] = []
+    map_leaves(leaves.append, theirs)
+    if isinstance(network, nn.Module):
+        with torch.no_grad():
+            expected = export.plain(network(*theirs[0], **theirs[1]))
+    else:  # its nodes alone, all of which the table knows: `module()` would run code of the file
+        expected = map_leaves(run_nodes(network, program, leaves).get, program.output)
     found = compare_outputs(got, expected)
     if found.relative <= found.tolerance:
         return found
-    program = fun.program(params, *arguments[0], **arguments[1])
     if isinstance(network, nn.Module):
-        specs = map_leaves(_spec, theirs)
-        network = export.export_module(network, *specs)
-    leaves: list[Any] = []
-    map_leaves(leaves.append, theirs)
+        network = export.export_module(network, *map_leaves(_spec, theirs))
     place = first_difference(network, program, leaves)
     apart = f"JAX and PyTorch differ by {found.largest:.3g} ({found.relative:.3g} relative)"
     if place is not None:
@@ -147,30 +148,58 @@ def first_difference(
         leaves: of its arguments, tensors and Python values.
     """
     precision, nodes = Precision({}), {node.name: node for node in program.nodes}
-    given, operands = iter(leaves), []
-    for spec, entry in zip(exported.graph_signature.input_specs, program.inputs, strict=True):
-        operands.append(next(given) if entry.kind == "argument" else export.held(exported, spec))
     values: dict[str, Any] = {}
     found: list[str] = []
 
+    def inspect(name: str, theirs: Any) -> None:
+        if name in nodes and not found:
+            node = nodes[name]
+            step = compare_outputs(_plain(apply(node, values, precision)), _plain(theirs))
+            if step.relative > step.tolerance:
+                shown = fill([*node.args, dict(node.kwargs)], values, precision)
+                found.append(
+                    f"{describe(node)}, by {step.largest:.3g} on the same operands: "
+                    f"{map_leaves(_brief, shown)}"
+                )
+        values[name] = map_leaves(_array, _plain(theirs))
+
+    run_nodes(exported, program, leaves, inspect)
+    return found[0] if found else None
+
+
+def run_nodes(
+    exported: ExportedProgram,
+    program: Program,
+    leaves: Sequence[Any],
+    inspect: Callable[[str, Any], None] = lambda name, value: None,
+) -> dict[Any, Any]:
+    """Run the nodes of a program in PyTorch.
+
+    Args:
+        exported: the program in PyTorch.
+        program: the same as data.
+        leaves: of its arguments, tensors and Python values.
+        inspect: is called with the name and value of each input and node.
+
+    Returns:
+        What the program returns, by `Ref`; and None for None.
+    """
+    given, operands = iter(leaves), []
+    for spec, entry in zip(exported.graph_signature.input_specs, program.inputs, strict=True):
+        operands.append(next(given) if entry.kind == "argument" else export.held(exported, spec))
+    wanted, kept = set(refs(program.output)), {}
+
     class Walk(torch.fx.Interpreter):
         def run_node(self, n: torch.fx.Node) -> Any:
-            theirs = super().run_node(n)
-            node = nodes.get(n.name)
-            if node is not None and not found:
-                step = compare_outputs(_plain(apply(node, values, precision)), _plain(theirs))
-                if step.relative > step.tolerance:
-                    shown = fill([*node.args, dict(node.kwargs)], values, precision)
-                    found.append(
-                        f"{describe(node)}, by {step.largest:.3g} on the same operands: "
-                        f"{map_leaves(_brief, shown)}"
-                    )
-            values[n.name] = map_leaves(_array, _plain(theirs))
-            return theirs
+            value = super().run_node(n)
+            inspect(n.name, value)
+            if n.name in wanted:
+                kept[Ref(n.name)] = value
+            return value
 
     with torch.no_grad():
         Walk(exported.graph_module).run(*operands)
-    return found[0] if found else None
+    return kept
 
 
 def _plain(value: Any) -> Any:

@@ -2,14 +2,12 @@
 
     export_module   nn.Module and the shapes of its arguments -> ExportedProgram
     read_program    ExportedProgram -> Program
-    read_file       network.pt2 -> ExportedProgram
 """
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -194,35 +192,6 @@ def _why_not(module: nn.Module, error: Exception) -> str:
             "args, kwargs, strict=False) alone has to work: see docs.pytorch.org/docs/export.html"
         )
     return "\n".join(lines)
-
-
-def read_file(path: str | Path) -> ExportedProgram:
-    """Read a program that `torch.export.save` wrote. Nothing is ever unpickled.
-
-    Raises:
-        ProgramError: the file is something else.
-    """
-    path = Path(path)
-    way = (
-        "save a program instead, where the model's code is: torch.export.save("
-        "torch.export.export(module.eval(), example_arguments), 'network.pt2')"
-    )
-    with path.open("rb") as file:
-        start = file.read(2)
-    if not zipfile.is_zipfile(path):
-        kind = "a pickle" if start[:1] == b"\x80" else "not an exported program"
-        raise ProgramError(f"{path} is {kind}, and is not read; {way}")
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    if not any(name.endswith("archive_format") for name in names):
-        raise ProgramError(
-            f"{path} is a pickled module or checkpoint of torch.save, which could run any code "
-            f"while it is read, and is not read; {way}"
-        )
-    try:
-        return torch.export.load(path)
-    except Exception as error:
-        raise ProgramError(f"{path} cannot be read by torch.export.load: {error}") from error
 
 
 def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Program:
