@@ -14,7 +14,8 @@ from rfp_jax.convert.errors import (
     ProgramError,
 )
 from rfp_jax.convert.folder import convert_program, load
-from rfp_jax.convert.torch import TorchFunction, from_torch, to_torch
+from rfp_jax.convert.torch_function import TorchFunction
+from rfp_jax.convert.torch_network import from_torch, to_torch
 
 __all__ = [
     "ConversionError",

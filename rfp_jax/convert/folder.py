@@ -1,8 +1,8 @@
 """Converted networks on disk: a folder that `load` reads without PyTorch.
 
-    manifest.json   format, versions, the parameters' names, shapes and dtypes in PyTorch
-    program.json    the program: its nodes, as plain data
-    arrays/         parameters and constants (Orbax)
+manifest.json   format, versions, the parameters' names, shapes and dtypes in PyTorch
+program.json    the program: its nodes, as plain data
+arrays/         parameters and constants (Orbax)
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import numpy as np
 from rfp_jax._extras import needs_extra
 from rfp_jax._folders import new_folder
 from rfp_jax.convert.errors import ProgramError
-from rfp_jax.convert.torch import Params, SavedPrograms, TorchFunction, read_network
+from rfp_jax.convert.torch_function import Params, SavedPrograms, TorchFunction
 from rfp_jax.convert.torch_graph import require_operations
+from rfp_jax.convert.torch_network import read_network
 from rfp_jax.convert.torch_program import Spec, from_json, to_json
 
 _MANIFEST, _PROGRAM, _ARRAYS = "manifest.json", "program.json", "arrays"

@@ -46,7 +46,10 @@ def split_example(example: Any, network: nn.Module | ExportedProgram) -> tuple[t
     if example is True:
         saved = network.example_inputs if isinstance(network, ExportedProgram) else None
         if saved is None:
-            raise ProgramError("there is no example to check with: pass check=(array, ...), or do not check (--no-check)")
+            raise ProgramError(
+                "the program holds no example to check with: pass check=(array, ...), or do not "
+                "check it (--no-check)"
+            )
         return tuple(saved[0]), dict(saved[1])
     if isinstance(example, Mapping):
         return (), dict(example)

@@ -1,7 +1,7 @@
 """PyTorch modules and exported programs to `Program`s. All that needs PyTorch to read a network.
 
-    export_module   nn.Module and the shapes of its arguments -> ExportedProgram
-    read_program    ExportedProgram -> Program
+export_module   nn.Module and the shapes of its arguments -> ExportedProgram
+read_program    ExportedProgram -> Program
 """
 
 from __future__ import annotations
@@ -240,7 +240,10 @@ def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Progr
 def held(exported: ExportedProgram, spec: InputSpec) -> torch.Tensor:
     """Return the tensor of a parameter, buffer or constant."""
     target = str(spec.target)
-    return (exported.state_dict if target in exported.state_dict else exported.constants)[target]
+    tensor = (exported.state_dict if target in exported.state_dict else exported.constants)[target]
+    if not isinstance(tensor, torch.Tensor):
+        raise ProgramError(f"'{target}' is not a tensor, but a {type(tensor).__name__}")
+    return tensor
 
 
 def _own(path: str) -> str:
@@ -292,7 +295,7 @@ def _argument(value: Any) -> Argument:
     return str(value)
 
 
-def _spec(value: Any) -> Spec | None | tuple[Spec | None, ...]:
+def _spec(value: Any) -> Spec | tuple[Spec | None, ...] | None:
     """Shape and dtype of what PyTorch returned."""
     if isinstance(value, torch.Tensor):
         shape = tuple(size if isinstance(size, int) else None for size in value.shape)

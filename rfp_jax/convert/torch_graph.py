@@ -1,8 +1,8 @@
 """Run a program of PyTorch as a function of JAX arrays: one walk over its nodes with the table.
 
-    missing(program)   operations that the table lacks, before anything runs
-    Precision          in which dtypes the program runs, by the dtypes of the parameters given
-    run(program, ...)  the walk; the shape of every node is checked against PyTorch's
+missing(program)   operations that the table lacks, before anything runs
+Precision          in which dtypes the program runs, by the dtypes of the parameters given
+run(program, ...)  the walk; the shape of every node is checked against PyTorch's
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def run(
     params: Mapping[str, Any],
     arguments: Sequence[Any] = (),
     sources: Sequence[Any] = (),
+    *,
     targets: Argument | None = None,
 ) -> Any:
     """Compute a program's output.

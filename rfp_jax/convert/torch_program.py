@@ -25,9 +25,19 @@ class Ref:
 
 
 Argument: TypeAlias = (
-    "Ref | np.dtype | bool | int | float | complex | str | None | list[Argument] | tuple[Any, ...]"
-    " | dict[Any, Any]"
+    Ref
+    | np.dtype
+    | bool
+    | int
+    | float
+    | complex
+    | str
+    | list[Any]
+    | tuple[Any, ...]
+    | dict[Any, Any]
+    | None
 )
+"""A Python value, a dtype, a `Ref`, or a tree of these."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class Node:
     operation: str
     args: tuple[Argument, ...]
     kwargs: Mapping[str, Argument]
-    result: Spec | None | tuple[Spec | None, ...]
+    result: Spec | tuple[Spec | None, ...] | None
     module: str
 
     def refs(self) -> Iterator[str]:
@@ -216,10 +226,12 @@ def _encode_spec(spec: Spec | None) -> dict[str, Any] | None:
 
 
 def _decode_spec(content: Mapping[str, Any] | None) -> Spec | None:
-    return content and Spec(tuple(content["shape"]), jnp.dtype(content["dtype"]))
+    if content is None:
+        return None
+    return Spec(tuple(content["shape"]), jnp.dtype(content["dtype"]))
 
 
-def _encode(value: Argument) -> Any:
+def _encode(value: Argument) -> Any:  # noqa: PLR0911 (one per kind)
     match value:
         case Ref(name):
             return {"ref": name}
@@ -240,7 +252,7 @@ def _encode(value: Argument) -> Any:
     raise TypeError(f"an argument of type {type(value).__name__} cannot be written: {value!r}")
 
 
-def _decode(content: Any) -> Any:
+def _decode(content: Any) -> Any:  # noqa: PLR0911 (one per kind)
     if isinstance(content, list):
         return [_decode(entry) for entry in content]
     if not isinstance(content, dict):

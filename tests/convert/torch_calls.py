@@ -246,8 +246,10 @@ POOLING: Calls = {
 }  # fmt: skip
 
 NORMALIZATION: Calls = {
-    **_each("layer_norm native_layer_norm",
-            lambda: [(x(2, 3, 4), [4], x(4), x(4), 1e-5), (x(2, 3, 4), [3, 4], None, None, 1e-3)]),
+    **_each(
+        "layer_norm native_layer_norm",
+        lambda: [(x(2, 3, 4), [4], x(4), x(4), 1e-5), (x(2, 3, 4), [3, 4], None, None, 1e-3)],
+    ),
     "rms_norm": [(x(2, 3, 4), [4], x(4), 1e-6), (x(2, 4), [4], None, None)],
     "batch_norm": [
         (x(4, 3, 5, 2), x(3), x(3), x(3), positive(3), False, 0.1, 1e-5, True),
@@ -277,7 +279,10 @@ ATTENTION: Calls = {
     **_each("softmax log_softmax", lambda: [(x(3, 4), -1), (x(3, 4, 2), 1)]),
     "_softmax": [(x(3, 4), 0, False)],
     "_log_softmax": [(x(3, 4), 0, False)],
-    "_safe_softmax": [(np.where(np.eye(4) > 0, -np.inf, x(4, 4)), 1), (np.full((2, 3), -np.inf), 1)],
+    "_safe_softmax": [
+        (np.where(np.eye(4) > 0, -np.inf, x(4, 4)), 1),
+        (np.full((2, 3), -np.inf), 1),
+    ],
 }
 
 
@@ -393,8 +398,10 @@ CREATION: Calls = {
     "tril_indices": [(3, 4), (3, 3, -1)],
     "triu_indices": [(3, 4), (3, 3, 1)],
     "hann_window": [(6, {"dtype": "float64"})],
-    **_each("clone alias contiguous lift_fresh lift_fresh_copy lift detach detach_ detach_copy",
-            lambda: [(x(2, 3),)]),
+    **_each(
+        "clone alias contiguous lift_fresh lift_fresh_copy lift detach detach_ detach_copy",
+        lambda: [(x(2, 3),)],
+    ),
     "_to_copy": [(x(2, 3), {"dtype": "int64"}), (ints(3, 4), {"dtype": "float64"})],
     "to": [(x(2, 3), "float32")],
     "type_as": [(ints(3, 4), x(1))],
@@ -402,7 +409,10 @@ CREATION: Calls = {
     "view.dtype": [(x(2, 3), "int64")],
     "copy": [(x(2, 3), x(3))],
     "copy_": [(ints(2, 2, 3), ints(9, 3))],
-    **_each("dropout feature_dropout alpha_dropout feature_alpha_dropout", lambda: [(x(2, 3), 0.5, False)]),
+    **_each(
+        "dropout feature_dropout alpha_dropout feature_alpha_dropout",
+        lambda: [(x(2, 3), 0.5, False)],
+    ),
     "native_dropout": [(x(2, 3), 0.5, False)],
     "sym_size": [(x(2, 3), 1)],
     "sym_numel": [(x(2, 3),)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -39,6 +39,6 @@ def along(axis: int, vector: jax.Array, rank: int) -> jax.Array:
     return vector.reshape(shape)
 
 
-def axes(dims: int | list[int] | tuple[int, ...] | None) -> int | tuple[int, ...] | None:
+def axes(dims: int | Sequence[int] | None) -> int | tuple[int, ...] | None:
     """Axes as NumPy takes them; an empty list of PyTorch means all."""
-    return (tuple(dims) or None) if isinstance(dims, (list, tuple)) else dims
+    return dims if dims is None or isinstance(dims, int) else (tuple(dims) or None)

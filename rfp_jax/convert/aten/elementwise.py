@@ -111,7 +111,7 @@ TABLE: dict[str, Operation] = {
     "fmin": broadcast(jnp.fmin),
     "clamp": clamp,
     "clip": clamp,
-    "clamp_min": lambda x, low: clamp(x, low),
+    "clamp_min": clamp,
     "clamp_max": lambda x, high: clamp(x, None, high),
     # Elementary and special functions.
     "exp": jnp.exp,
@@ -150,7 +150,7 @@ TABLE: dict[str, Operation] = {
     "floor": jnp.floor,
     "ceil": jnp.ceil,
     "round": jnp.round,
-    "round.decimals": lambda x, decimals: jnp.round(x, decimals),
+    "round.decimals": jnp.round,
     "trunc": jnp.trunc,
     "frac": lambda x: x - jnp.trunc(x),
     "isnan": jnp.isnan,

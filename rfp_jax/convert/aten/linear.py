@@ -81,7 +81,7 @@ TABLE: dict[str, Operation] = {
     "einsum": lambda equation, operands, path=None: jnp.einsum(equation, *operands),
     "tensordot": tensordot,
     "bilinear": bilinear,
-    "chain_matmul": lambda matrices: jnp.linalg.multi_dot(matrices),
+    "chain_matmul": jnp.linalg.multi_dot,
     "cosine_similarity": cosine_similarity,
     "_weight_norm": weight_norm,
     **{f"fft_{f.__name__}": _fourier(f, -1) for f in (fft.fft, fft.ifft, fft.rfft, fft.irfft)},
@@ -89,7 +89,9 @@ TABLE: dict[str, Operation] = {
         f"fft_{f.__name__}": _fourier(f, (-2, -1))
         for f in (fft.fft2, fft.ifft2, fft.rfft2, fft.irfft2)
     },
-    **{f"fft_{f.__name__}": _fourier(f, None) for f in (fft.fftn, fft.ifftn, fft.rfftn, fft.irfftn)},
+    **{
+        f"fft_{f.__name__}": _fourier(f, None) for f in (fft.fftn, fft.ifftn, fft.rfftn, fft.irfftn)
+    },
     "fft_fftshift": lambda x, dim=None: fft.fftshift(x, dim),
     "fft_ifftshift": lambda x, dim=None: fft.ifftshift(x, dim),
 }

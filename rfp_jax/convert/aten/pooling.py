@@ -99,10 +99,10 @@ def _winners(x: jax.Array, places: Sequence[np.ndarray]) -> jax.Array:
     shape = x.shape[x.ndim - count :]
     flat = np.zeros((1,) * (2 * count), np.int64)
     inside = np.ones((1,) * (2 * count), bool)
-    for axis, at in enumerate(places):  # windows of all axes first, then kernels of all
+    for axis, of_axis in enumerate(places):  # windows of all axes first, then kernels of all
         view = [1] * (2 * count)
-        view[axis], view[count + axis] = at.shape
-        at = at.reshape(view)
+        view[axis], view[count + axis] = of_axis.shape
+        at = of_axis.reshape(view)
         flat = flat * shape[axis] + at.clip(0, shape[axis] - 1)
         inside = inside & (at >= 0) & (at < shape[axis])
     windows = flat.shape[:count]
@@ -180,9 +180,7 @@ def adaptive_average_pool(count: int) -> Operation:
 def adaptive_max_pool(count: int) -> Operation:
     """Maxima of so many windows per axis as wanted, and where they stand."""
 
-    def operation(
-        x: jax.Array, output_size: Sequence[int | None]
-    ) -> tuple[jax.Array, jax.Array]:
+    def operation(x: jax.Array, output_size: Sequence[int | None]) -> tuple[jax.Array, jax.Array]:
         shape, values = x.shape[x.ndim - count :], x
         places = []
         for place, (size, wanted) in enumerate(zip(shape, output_size, strict=True)):

@@ -143,8 +143,8 @@ def _cell_operation(cell: Cell) -> Operation:
     def operation(x, state, w_input, w_hidden, b_input=None, b_hidden=None):
         start = tuple(state) if isinstance(state, (list, tuple)) else (state,)
         weights = [w_hidden] if b_hidden is None else [w_hidden, b_hidden]
-        final = cell(linear(x, w_input, b_input), start, weights)
-        return final if len(final) > 1 else final[0]
+        first, *others = cell(linear(x, w_input, b_input), start, weights)
+        return (first, *others) if others else first
 
     return operation
 

@@ -112,7 +112,7 @@ def resize(kernel: Kernel, count: int, corners: bool = True) -> Operation:
 def _factors(rest: Sequence[object], count: int) -> list[float | None]:
     """Scale factors, given as one list or one by one, or not at all."""
     if len(rest) == 1 and isinstance(rest[0], (list, tuple)):
-        return list(rest[0])
+        return [factor if factor is None else float(factor) for factor in rest[0]]
     given = [value if isinstance(value, (int, float)) else None for value in rest]
     return given + [None] * (count - len(given))
 
@@ -121,8 +121,7 @@ def _apply(x: jax.Array, axis: int, taps: Taps) -> jax.Array:
     parts = [
         jnp.take(x, places, axis=axis)
         if np.all(weights == 1)
-        else jnp.take(x, places, axis=axis)
-        * along(axis, jnp.asarray(weights, x.dtype), x.ndim)
+        else jnp.take(x, places, axis=axis) * along(axis, jnp.asarray(weights, x.dtype), x.ndim)
         for places, weights in zip(taps.places.T, taps.weights.T, strict=True)
     ]
     return sum(parts[1:], parts[0])

@@ -53,7 +53,9 @@ def squeeze(x: jax.Array, dim: int | Sequence[int] | None = None) -> jax.Array:
     return lax.squeeze(x, [d % x.ndim for d in dims if x.shape[d] == 1])
 
 
-def take(x: jax.Array, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1):
+def take(
+    x: jax.Array, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+):
     """`x[..., start:end:step, ...]` along an axis."""
     first, last, _ = slice(start, end, step).indices(x.shape[dim])
     return lax.slice_in_dim(x, first, max(first, last), step, dim)
@@ -137,7 +139,11 @@ def repeat(x: jax.Array, repeats: Sequence[int]) -> jax.Array:
 
 
 def repeat_interleave(
-    x: jax.Array, repeats: int | jax.Array, dim: int | None = None, *, output_size: int | None = None
+    x: jax.Array,
+    repeats: int | jax.Array,
+    dim: int | None = None,
+    *,
+    output_size: int | None = None,
 ) -> jax.Array:
     """Repeat each entry of an axis."""
     return jnp.repeat(x, repeats, dim, total_repeat_length=output_size)
@@ -244,7 +250,7 @@ TABLE: dict[str, Operation] = {
     "swapdims": transpose,
     **dict.fromkeys("t numpy_T".split(), lambda x: x.T),
     **dict.fromkeys("mT adjoint matrix_H".split(), lambda x: jnp.swapaxes(x, -1, -2)),
-    **dict.fromkeys("movedim moveaxis".split(), lambda x, old, new: jnp.moveaxis(x, old, new)),
+    **dict.fromkeys("movedim moveaxis".split(), jnp.moveaxis),
     "slice": take,
     "narrow": narrow,
     "select": select,
