@@ -33,8 +33,9 @@ class MissingOperationError(ConversionError, NotImplementedError):
             rest = f" and {len(used) - 3} more" if len(used) > 3 else ""
             lines.append(f"  {name}: in {shown}{rest}")
         lines += [
-            "Write each as a function of JAX arrays with PyTorch's arguments, before the call:",
-            f"  rfp_jax.convert.register_torch_operation('{next(iter(self.operations))}', function)",
+            "Write each as a function of JAX arrays with PyTorch's arguments:",
+            "  from rfp_jax.convert import register_torch_operation",
+            f"  register_torch_operation('{next(iter(self.operations))}', function)",
         ]
         super().__init__("\n".join(lines))
 

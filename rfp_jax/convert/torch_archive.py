@@ -31,9 +31,10 @@ _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _SYMBOL = re.compile(r"[a-z]{1,3}\d+")
 _WRITTEN_SYMBOL = re.compile(r"Symbol\('([a-z]{1,3}\d+)'(?:, [a-z]+=(?:True|False))*\)")
 _FUNCTIONS = frozenset(
-    """Add Mul Pow Integer Rational Max Min Mod PythonMod FloorDiv CeilDiv CleanDiv
-    ModularIndexing Where Eq Ne Lt Le Gt Ge And Or Not TruncToInt TruncToFloat FloorToInt CeilToInt ToFloat IntTrueDiv FloatTrueDiv PowByNatural
-    FloatPow RoundToInt RoundDecimal Identity floor ceiling sqrt oo int_oo True False""".split()
+    """Add Mul Pow Integer Rational Max Min Mod PythonMod FloorDiv CeilDiv CleanDiv Where Eq Ne Lt
+    Le Gt Ge And Or Not ModularIndexing TruncToInt TruncToFloat FloorToInt CeilToInt ToFloat
+    IntTrueDiv FloatTrueDiv PowByNatural FloatPow RoundToInt RoundDecimal Identity floor ceiling
+    sqrt oo int_oo True False""".split()
 )
 _WAY = (
     "Save a program where the model's code is: torch.export.save(torch.export.export("

@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, InputSpec, OutputKind
 from torch.utils import _pytree as pytree
@@ -60,6 +60,24 @@ def require_evaluation(module: nn.Module) -> None:
             f"the module is in training mode: {', '.join(training[:3])}{rest}. Dropout and batch "
             "statistics make its output random or dependent on the batch: call module.eval() first"
         )
+
+
+def require_unchanged(module: nn.Module, exported: Mapping[str, Spec]) -> None:
+    """Raise ProgramError if parameters are no longer of the shapes and dtypes that they were."""
+    now = specs_of(module_arrays(module)[0])
+    changed = [name for name in {**exported, **now} if exported.get(name) != now.get(name)]
+    if changed:
+        name = changed[0]
+        raise ProgramError(
+            f"the module has changed since it was taken over: '{name}' is now "
+            f"{now.get(name, 'gone')}, and was {exported.get(name, 'not there')}. Call from_torch "
+            "again, or cast the parameters instead of the module"
+        )
+
+
+def specs_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, Spec]:
+    """Shapes and dtypes by name."""
+    return {name: Spec(tuple(t.shape), as_dtype(t.dtype)) for name, t in tensors.items()}
 
 
 def module_arrays(module: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -154,11 +172,40 @@ def export_module(
                 map_leaves(example, dict(kwargs)),
                 strict=False,
             )
-            return exported.run_decompositions({})
+            return decompose(exported)
     except Exception as error:
         raise ExportError(_why_not(module, error)) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def decompose(exported: ExportedProgram) -> ExportedProgram:
+    """Return the program without in-place operations and views that are written to.
+
+    Raises:
+        ProgramError: it calls functions that are not PyTorch's operations. PyTorch runs a program
+            to decompose it, so what a file could make it call is looked at before.
+    """
+    for graph_module in exported.graph_module.modules():
+        for node in graph_module.graph.nodes if isinstance(graph_module, fx.GraphModule) else ():
+            if node.op == "call_function" and not _is_operation(node.target):
+                raise ProgramError(f"node '{node.name}' calls {node.target}, not an operation")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return exported.run_decompositions({})
+
+
+def _is_operation(target: Any) -> bool:
+    if isinstance(target, (torch._ops.OpOverload, torch._ops.HigherOrderOperator)):
+        return True
+    return target.__module__ in ("_operator", "math", "torch") and target.__name__ in _PYTHON
+
+
+_PYTHON = frozenset(
+    """getitem add sub mul floordiv truediv mod neg pow eq ne lt le gt ge and_ or_ not_ ceil floor
+    trunc sqrt sym_float sym_int sym_max sym_min sym_not sym_ite sym_sum""".split()
+)
+"""Functions of Python in programs: arithmetic of sizes, and parts of what operations return."""
 
 
 def _why_not(module: nn.Module, error: Exception) -> str:
@@ -251,7 +298,7 @@ def _own(path: str) -> str:
     return "" if path == _ROOT else path.removeprefix(f"{_ROOT}.")
 
 
-def _node(node: torch.fx.Node) -> Node:
+def _node(node: fx.Node) -> Node:
     kwargs = {key: value for key, value in node.kwargs.items() if key not in _PLACES}
     return Node(
         name=node.name,
@@ -274,13 +321,13 @@ def _operation(target: Any) -> str:
     return f"{module}.{target.__name__}".removeprefix(".")
 
 
-def _module(node: torch.fx.Node) -> str:
+def _module(node: fx.Node) -> str:
     stack = node.meta.get("nn_module_stack") or {}
     return _own(next(reversed(stack.values()))[0]) if stack else ""
 
 
 def _argument(value: Any) -> Argument:
-    if isinstance(value, torch.fx.Node):
+    if isinstance(value, fx.Node):
         return Ref(value.name)
     if isinstance(value, torch.dtype):
         return as_dtype(value)

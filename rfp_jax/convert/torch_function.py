@@ -91,24 +91,35 @@ def _match(wanted: Any, given: Any, found: dict[int, Leaf]) -> bool:
 
 
 class ModulePrograms:
-    """A module, exported once for each set of shapes."""
+    """A module, exported once for each set of shapes.
 
-    def __init__(self, module: nn.Module, aliases: Mapping[str, str]) -> None:
-        self.module, self.aliases = module, aliases
+    Attributes:
+        module: the module; its weights are not read when it is exported.
+        aliases: name of each of its parameters -> name in the tree of parameters.
+        exported: shape and dtype of each parameter when it was taken over.
+        cache: the programs.
+    """
+
+    def __init__(
+        self, module: nn.Module, aliases: Mapping[str, str], exported: Mapping[str, Spec]
+    ) -> None:
+        self.module, self.aliases, self.exported = module, aliases, exported
         self.cache: dict[str, Program] = {}
 
     def for_call(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Program, list[Leaf]]:
         """Export the module for these shapes, unless it has been."""
-        from rfp_jax.convert.torch_export import export_module, read_program, require_evaluation
+        from rfp_jax.convert import torch_export as export
 
-        require_evaluation(self.module)
         given = args, dict(sorted(kwargs.items()))
         described = map_leaves(lambda leaf: leaf.described, given)
         key = repr(described)
         if key not in self.cache:
-            self.cache[key] = read_program(export_module(self.module, *described), self.aliases)
+            export.require_evaluation(self.module)
+            export.require_unchanged(self.module, self.exported)
+            exported = export.export_module(self.module, *described)
+            self.cache[key] = export.read_program(exported, self.aliases)
         leaves: list[Leaf] = []
         map_leaves(leaves.append, given)
         return self.cache[key], leaves

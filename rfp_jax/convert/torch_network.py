@@ -18,7 +18,6 @@ from rfp_jax.convert.torch_function import (
     TorchFunction,
 )
 from rfp_jax.convert.torch_graph import check_params
-from rfp_jax.convert.torch_program import Spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,16 +97,20 @@ def read_network(
         if unknown:
             raise ValueError(f"the module has no submodule {unknown[0]!r}: see named_modules()")
         tensors, aliases = export.module_arrays(network)
-        programs: Programs = ModulePrograms(network, aliases)
     else:
         if isinstance(network, (str, Path)):
             from rfp_jax.convert.torch_archive import read_file
 
             network = read_file(network)
+        network = export.decompose(network)
         tensors, aliases = export.program_arrays(network)
-        programs = SavedPrograms(export.read_program(network, aliases))
     arrays = {name: export.as_array(tensor) for name, tensor in tensors.items()}
-    specs = {name: Spec(array.shape, array.dtype) for name, array in arrays.items()}
+    specs = export.specs_of(tensors)
+    programs: Programs = (
+        ModulePrograms(network, aliases, specs)
+        if isinstance(network, torch.nn.Module)
+        else SavedPrograms(export.read_program(network, aliases))
+    )
     return TorchFunction(programs, specs, sources), arrays, network
 
 
@@ -135,8 +138,7 @@ def to_torch(params: Mapping[str, Any], module: nn.Module) -> None:
         from rfp_jax.convert import torch_export as export
 
     tensors, _ = export.module_arrays(module)
-    specs = {name: Spec(tuple(t.shape), export.as_dtype(t.dtype)) for name, t in tensors.items()}
-    check_params(params, specs)
+    check_params(params, export.specs_of(tensors))
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(export.as_tensor(params[name]))

@@ -23,9 +23,10 @@ class Fusion(nn.Module):
 
     def forward(self, optical: Tensor, sar: Tensor) -> Tensor:
         x = self.optical(optical)
-        y = F.relu_(self.sar(sar))
+        y = self.sar(sar)
         y += 0.1
         y[:, :2] *= 2
+        y = F.relu_(y)
         x = torch.cat([x, y], 1)
         x = F.max_pool2d(F.relu(self.mix(x)), 2)
         x = F.interpolate(x, scale_factor=2, mode="bilinear")
@@ -79,30 +80,38 @@ class Attention(nn.Module):
         self.optical, self.sar = nn.Conv2d(4, 8, 4, 4), nn.Conv2d(2, 8, 4, 4)
         self.place = nn.Parameter(torch.randn(1, 8, 8) / 10)
         self.token = nn.Parameter(torch.randn(1, 1, 8))
-        self.layers = nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(8, 2, 16, activation="gelu", batch_first=True), 2
-        )
+        self.norm1, self.norm2 = nn.LayerNorm(8), nn.LayerNorm(8)
+        self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.mlp = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
         self.head = nn.Linear(8, 5)
 
     def forward(self, optical: Tensor, sar: Tensor) -> Tensor:
         patches = [f(x).flatten(2).mT for f, x in ((self.optical, optical), (self.sar, sar))]
         x = torch.cat(patches, 1) + self.place
         x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
-        return self.head(self.layers(x)[:, 0])
+        qkv = self.qkv(self.norm1(x)).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(*qkv.unbind(0))
+        x = x + self.out(y.transpose(1, 2).flatten(-2))
+        x = x + self.mlp(self.norm2(x))
+        return self.head(x[:, 0])
 
 
-class Recurrent(nn.Module):
-    """Two time series, an LSTM and a GRU."""
+class Layers(nn.Module):
+    """The layers that PyTorch has ready."""
 
     def __init__(self) -> None:
         super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, activation="gelu", batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1)
+        self.cross = nn.MultiheadAttention(8, 2, batch_first=True)
         self.lstm = nn.LSTM(8, 4, num_layers=2, bidirectional=True, batch_first=True)
         self.gru = nn.GRU(8, 4, batch_first=True)
         self.head = nn.Linear(12, 5)
 
     def forward(self, optical: Tensor, sar: Tensor) -> Tensor:
-        left, _ = self.lstm(optical.flatten(2))
-        right, last = self.gru(sar.flatten(2)[..., :8])
+        left, right = self.encoder(optical[:, :, 0]), sar[:, :, 0]
+        left, _ = self.lstm(left + self.cross(left, right, right)[0])
+        right, last = self.gru(right)
         return self.head(torch.cat([left[:, -1], last[0] + right.mean(1)], -1))
 
 
@@ -137,11 +146,11 @@ class Tokens(nn.Module):
 
 
 def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
-    """The module in evaluation mode and double precision, with statistics that are not trivial."""
+    """The module in evaluation mode and double precision, its parameters drawn from a seed."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
-        noise = torch.randn(parameter.shape, generator=generator)
-        parameter.data = 0.8 * parameter.data + 0.1 * noise
+        fan = max(1, parameter[0].numel()) if parameter.ndim > 1 else 4
+        parameter.data = torch.randn(parameter.shape, generator=generator) / fan**0.5
     for name, buffer in module.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
@@ -174,7 +183,7 @@ class Frozen(TorchFunctionMode):
                 kwargs.pop("inplace", None)
                 return _secant(func, *args, **kwargs)
             if func is F.layer_norm:
-                return self.layer_norm(*args)
+                return self.layer_norm(*args, **kwargs)
             if func is F.scaled_dot_product_attention:
                 query, key, value, *_ = args
                 scores = query @ key.mT / query.shape[-1] ** 0.5
