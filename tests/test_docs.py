@@ -1,27 +1,32 @@
 """The examples of README and docs run as they stand."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/index.md", "docs/rules.md", "docs/performance.md"]
+PAGES = ["README.md", "docs/index.md", "docs/rules.md", "docs/performance.md", "docs/torch.md"]
 
 
 @pytest.fixture
 def registered_rules():
-    from rfp_jax.rules.lrp0 import TABLE
+    from rfp_jax.convert.aten import TABLE as OPERATIONS
+    from rfp_jax.rules.lrp0 import TABLE as RULES
 
-    before = dict(TABLE)
+    before = [(table, dict(table)) for table in (OPERATIONS, RULES)]
     yield
-    TABLE.clear()
-    TABLE.update(before)
+    for table, content in before:
+        table.clear()
+        table.update(content)
 
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.usefixtures("registered_rules")
 def test_examples_run(page):
+    if page == "docs/torch.md" and not find_spec("torch"):
+        pytest.skip("not installed: torch")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
     namespace = {}
