@@ -147,7 +147,7 @@ def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: map_leaves(f, value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return type(tree)(map_leaves(f, value) for value in tree)
+        return (list if isinstance(tree, list) else tuple)(map_leaves(f, value) for value in tree)
     return f(tree)
 
 

@@ -14,6 +14,8 @@ from rfp_jax.convert.aten import TABLE, find
 torch = pytest.importorskip("torch")
 
 UNSEEN = {
+    "_grouped_mm": "has a test of its own",
+    "transformers.grouped_mm_fallback": "has a test of its own",
     "empty": "holds anything",
     "empty_like": "holds anything",
     "empty_strided": "holds anything",
@@ -164,6 +166,17 @@ def test_operation(name, number):
 def test_every_operation_is_called():
     silent = [name for name in TABLE if name not in CALLS and not name.startswith(PYTHON)]
     assert [name for name in silent if name not in UNSEEN] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["_grouped_mm.default", "transformers.grouped_mm_fallback.default"]
+)
+def test_each_group_of_rows_has_its_matrix(name):
+    rng = np.random.default_rng(0)
+    x, weight, ends = rng.standard_normal((7, 3)), rng.standard_normal((3, 3, 4)), [2, 2, 7]
+    ours = find(f"aten.{name}" if name.startswith("_") else name)(x, weight, jnp.array(ends))
+    theirs = np.concatenate([x[:2] @ weight[0], x[2:] @ weight[2]])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 def test_an_operation_of_ones_own():

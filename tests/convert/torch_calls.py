@@ -333,6 +333,7 @@ REDUCTION: Calls = {
     "logsumexp": [(x(2, 3), [1]), (x(2, 3, 4), [0, 1], True)],
     **_each("cumsum cumprod", lambda: [(x(2, 3), 1), (x(2, 3), 0)]),
     "diff": [(x(2, 5),), (x(4, 2), 2, 0), (x(2, 3), 1, -1, x(2, 1))],
+    "histc": [(x(30), 5, -1, 1), (positive(30), 4)],
     **_each("sort argsort", lambda: [(x(2, 5),), (x(4, 2), 0, True)]),
     **_each("sort.stable argsort.stable", lambda: [(ints(3, 4, 9), {"stable": True, "dim": 1}),
             (ints(3, 4, 9), {"stable": True, "dim": 1, "descending": True})]),

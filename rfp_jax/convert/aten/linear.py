@@ -63,6 +63,20 @@ def weight_norm(v: jax.Array, g: jax.Array, dim: int = 0) -> jax.Array:
     return v * (g / jnp.sqrt(jnp.sum(v * v, axis=others, keepdims=True)))
 
 
+def grouped_matmul(
+    x: jax.Array, weight: jax.Array, ends: jax.Array, *_: Any, **__: Any
+) -> jax.Array:
+    """Rows of x, group by group, times the matrix of each group: a mixture of experts.
+
+    Args:
+        x: [rows, in].
+        weight: [groups, in, out].
+        ends: where each group of rows ends.
+    """
+    sizes = jnp.diff(ends, prepend=jnp.zeros(1, ends.dtype))
+    return lax.ragged_dot(x, weight, sizes.astype(jnp.int32))
+
+
 def _fourier(transform: Operation, default: int | tuple[int, ...] | None) -> Operation:
     """A transform with PyTorch's default of the axes."""
 
@@ -82,6 +96,7 @@ TABLE: dict[str, Operation] = {
     "tensordot": tensordot,
     "bilinear": bilinear,
     "chain_matmul": jnp.linalg.multi_dot,
+    **dict.fromkeys("_grouped_mm transformers.grouped_mm_fallback".split(), grouped_matmul),
     "cosine_similarity": cosine_similarity,
     "_weight_norm": weight_norm,
     **{f"fft_{f.__name__}": _fourier(f, -1) for f in (fft.fft, fft.ifft, fft.rfft, fft.irfft)},

@@ -145,6 +145,12 @@ def median(x: jax.Array, dim: int, keepdim: bool = False) -> tuple[jax.Array, ja
     return (values, order) if keepdim else (values.squeeze(dim), order.squeeze(dim))
 
 
+def histogram(x: jax.Array, bins: int = 100, low: float = 0, high: float = 0) -> jax.Array:
+    """How many entries lie in each bin of a range; in their own range if it is empty."""
+    bounds = None if low == high else (low, high)
+    return jnp.histogram(x, bins, bounds)[0]
+
+
 TABLE: dict[str, Operation] = {
     "sum": reduction(jnp.sum),
     "nansum": reduction(jnp.nansum),
@@ -171,6 +177,7 @@ TABLE: dict[str, Operation] = {
     "cumsum": cumulative(jnp.cumsum),
     "cumprod": cumulative(jnp.cumprod),
     "diff": difference,
+    "histc": histogram,
     "sort": sort,
     "sort.stable": lambda x, *, stable=True, dim=-1, descending=False: sort(x, dim, descending),
     "argsort": argsort,

@@ -112,8 +112,8 @@ def resize(kernel: Kernel, count: int, corners: bool = True) -> Operation:
 def _factors(rest: Sequence[object], count: int) -> list[float | None]:
     """Scale factors, given as one list or one by one, or not at all."""
     if len(rest) == 1 and isinstance(rest[0], (list, tuple)):
-        return [factor if factor is None else float(factor) for factor in rest[0]]
-    given = [value if isinstance(value, (int, float)) else None for value in rest]
+        rest = rest[0]
+    given = [float(value) if isinstance(value, (int, float)) else None for value in rest]
     return given + [None] * (count - len(given))
 
 
