@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
-from torch.export.graph_signature import ConstantArgument, InputKind, InputSpec, OutputKind
-from torch.utils import _pytree as pytree
+from torch.export.graph_signature import InputKind, InputSpec
 
 from rfp_jax.convert.errors import ExportError, ProgramError
-from rfp_jax.convert.torch_program import Argument, Input, Node, Program, Ref, Spec, map_leaves
+from rfp_jax.convert.torch_program import Spec, map_leaves
 
-_ROOT = "module"
+ROOT = "module"
 """Under what name the wrapper below holds the user's module."""
 
 
@@ -141,6 +140,15 @@ def torch_dtype(dtype: np.dtype) -> torch.dtype:
     return getattr(torch, str(dtype))
 
 
+def held(exported: ExportedProgram, spec: InputSpec) -> torch.Tensor:
+    """Return the tensor of a parameter, buffer or constant."""
+    target = str(spec.target)
+    tensor = (exported.state_dict if target in exported.state_dict else exported.constants)[target]
+    if not isinstance(tensor, torch.Tensor):
+        raise ProgramError(f"'{target}' is not a tensor, but a {type(tensor).__name__}")
+    return tensor
+
+
 def export_module(
     module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> ExportedProgram:
@@ -231,7 +239,7 @@ def _why_not(module: nn.Module, error: Exception) -> str:
     if depends:
         lines.append(
             "  Its control flow depends on the values of tensors, and a program has to be the same "
-            "for all of them: write torch.where, masks, or torch.cond instead of `if` and `while`"
+            "for all of them: write torch.where or masks instead of `if` and `while`"
         )
     else:
         lines.append(
@@ -239,115 +247,3 @@ def _why_not(module: nn.Module, error: Exception) -> str:
             "args, kwargs, strict=False) alone has to work: see docs.pytorch.org/docs/export.html"
         )
     return "\n".join(lines)
-
-
-def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Program:
-    """Turn an exported program into plain data.
-
-    Args:
-        exported: what `torch.export` made.
-        aliases: name of each parameter in it -> name in the tree of parameters.
-    """
-    constants: dict[str, np.ndarray] = {}
-    inputs, arguments = [], 0
-    vals = {node.name: node.meta.get("val") for node in exported.graph.nodes}
-    for spec in exported.graph_signature.input_specs:
-        name = spec.arg.name
-        result = _spec(vals.get(name))
-        single = result if isinstance(result, Spec) else None
-        if spec.kind == InputKind.USER_INPUT:
-            inputs.append(Input(name, "argument", arguments, single))
-            arguments += 1
-            continue
-        target = _own(str(spec.target))
-        if target in aliases:
-            inputs.append(Input(name, "parameter", aliases[target], single))
-        else:
-            constants[target] = as_array(held(exported, spec))
-            inputs.append(Input(name, "constant", target, single))
-    nodes = [_node(node) for node in exported.graph.nodes if node.op == "call_function"]
-    leaves = [
-        spec.arg.value if isinstance(spec.arg, ConstantArgument) else Ref(spec.arg.name)
-        for spec in exported.graph_signature.output_specs
-        if spec.kind == OutputKind.USER_OUTPUT
-    ]
-    call = exported.call_spec
-    assert call.in_spec is not None
-    assert call.out_spec is not None
-    places = plain(pytree.tree_unflatten(range(len(leaves)), call.out_spec))
-    return Program(
-        inputs=tuple(inputs),
-        nodes=tuple(nodes),
-        output=map_leaves(leaves.__getitem__, places),
-        arguments=pytree.tree_unflatten(range(arguments), call.in_spec),
-        constants=constants,
-    )
-
-
-def held(exported: ExportedProgram, spec: InputSpec) -> torch.Tensor:
-    """Return the tensor of a parameter, buffer or constant."""
-    target = str(spec.target)
-    tensor = (exported.state_dict if target in exported.state_dict else exported.constants)[target]
-    if not isinstance(tensor, torch.Tensor):
-        raise ProgramError(f"'{target}' is not a tensor, but a {type(tensor).__name__}")
-    return tensor
-
-
-def _own(path: str) -> str:
-    """A path without the wrapper's part."""
-    return "" if path == _ROOT else path.removeprefix(f"{_ROOT}.")
-
-
-def _node(node: fx.Node) -> Node:
-    kwargs = {key: value for key, value in node.kwargs.items() if key not in _PLACES}
-    return Node(
-        name=node.name,
-        operation=_operation(node.target),
-        args=tuple(_argument(value) for value in node.args),
-        kwargs={key: _argument(value) for key, value in kwargs.items()},
-        result=_spec(node.meta.get("val")),
-        module=_module(node),
-    )
-
-
-_PLACES = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "copy")
-"""Where and how PyTorch holds a tensor: of no concern to a program."""
-
-
-def _operation(target: Any) -> str:
-    if isinstance(target, (torch._ops.OpOverload, torch._ops.HigherOrderOperator)):
-        return str(target)
-    module = target.__module__.replace("_operator", "operator").removeprefix("torch")
-    return f"{module}.{target.__name__}".removeprefix(".")
-
-
-def _module(node: fx.Node) -> str:
-    stack = node.meta.get("nn_module_stack") or {}
-    return _own(next(reversed(stack.values()))[0]) if stack else ""
-
-
-def _argument(value: Any) -> Argument:
-    if isinstance(value, fx.Node):
-        return Ref(value.name)
-    if isinstance(value, torch.dtype):
-        return as_dtype(value)
-    if isinstance(value, (torch.device, torch.layout, torch.memory_format)):
-        return None
-    if isinstance(value, (list, tuple)):
-        return [_argument(entry) for entry in value]
-    if value is None or isinstance(value, (bool, int, float, complex, str)):
-        return value
-    if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
-        raise ProgramError(f"a free size that no node computes: {value}")
-    return str(value)
-
-
-def _spec(value: Any) -> Spec | tuple[Spec | None, ...] | None:
-    """Shape and dtype of what PyTorch returned."""
-    if isinstance(value, torch.Tensor):
-        shape = tuple(size if isinstance(size, int) else None for size in value.shape)
-        return Spec(shape, as_dtype(value.dtype))
-    if isinstance(value, (list, tuple)):
-        specs = (_spec(entry) for entry in value)
-        return tuple(spec if isinstance(spec, Spec) else None for spec in specs)
-    return None

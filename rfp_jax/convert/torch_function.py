@@ -111,6 +111,7 @@ class ModulePrograms:
     ) -> tuple[Program, list[Leaf]]:
         """Export the module for these shapes, unless it has been."""
         from rfp_jax.convert import torch_export as export
+        from rfp_jax.convert.torch_reader import read_program
 
         given = args, dict(sorted(kwargs.items()))
         described = map_leaves(lambda leaf: leaf.described, given)
@@ -119,7 +120,7 @@ class ModulePrograms:
             export.require_evaluation(self.module)
             export.require_unchanged(self.module, self.exported)
             exported = export.export_module(self.module, *described)
-            self.cache[key] = export.read_program(exported, self.aliases)
+            self.cache[key] = read_program(exported, self.aliases)
         leaves: list[Leaf] = []
         map_leaves(leaves.append, given)
         return self.cache[key], leaves

@@ -1,8 +1,8 @@
 """Run a program of PyTorch as a function of JAX arrays: one walk over its nodes with the table.
 
-missing(program)   operations that the table lacks, before anything runs
-Precision          in which dtypes the program runs, by the dtypes of the parameters given
-run(program, ...)  the walk; the shape of every node is checked against PyTorch's
+require_operations(nodes)  operations that the table lacks, before anything runs
+Precision                  in which dtypes it runs, by the dtypes of the parameters given
+run(program, ...)          the walk; the shape of every node is compared with PyTorch's
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ import numpy as np
 from jax import lax
 
 from rfp_jax.convert import aten
-from rfp_jax.convert.errors import MissingOperationError, OperationError, ProgramError
+from rfp_jax.convert.errors import (
+    ConversionError,
+    MissingOperationError,
+    OperationError,
+    ProgramError,
+)
 from rfp_jax.convert.torch_program import Argument, Input, Node, Program, Ref, Spec, map_leaves
 
 Values = dict[str, Any]
@@ -177,17 +182,14 @@ def apply(node: Node, values: Values, precision: Precision) -> Any:
             if isinstance(node.result, tuple):
                 return tuple(
                     _checked(node, array, spec, precision)
-                    for array, spec in zip(result, node.result, strict=False)
+                    for array, spec in zip(result, node.result, strict=True)
                 )
             return _checked(node, result, node.result, precision)
-    except ConversionErrors:
+    except ConversionError:
         raise
     except Exception as error:
         error.add_note(f"in {describe(node)}")
         raise
-
-
-ConversionErrors = (OperationError, MissingOperationError, ProgramError)
 
 
 def describe(node: Node) -> str:

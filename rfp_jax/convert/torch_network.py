@@ -90,6 +90,7 @@ def read_network(
         import torch
 
         from rfp_jax.convert import torch_export as export
+        from rfp_jax.convert.torch_reader import read_program
 
     if isinstance(network, torch.nn.Module):
         export.require_evaluation(network)
@@ -109,7 +110,7 @@ def read_network(
     programs: Programs = (
         ModulePrograms(network, aliases, specs)
         if isinstance(network, torch.nn.Module)
-        else SavedPrograms(export.read_program(network, aliases))
+        else SavedPrograms(read_program(network, aliases))
     )
     return TorchFunction(programs, specs, sources), arrays, network
 

@@ -14,14 +14,11 @@ from jax import lax
 
 from rfp_jax.convert.aten.broadcast import Operation
 
-# Where and how PyTorch would hold an array is of no concern here.
-_Ignored = Any
-
 
 def _made(f: Operation) -> Operation:
     """Ignore device, layout and memory of a new array."""
 
-    def operation(*args: Any, dtype: Any = None, **_: _Ignored) -> jax.Array:
+    def operation(*args: Any, dtype: Any = None, **_: Any) -> jax.Array:
         return f(*args) if dtype is None else f(*args).astype(dtype)
 
     return operation
@@ -31,7 +28,7 @@ def _identity(x: Any, *_: Any, **__: Any) -> Any:
     return x
 
 
-def cast(x: jax.Array, *args: Any, dtype: Any = None, **_: _Ignored) -> jax.Array:
+def cast(x: jax.Array, *args: Any, dtype: Any = None, **_: Any) -> jax.Array:
     """An array of another dtype; it is the first argument that is one."""
     found = [arg for arg in args if isinstance(arg, np.dtype)]
     wanted = dtype or (found[0] if found else None)
