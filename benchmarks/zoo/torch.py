@@ -247,7 +247,7 @@ BUILDERS: dict[str, Builder] = {
     },
     **{
         f"segmentation_models_pytorch: {name}": _segmentation(name)
-        for name in "Unet UnetPlusPlus FPN PSPNet Linknet MAnet DeepLabV3Plus PAN".split()
+        for name in "Unet UnetPlusPlus FPN PSPNet Linknet MAnet DeepLabV3Plus".split()
     },
     "transformers: BERT": _transformer(
         "BertForSequenceClassification", "BertConfig", "bert.embeddings.word_embeddings", **_SMALL
