@@ -46,9 +46,8 @@ def test_a_broken_rule_fails_the_certificate(call):
     broken = rules.lrp0.with_rules({"tanh": _broken})
     report = rfp_jax.audit(lambda *args: jnp.tanh(apply(*args)), (1, 2), rules=broken)(*args)
     assert not report.passed
-    (guilty,) = report.guilty
-    assert guilty.primitive == "tanh"
-    assert guilty.errors[0] > 1e-3
+    assert {entry.primitive for entry in report.guilty} == {"tanh"}  # that of GELU, too
+    assert all(entry.errors[0] > 1e-3 for entry in report.guilty)
     assert "NOT CONSERVED: 'tanh' by _broken at test_audit.py" in report.verdict
 
 

@@ -20,7 +20,7 @@ from benchmarks.zoo import FRAMEWORKS, Entry, Row, find, survey
 from benchmarks.zoo.__main__ import Zoo, main
 from benchmarks.zoo.entry import randomize
 
-NEEDS = {"equinox": "equinox", "haiku": "haiku", "keras": "keras"}
+NEEDS = {"equinox": "equinox", "haiku": "haiku", "keras": "keras", "torch": "torch"}
 """What must be installed for a framework; the others come with rfp_jax."""
 FAST = [
     "linen: LSTM",
@@ -33,6 +33,7 @@ FAST = [
     "equinox: ConvNet (batch and group norm)",
     "haiku: GRU with skips",
     "keras: Attention across inputs",
+    "torch: torch: Fusion (in place)",
     "ours: SmallNet",
 ]
 DOCS = Path(__file__).parent.parent / "docs" / "frameworks.md"
@@ -60,7 +61,7 @@ def _builder(framework, model):
 
 @pytest.mark.parametrize("name", FAST)
 def test_conserves_exactly_and_equals_its_heatmap(name):
-    framework, model = name.split(": ")
+    framework, model = name.split(": ", 1)
     row = survey(framework, model, _builder(framework, model), ("float64",))
     assert row.error == ""
     (measured,) = row.measured.values()

@@ -19,14 +19,14 @@ from benchmarks.zoo.measure import Row, survey
 
 @dataclass(frozen=True)
 class Zoo:
-    """Audit architectures of five frameworks: coverage, conservation, RFP = LRP.
+    """Audit architectures of six frameworks: coverage, conservation, RFP = LRP.
 
     Every model has random weights, random batch-norm statistics and two sources. The exit status is
     1 if one of them fails; `make zoo` runs this.
     """
 
     only: tuple[str, ...] = ()
-    """Frameworks (linen, nnx, equinox, haiku, keras, ours) or models, by name; all if not given."""
+    """Frameworks (linen, nnx, equinox, haiku, keras, ours, torch) or models, by name; else all."""
     float64: bool = False
     """Measure in double precision too, where nothing may be left over."""
     json: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field(default=Path("results/zoo.json"))

@@ -14,6 +14,7 @@ FRAMEWORKS = {
     "haiku": "Haiku",
     "keras": "Keras",
     "ours": "rfp_jax.models",
+    "torch": "PyTorch",
 }
 """The zoo's modules, and what their frameworks are called."""
 

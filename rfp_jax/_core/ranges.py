@@ -64,7 +64,9 @@ _KEEPING = (MOVES | LAYERS) | frozenset(
 )
 """Weights stay weights, as long as the result is not negative by construction."""
 
-_SCALING = MOVES | frozenset("mul div neg reduce_sum".split())
+_SCALING = MOVES | frozenset(
+    "mul div neg reduce_sum gather scatter scatter-add dynamic_update_slice".split()
+)
 """Weights stay weights, whatever the sign of the constant that they are multiplied with."""
 
 

@@ -92,7 +92,9 @@ def secant(curve: Curve, z: jax.Array, y: jax.Array, singular: bool = False) -> 
     point = jnp.where(z == 0, jnp.full_like(z, float(info.tiny) ** 0.5), z / 2)
     tangent = jax.jvp(curve, (point,), (jnp.ones_like(point),))[1]
     # A root is vertical at 0: nothing arrives there, so nothing may leave.
-    tangent = jnp.where(jnp.abs(tangent) < 1 / float(info.eps), tangent, 0)
+    is_vertical = ~(jnp.abs(tangent) < 1 / float(info.eps))
+    is_level = jnp.abs(tangent) < 8 * float(info.tiny) ** 0.5
+    tangent = jnp.where(is_vertical | is_level, 0, tangent)
     slope = jnp.where(near, tangent, steep)
     start = jnp.where(near, y - slope * z, start)
     # So far out (a mask's -inf) that the slope is lost to rounding, y is a constant.

@@ -124,7 +124,7 @@ def aumann_shapley(
         function: the polynomial, of one array per factor.
     """
     nodes, weights = np.polynomial.legendre.leggauss((degree + 1) // 2)
-    nodes, weights = (nodes + 1) / 2, weights / 2
+    nodes, weights = ((nodes + 1) / 2).tolist(), (weights / 2).tolist()  # of no dtype
     x = [factor.activation for factor in factors]
 
     @functools.cache

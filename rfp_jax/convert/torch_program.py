@@ -1,0 +1,274 @@
+"""A program of PyTorch as plain data: nodes, inputs, constants. PyTorch is not needed to hold it.
+
+    Program   inputs -> nodes -> output
+    Node      name = operation(*args, **kwargs), with the shape and dtype that PyTorch found
+
+Arguments of a node are Python values, dtypes, lists of them, and `Ref`s to what earlier nodes
+returned. Everything can be written as JSON, but the constants, which are arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What the input or node of this name holds."""
+
+    name: str
+
+
+Argument: TypeAlias = (
+    Ref
+    | np.dtype
+    | bool
+    | int
+    | float
+    | complex
+    | str
+    | list[Any]
+    | tuple[Any, ...]
+    | dict[Any, Any]
+    | None
+)
+"""A Python value, a dtype, a `Ref`, or a tree of these."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Shape and dtype of an array; None where a size is free."""
+
+    shape: tuple[int | None, ...]
+    dtype: np.dtype
+
+    def __str__(self) -> str:
+        """Like `float32[2, 3]`."""
+        sizes = ", ".join("any" if size is None else str(size) for size in self.shape)
+        return f"{self.dtype}[{sizes}]"
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Return whether an array of this shape is one of these."""
+        return len(shape) == len(self.shape) and all(
+            wanted in (None, size) for wanted, size in zip(self.shape, shape, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Input:
+    """What enters a program.
+
+    Attributes:
+        name: by which nodes refer to it.
+        kind: a parameter, a constant of the program, an argument of the call, or a cut: the output
+            of a submodule that became an argument.
+        key: of the parameter or constant; of an argument its position among the leaves, of a cut
+            its position among the sources.
+        spec: shape and dtype; None for an argument that is a Python value, fixed at export.
+    """
+
+    name: str
+    kind: Literal["parameter", "constant", "argument", "source"]
+    key: str | int
+    spec: Spec | None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation.
+
+    Attributes:
+        name: by which later nodes refer to it.
+        operation: its name in PyTorch, like `aten.add.Tensor`.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        result: shape and dtype of what PyTorch returned; a tuple where it returned several; None
+            for what is not an array.
+        module: path of the submodule that called it.
+    """
+
+    name: str
+    operation: str
+    args: tuple[Argument, ...]
+    kwargs: Mapping[str, Argument]
+    result: Spec | tuple[Spec | None, ...] | None
+    module: str
+
+    def refs(self) -> Iterator[str]:
+        """Names of everything that the node takes."""
+        return refs((self.args, dict(self.kwargs)))
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network as PyTorch exported it, for one set of shapes.
+
+    Attributes:
+        inputs: everything that enters.
+        nodes: the operations, in an order in which they can run.
+        output: what is returned: a tree of lists, tuples and dicts with `Ref`s as leaves.
+        arguments: what is called with, `(args, kwargs)`: a tree with positions of leaves.
+        constants: arrays of the program itself, by key.
+    """
+
+    inputs: tuple[Input, ...]
+    nodes: tuple[Node, ...]
+    output: Argument
+    arguments: Argument
+    constants: Mapping[str, np.ndarray] = field(repr=False)
+
+    @property
+    def parameters(self) -> dict[str, Spec]:
+        """Shape and dtype of each parameter that the program reads."""
+        return {
+            str(entry.key): entry.spec
+            for entry in self.inputs
+            if entry.kind == "parameter" and entry.spec is not None
+        }
+
+    def needed(self, targets: Argument | None = None) -> tuple[Node, ...]:
+        """Nodes that the output, or another tree of targets, depends on."""
+        wanted = set(refs(self.output if targets is None else targets))
+        kept = []
+        for node in reversed(self.nodes):
+            if node.name in wanted:
+                kept.append(node)
+                wanted.update(node.refs())
+        return tuple(reversed(kept))
+
+
+def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:
+    """Apply `f` to every leaf of a tree of lists, tuples and dicts."""
+    if isinstance(tree, dict):
+        return {key: map_leaves(f, value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return (list if isinstance(tree, list) else tuple)(map_leaves(f, value) for value in tree)
+    return f(tree)
+
+
+def refs(tree: Any) -> Iterator[str]:
+    """Names of all `Ref`s in a tree."""
+    if isinstance(tree, Ref):
+        yield tree.name
+    elif isinstance(tree, dict):
+        for value in tree.values():
+            yield from refs(value)
+    elif isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from refs(value)
+
+
+# As JSON. A tuple, a Ref, a dtype and numbers that JSON lacks are dicts of one tagged entry.
+
+
+def to_json(program: Program) -> dict[str, Any]:
+    """A program without its constants, as what `json.dumps` takes."""
+    return {
+        "inputs": [
+            {"name": e.name, "kind": e.kind, "key": e.key, "spec": _encode_spec(e.spec)}
+            for e in program.inputs
+        ],
+        "nodes": [
+            {
+                "name": node.name,
+                "operation": node.operation,
+                "args": [_encode(value) for value in node.args],
+                "kwargs": {key: _encode(value) for key, value in node.kwargs.items()},
+                "result": [_encode_spec(spec) for spec in node.result]
+                if isinstance(node.result, tuple)
+                else _encode_spec(node.result),
+                "module": node.module,
+            }
+            for node in program.nodes
+        ],
+        "output": _encode(program.output),
+        "arguments": _encode(program.arguments),
+    }
+
+
+def from_json(content: Mapping[str, Any], constants: Mapping[str, np.ndarray]) -> Program:
+    """The program that `to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: the content is something else.
+    """
+    return Program(
+        inputs=tuple(
+            Input(e["name"], e["kind"], e["key"], _decode_spec(e["spec"]))
+            for e in content["inputs"]
+        ),
+        nodes=tuple(
+            Node(
+                name=e["name"],
+                operation=e["operation"],
+                args=tuple(_decode(value) for value in e["args"]),
+                kwargs={key: _decode(value) for key, value in e["kwargs"].items()},
+                result=tuple(_decode_spec(spec) for spec in e["result"])
+                if isinstance(e["result"], list)
+                else _decode_spec(e["result"]),
+                module=e["module"],
+            )
+            for e in content["nodes"]
+        ),
+        output=_decode(content["output"]),
+        arguments=_decode(content["arguments"]),
+        constants=constants,
+    )
+
+
+def _encode_spec(spec: Spec | None) -> dict[str, Any] | None:
+    return spec and {"shape": list(spec.shape), "dtype": str(spec.dtype)}
+
+
+def _decode_spec(content: Mapping[str, Any] | None) -> Spec | None:
+    if content is None:
+        return None
+    return Spec(tuple(content["shape"]), jnp.dtype(content["dtype"]))
+
+
+def _encode(value: Argument) -> Any:  # noqa: PLR0911 (one per kind)
+    match value:
+        case Ref(name):
+            return {"ref": name}
+        case np.dtype():
+            return {"dtype": str(value)}
+        case float():
+            return {"float": value.hex()}
+        case complex():
+            return {"complex": [value.real.hex(), value.imag.hex()]}
+        case tuple():
+            return {"tuple": [_encode(entry) for entry in value]}
+        case list():
+            return [_encode(entry) for entry in value]
+        case dict():
+            return {"dict": [[key, _encode(entry)] for key, entry in value.items()]}
+        case bool() | int() | str() | None:
+            return value
+    raise TypeError(f"an argument of type {type(value).__name__} cannot be written: {value!r}")
+
+
+def _decode(content: Any) -> Any:  # noqa: PLR0911 (one per kind)
+    if isinstance(content, list):
+        return [_decode(entry) for entry in content]
+    if not isinstance(content, dict):
+        return content
+    ((tag, value),) = content.items()
+    match tag:
+        case "ref":
+            return Ref(value)
+        case "dtype":
+            return jnp.dtype(value)
+        case "float":
+            return float.fromhex(value)
+        case "complex":
+            return complex(*map(float.fromhex, value))
+        case "tuple":
+            return tuple(_decode(entry) for entry in value)
+        case "dict":
+            return {key: _decode(entry) for key, entry in value}
+    raise ValueError(f"{tag!r} is not a tag of a program")

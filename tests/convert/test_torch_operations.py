@@ -1,0 +1,189 @@
+"""Every operation of the table against PyTorch's: values, shapes, gradients."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from torch_calls import CALLS
+
+from rfp_jax.convert import register_torch_operation
+from rfp_jax.convert.aten import TABLE, find
+
+torch = pytest.importorskip("torch")
+
+UNSEEN = {
+    "_grouped_mm": "has a test of its own",
+    "transformers.grouped_mm_fallback": "has a test of its own",
+    "empty": "holds anything",
+    "empty_like": "holds anything",
+    "empty_strided": "holds anything",
+    "new_empty": "holds anything",
+    "new_empty_strided": "holds anything",
+}
+"""Operations whose values cannot be compared, and why."""
+NO_GRADIENT = {
+    "floor_divide": "PyTorch has none",
+    "copy": "PyTorch has none",
+    "copy_": "PyTorch has none",
+    "detach_copy": "PyTorch has none",
+    "scatter_reduce": "JAX has none of products",
+}
+STATISTICS = {
+    "batch_norm": (3, 4),
+    "_native_batch_norm_legit_no_training": (3, 4),
+    "instance_norm": (3, 4),
+}
+"""Arguments that PyTorch does not differentiate by."""
+ROUGH = {"hardsigmoid": 1e-7, "celu": 1e-7, "digamma": 1e-8, "lgamma": 1e-8}
+"""Gradients that PyTorch or JAX computes with constants in single precision, or by a series."""
+PYTHON = ("operator.", "math.", "sym_", "_assert", "_functional_assert")
+FIRST = {id(operation): name for name, operation in reversed(TABLE.items())}
+"""Under which of its names a function of the table is differentiated."""
+CASES = [(name, number) for name, calls in CALLS.items() for number in range(len(calls))]
+
+
+@pytest.fixture(autouse=True)
+def _double(x64):
+    pass
+
+
+def torch_operation(name):
+    base, _, overload = name.partition(".")
+    packet = getattr(torch.ops.aten, base)
+    return getattr(packet, overload) if overload else packet
+
+
+def to_torch(value):
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy()).requires_grad_(value.dtype.kind in "fc")
+    if isinstance(value, list):
+        return [to_torch(entry) for entry in value]
+    if isinstance(value, str) and hasattr(torch, value) and value in DTYPES:
+        return getattr(torch, value)
+    return value
+
+
+def to_jax(value):
+    if isinstance(value, list):
+        return [to_jax(entry) for entry in value]
+    if isinstance(value, str) and value in DTYPES:
+        return jnp.dtype(value)
+    return jnp.asarray(value) if isinstance(value, np.ndarray) else value
+
+
+DTYPES = ("float32", "float64", "int64")
+
+
+def is_array(value):
+    return isinstance(value, (torch.Tensor, np.ndarray, jax.Array))
+
+
+def arrays_of(value):
+    """All arrays in what an operation takes or returns."""
+    if isinstance(value, (list, tuple)):
+        return [leaf for entry in value for leaf in arrays_of(entry)]
+    return [value] if is_array(value) else []
+
+
+def split(call):
+    *args, last = call
+    return (args, last) if isinstance(last, dict) else (list(call), {})
+
+
+def assert_close(ours, theirs, tolerance=1e-12):
+    theirs = theirs.detach().resolve_conj().numpy()
+    assert ours.shape == theirs.shape
+    if theirs.dtype == np.float32:
+        tolerance = 1e-6
+    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def insert(given, args, operands):
+    """The arguments with what is followed replaced, in order, by what is given."""
+    if isinstance(args, list):
+        return [insert(given, *pair) for pair in zip(args, operands, strict=True)]
+    is_followed = isinstance(operands, torch.Tensor) and operands.requires_grad
+    return next(given) if is_followed else to_jax(args)
+
+
+def weighted_sum(results):
+    """A number that depends on every entry of the results, of PyTorch or JAX."""
+    total = 0.0
+    for result in results:
+        weights = np.cos(np.arange(np.prod(result.shape, dtype=int))).reshape(result.shape)
+        if isinstance(result, torch.Tensor):
+            weights = torch.from_numpy(weights)
+        parts = (result.real, result.imag) if "complex" in str(result.dtype) else (result,)
+        total = total + sum((part * weights).sum() for part in parts)
+    return total
+
+
+@pytest.mark.parametrize(("name", "number"), CASES, ids=str)
+def test_operation(name, number):
+    args, kwargs = split(CALLS[name][number])
+    operands = to_torch(args)
+    for place in STATISTICS.get(name, ()):
+        operands[place] = operands[place] if operands[place] is None else operands[place].detach()
+    theirs = torch_operation(name)(*operands, **{k: to_torch(v) for k, v in kwargs.items()})
+    expected = arrays_of(theirs) or [torch.as_tensor(theirs)]
+    operation = find(f"aten.{name}")
+    options = {key: to_jax(value) for key, value in kwargs.items()}
+
+    def outputs(*sources):
+        ours = operation(*insert(iter(sources), args, operands), **options)
+        return arrays_of(ours) or [np.asarray(ours)]
+
+    def loss(*sources):
+        results = outputs(*sources)
+        pairs = zip(results, expected, strict=True)
+        return weighted_sum([r for r, t in pairs if t.requires_grad]), results
+
+    sources = [t for t in arrays_of(operands) if t.requires_grad]
+    arrays = [jnp.asarray(t.detach().numpy()) for t in sources]
+    followed = [t for t in expected if t.requires_grad]
+    is_repeated = FIRST[id(operation)] != name or number > 1
+    if not followed or name in NO_GRADIENT or is_repeated:
+        results = outputs(*arrays)
+    else:
+        by = tuple(range(len(arrays)))
+        ours, results = compiled(jax.grad(loss, argnums=by, has_aux=True))(*arrays)
+        gradients = torch.autograd.grad(weighted_sum(followed), sources, allow_unused=True)
+        for mine, other in zip(ours, gradients, strict=True):
+            if other is None:
+                assert not np.any(np.asarray(mine))
+            else:
+                assert_close(np.conj(mine), other, ROUGH.get(name, 1e-10))
+    assert len(results) == len(expected)
+    for mine, other in zip(results, expected, strict=True):
+        assert_close(mine, other)
+
+
+def test_every_operation_is_called():
+    silent = [name for name in TABLE if name not in CALLS and not name.startswith(PYTHON)]
+    assert [name for name in silent if name not in UNSEEN] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["_grouped_mm.default", "transformers.grouped_mm_fallback.default"]
+)
+def test_each_group_of_rows_has_its_matrix(name):
+    rng = np.random.default_rng(0)
+    x, weight, ends = rng.standard_normal((7, 3)), rng.standard_normal((3, 3, 4)), [2, 2, 7]
+    ours = find(f"aten.{name}" if name.startswith("_") else name)(x, weight, jnp.array(ends))
+    theirs = np.concatenate([x[:2] @ weight[0], x[2:] @ weight[2]])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_an_operation_of_ones_own():
+    register_torch_operation("mylibrary.triple", lambda x: 3 * x)
+    try:
+        assert find("mylibrary.triple.default")(2) == 6
+    finally:
+        del TABLE["mylibrary.triple"]
+    with pytest.raises(TypeError, match="needs a function"):
+        register_torch_operation("mylibrary.triple", "x")  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,352 @@
+"""Saved programs, folders, the check against PyTorch, and everything that is refused."""
+
+import json
+import pickle
+import re
+import subprocess
+import sys
+import warnings
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden_weights import relative_error
+
+import rfp_jax
+from convert.__main__ import main
+from rfp_jax.convert import (
+    DifferenceError,
+    ExportError,
+    MissingOperationError,
+    OperationError,
+    ProgramError,
+    from_torch,
+    load,
+    register_torch_operation,
+)
+from rfp_jax.convert.aten import TABLE
+from rfp_jax.convert.torch_program import from_json, to_json
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch_networks import Fusion, Tokens, images, randomized  # noqa: E402
+
+IDS = np.array([[1, 2, 3], [4, 0, 10]])
+
+
+def saved(folder, module, args, kwargs=None, **options):
+    program = torch.export.export(module, args, kwargs or {}, strict=False, **options)
+    torch.export.save(program, folder / "network.pt2")
+    return folder / "network.pt2"
+
+
+def fusion_program(folder):
+    sources = tuple(map(torch.from_numpy, images(2)))
+    batch = torch.export.Dim("batch")
+    return saved(folder, randomized(Fusion()), sources, dynamic_shapes=({0: batch}, {0: batch}))
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    return fusion_program(tmp_path_factory.mktemp("program"))
+
+
+@pytest.fixture
+def table():
+    before = dict(TABLE)
+    yield TABLE
+    TABLE.clear()
+    TABLE.update(before)
+
+
+def test_a_saved_program_with_a_free_batch_size(program, x64):
+    fun, params = from_torch(program, check=True)
+    assert fun.compared.relative <= 1e-12
+    relevance = jax.jit(rfp_jax.relevance(fun, argnums=(1, 2)))(params, *images(5))
+    module = randomized(Fusion())
+    expected = module(*map(torch.from_numpy, images(5))).detach()
+    assert relative_error(relevance.output, expected) <= 1e-12
+
+
+def test_the_command_converts_and_load_needs_no_torch(program, tmp_path, capsys, x64):
+    assert main([str(program), str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"largest difference +\d.*e-1\d of the outputs of PyTorch and JAX", shown)
+    fun, params = from_torch(program)
+    np.save(tmp_path / "expected.npy", fun(params, *images(3)))
+    code = f"""
+import sys
+sys.modules["torch"] = None
+import jax, numpy as np
+jax.config.update("jax_enable_x64", True)
+from rfp_jax.convert import load
+fun, params = load({str(tmp_path / "out")!r})
+rng = np.random.default_rng(3)
+sources = rng.standard_normal((3, 4, 8, 8)), rng.standard_normal((3, 2, 8, 8))
+assert params["head.bias"].dtype == np.float64
+np.testing.assert_array_equal(fun(params, *sources), np.load({str(tmp_path / "expected.npy")!r}))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_that_exists_is_left_as_it_is(program, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    assert main([str(program), str(tmp_path / "out")]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_nothing_is_written_if_the_check_fails(program, tmp_path, capsys, table):
+    register_torch_operation("relu", lambda x: 1.01 * jax.nn.relu(x))
+    assert main([str(program), str(tmp_path / "out")]) == 1
+    assert "They part first at aten.relu.default" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert main([str(program), str(tmp_path / "out"), "--no-check"]) == 0
+    assert "not checked" in capsys.readouterr().out
+
+
+def test_arch_is_not_of_programs(program, tmp_path, capsys):
+    assert main([str(program), str(tmp_path / "out"), "--arch", "vgg16"]) == 1
+    assert "--arch is of SEN12MS checkpoints" in capsys.readouterr().err
+
+
+def test_other_folders_are_refused(tmp_path):
+    with pytest.raises(ProgramError, match="is not a folder that `python -m convert"):
+        load(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": "something else"}))
+    with pytest.raises(ProgramError, match="its format is 'something else'"):
+        load(tmp_path)
+
+
+def test_a_program_survives_json(x64):
+    module = randomized(Tokens())
+    fun, params = from_torch(module)
+    program = fun.program(params, IDS, mask=IDS > 1)
+    written = json.loads(json.dumps(to_json(program)))
+    assert from_json(written, program.constants) == program
+    with pytest.raises(ValueError, match="'bad' is not a tag"):
+        from_json({**written, "output": {"bad": 1}}, {})
+
+
+def test_arguments_that_do_not_fit_a_saved_program(tmp_path):
+    module = randomized(Tokens()).float()
+    arguments = (torch.from_numpy(IDS),), {"mask": torch.ones(2, 3, dtype=torch.bool)}
+
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = module
+
+        def forward(self, ids, *, mask):
+            return self.inner(ids, mask=mask).logits
+
+    fun, params = from_torch(saved(tmp_path, Plain().eval(), *arguments))
+    assert fun(params, IDS, mask=IDS > 1).shape == (2, 3, 11)
+    with pytest.raises(ProgramError, match=r"keywords {'mask': 'mask: bool\[2, 3\]'}.* and {}"):
+        fun(params, IDS)
+    with pytest.raises(ProgramError, match=r"'ids' is int\d+\[2, 2\].*takes int64\[2, 3\]"):
+        fun(params, IDS[:, :2], mask=IDS > 1)
+    with pytest.raises(ProgramError, match=r"'ids' is float32"):
+        fun(params, IDS.astype("float32"), mask=IDS > 1)
+    with pytest.raises(ProgramError, match="has to be an array"):
+        fun(params, 3, mask=IDS > 1)
+
+
+@pytest.mark.parametrize("kind", ["module", "pickle", "text"])
+def test_pickles_and_other_files_are_not_read(kind, tmp_path):
+    path = tmp_path / "network.pt2"
+    if kind == "module":
+        torch.save(nn.Linear(2, 2), path)
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps(Bomb()))
+    else:
+        path.write_text("hello")
+    with pytest.raises(ProgramError, match=r"is not read\. Save a program .*torch\.export\.save"):
+        from_torch(path)
+
+
+class Bomb:
+    """Unpickled, it ends the test."""
+
+    def __reduce__(self):
+        return (pytest.exit, ("a file was unpickled",))
+
+
+def tampered(path, target, change):
+    """A program with one entry replaced."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    (name,) = (name for name in entries if name.endswith(target))
+    entries[name] = change(entries[name])
+    other = path.with_name("tampered.pt2")
+    with zipfile.ZipFile(other, "w") as archive:
+        for entry, content in entries.items():
+            archive.writestr(entry, content)
+    return other
+
+
+TAMPERED = {
+    "an example that would be unpickled": (
+        "sample_inputs/model.pt",
+        lambda _: pickle.dumps(Bomb()),
+        "its example .* would be unpickled",
+    ),
+    "a weight that would be unpickled": (
+        "model_weights_config.json",
+        lambda content: content.replace(b'"use_pickle": false', b'"use_pickle": true'),
+        "is an object that would be unpickled",
+    ),
+    "a size that would be evaluated": (
+        "models/model.json",
+        lambda content: re.sub(rb'"expr_str": *"[^"]*"', b'"expr_str": "pytest.exit(1)"', content),
+        r"a size in it is not arithmetic: 'pytest.exit\(1\)'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_archives_that_would_run_code_are_not_read(case, program):
+    target, change, message = TAMPERED[case]
+    with pytest.raises(ProgramError, match=message):
+        from_torch(tampered(program, target, change))
+
+
+def test_an_archive_with_more_than_a_program_is_not_read(program, tmp_path):
+    path = tmp_path / "more.pt2"
+    path.write_bytes(program.read_bytes())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("network/data/aotinductor/model/library.so", b"")
+    with pytest.raises(ProgramError, match=r"library\.so, which is not a part of a program"):
+        from_torch(path)
+    path.write_bytes(program.read_bytes())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(archive.namelist()[0].upper(), b"")
+    with pytest.raises(ProgramError, match="two of its entries have one name"):
+        from_torch(path)
+
+
+def test_training_mode_is_refused():
+    module = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+    module.eval()
+    module[1].train()
+    with pytest.raises(ValueError, match=r"in training mode: 1\. .*call module\.eval\(\) first"):
+        from_torch(module)
+    fun, params = from_torch(module.eval())
+    module.train()
+    with pytest.raises(ValueError, match="training mode"):
+        fun(params, np.ones((1, 2), "float32"))
+
+
+class Depends(nn.Module):
+    def forward(self, x):
+        return 2 * x if x.sum() > 0 else x
+
+
+class Unknown(nn.Module):
+    def forward(self, x):
+        return torch.linalg.inv(x) + torch.bernoulli(x)
+
+
+class Around(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.layer, self.inner = nn.Linear(3, 3), inner
+
+    def forward(self, x):
+        return self.inner(self.layer(x))
+
+
+def test_control_flow_that_depends_on_data_is_refused():
+    fun, params = from_torch(Around(Depends()).eval())
+    with pytest.raises(
+        ExportError, match=r"(?s)submodule: inner.*test_torch_programs.*torch.where"
+    ):
+        fun(params, np.ones((3, 3), "float32"))
+
+
+def test_missing_operations_are_listed_before_anything_runs(table):
+    fun, params = from_torch(Around(Unknown()).eval())
+    register_torch_operation("linear", lambda *_: pytest.fail("something ran"))
+    with pytest.raises(MissingOperationError, match="register_torch_operation") as caught:
+        fun(params, np.ones((3, 3), "float32"))
+    assert caught.value.operations == {"linalg_inv": ("inner",), "bernoulli": ("inner",)}
+
+
+def test_a_registered_operation_runs(table, x64):
+    module = randomized(Around(Inverse()))
+    fun, params = from_torch(module)
+    x = np.random.default_rng(0).standard_normal((3, 3))
+    register_torch_operation("linalg_inv", jnp.linalg.inv)
+    expected = module(torch.from_numpy(x)).detach()
+    assert relative_error(fun(params, x), expected) <= 1e-10
+
+
+class Inverse(nn.Module):
+    def forward(self, x):
+        return torch.linalg.inv(x)
+
+
+def test_an_operation_of_another_shape_is_refused(table):
+    fun, params = from_torch(nn.Sequential(nn.Linear(3, 3), nn.ReLU()).eval())
+    register_torch_operation("relu", lambda x: x[..., :2])
+    with pytest.raises(OperationError, match=r"'relu' of submodule '1'.*\(2, 2\).*\(2, 3\)"):
+        fun(params, np.ones((2, 3), "float32"))
+
+
+def test_the_check_names_the_first_node_that_differs(table):
+    module = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2)).eval()
+    example = np.ones((2, 3), "float32")
+    fun, _ = from_torch(module, check=(example,))
+    assert fun.compared.relative <= 1e-6
+    for form in (example, torch.from_numpy(example), {"input": example}, [example]):
+        assert from_torch(module, check=form)[0].compared.relative <= 1e-6
+    register_torch_operation("tanh", lambda x: jnp.tanh(x) + 1e-3)
+    with pytest.raises(DifferenceError, match=r"part first at aten\.tanh.*'tanh' of submodule '1'"):
+        from_torch(module, check=(example,))
+
+
+class Chaotic(nn.Module):
+    """Doubles rounding errors fifty times."""
+
+    def forward(self, x):
+        for _ in range(50):
+            x = 4 * x * (1 - x)
+        return x
+
+
+def test_rounding_that_adds_up_is_a_warning():
+    x = np.linspace(0.11, 0.87, 7, dtype="float32")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fun, _ = from_torch(Chaotic().eval(), check=(x,))
+    if fun.compared.relative > fun.compared.tolerance:
+        assert any("rounding adds up" in str(warning.message) for warning in caught)
+
+
+def test_a_program_without_an_example_cannot_be_checked():
+    with pytest.raises(ProgramError, match="holds no example"):
+        from_torch(nn.Linear(2, 2).eval(), check=True)
+
+
+def test_torch_is_not_imported_before_it_is_needed():
+    code = "import sys, rfp_jax.convert; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    code = """
+import sys
+sys.modules["torch"] = None
+from rfp_jax.convert import from_torch
+try:
+    from_torch("network.pt2")
+except ModuleNotFoundError as error:
+    assert "rfp-jax[convert]" in str(error), error
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        from_torch(tmp_path / "missing.pt2")
