@@ -140,7 +140,9 @@ def save(
         ((5, 1), 6.0)
     """
     if method is None:
-        from rfp_jax.relevance import relevance as method
+        from rfp_jax import relevance
+
+        method = relevance
     from rfp_jax.evaluate.fingerprint import describe, plain, versions
     from rfp_jax.evaluate.rows import as_arrays
 

@@ -7,6 +7,7 @@ import pytest
 from oracles import calls
 
 from rfp_jax import MissingRuleError, relevance, rules
+from rfp_jax._core.frozen import chained, is_chained
 
 CALLS = [call for call in calls.everything() if call.mesh is None]
 SCALES = (1, 0, 1e-30, 1e30)
@@ -29,7 +30,7 @@ def frozen(fun, argnums, *args):
             steps.append((equation, [value.activation for value in inputs], step))
             return step
 
-        return watch
+        return chained(watch) if is_chained(rule) else watch
 
     table = {primitive: watched(rule) for primitive, rule in rules.lrp0.table.items()}
     relevance(fun, argnums, rules=rules.lrp0.with_rules(table))(*args)

@@ -19,6 +19,7 @@ import rfp_jax
 from benchmarks.zoo import FRAMEWORKS, Entry, Row, find, survey
 from benchmarks.zoo.__main__ import Zoo, main
 from benchmarks.zoo.entry import randomize
+from rfp_jax.rules._lrp0 import TABLE
 
 NEEDS = {"equinox": "equinox", "haiku": "haiku", "keras": "keras", "torch": "torch"}
 """What must be installed for a framework; the others come with rfp_jax."""
@@ -97,7 +98,7 @@ def _net(seed):
 
 def test_a_wrong_rule_fails_its_row(monkeypatch):
     assert survey("linen", "net", _net, ("float32", "float64")).passed
-    monkeypatch.setitem(rfp_jax.rules.lrp0.table, "tanh", rfp_jax.rules.linear)
+    monkeypatch.setitem(TABLE, "tanh", rfp_jax.rules.linear)
     row = survey("linen", "net", _net)
     assert not row.passed
     assert row.measured["float32"].residual > 0.01
@@ -105,7 +106,7 @@ def test_a_wrong_rule_fails_its_row(monkeypatch):
 
 
 def test_a_missing_rule_is_counted(monkeypatch):
-    monkeypatch.delitem(rfp_jax.rules.lrp0.table, "tanh")
+    monkeypatch.delitem(TABLE, "tanh")
     row = survey("linen", "net", _net)
     assert not row.passed
     assert row.measured["float32"].unsupported == 1

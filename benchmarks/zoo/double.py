@@ -7,6 +7,7 @@ So the traced program is evaluated anew, which needs nothing of the framework.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ import numpy as np
 from jax.extend import core
 
 from benchmarks.zoo.entry import Entry
-from rfp_jax._core.control import CONTROL
+from rfp_jax._core.control import CONTROL, Bodies
 
 
 def in_double(entry: Entry) -> Entry:
@@ -24,31 +25,48 @@ def in_double(entry: Entry) -> Entry:
         traced = jax.make_jaxpr(entry.fun)(*entry.args)
 
     def fun(*args: Any) -> jax.Array:
-        (output,) = _run(traced.jaxpr, traced.consts, jax.tree.leaves(args))
+        (output,), _ = _Double().run(traced.jaxpr, traced.consts, jax.tree.leaves(args))
         return output
 
     return entry._replace(fun=fun, args=jax.tree.map(_double, entry.args))
 
 
-def _run(jaxpr: core.Jaxpr, consts: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-    """Evaluate a program; loops and calls as `rfp_jax` itself does, here on arrays alone."""
-    env: dict[core.Var, Any] = dict(zip(jaxpr.constvars, map(_double, consts), strict=True))
-    env.update(zip(jaxpr.invars, values, strict=True))
+@dataclass(frozen=True)
+class _Double:
+    """Evaluates a program; loops and calls as `rfp_jax` itself does, here on arrays alone."""
 
-    def read(atom: core.Var | core.Literal) -> Any:
-        return _double(atom.val) if isinstance(atom, core.Literal) else env[atom]
+    bodies: Bodies = field(default_factory=Bodies)
 
-    for eqn in jaxpr.eqns:
-        operands = list(map(read, eqn.invars))
-        if control := CONTROL.get(eqn.primitive.name):
-            results = control(_run, eqn, operands)
-        else:
-            params = eqn.primitive.get_bind_params(eqn.params)
-            params = {name: _double_type(value) for name, value in params.items()}
-            results = eqn.primitive.bind(*operands, **params)
-            results = results if eqn.primitive.multiple_results else [results]
-        env.update(zip(eqn.outvars, results, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    def constant(self, y: jax.Array, count: int) -> tuple[None, ...]:
+        """Return no slots: there are no sources here."""
+        del y
+        return (None,) * count
+
+    def run(
+        self,
+        jaxpr: core.Jaxpr,
+        consts: Sequence[Any],
+        values: Sequence[Any],
+        tally: Any = None,
+    ) -> tuple[list[Any], Any]:
+        """Evaluate a jaxpr."""
+        env: dict[core.Var, Any] = dict(zip(jaxpr.constvars, map(_double, consts), strict=True))
+        env.update(zip(jaxpr.invars, values, strict=True))
+
+        def read(atom: core.Var | core.Literal) -> Any:
+            return _double(atom.val) if isinstance(atom, core.Literal) else env[atom]
+
+        for eqn in jaxpr.eqns:
+            operands = list(map(read, eqn.invars))
+            if control := CONTROL.get(eqn.primitive.name):
+                results, tally = control(self, eqn, operands, tally)
+            else:
+                params = eqn.primitive.get_bind_params(eqn.params)
+                params = {name: _double_type(value) for name, value in params.items()}
+                results = eqn.primitive.bind(*operands, **params)
+                results = results if eqn.primitive.multiple_results else [results]
+            env.update(zip(eqn.outvars, results, strict=True))
+        return [read(atom) for atom in jaxpr.outvars], tally
 
 
 def _double(value: Any) -> Any:

@@ -294,6 +294,16 @@ def is_same(value: Value, other: Value, depth: int = 6) -> bool:
     )
 
 
+def before_conversion(value: Value) -> Value:
+    """Return what was converted to another precision: sums of half precision are made in more."""
+    while isinstance(value, Tracked) and value.producer and value.producer.name in _CONVERSIONS:
+        value = value.producer.values[0]
+    return value
+
+
+_CONVERSIONS = ("convert_element_type", "reduce_precision", "copy")
+
+
 def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether parameters are equal; what cannot be compared is not."""
     try:

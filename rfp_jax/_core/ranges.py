@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from rfp_jax._core.equation import Equation, is_same
+from rfp_jax._core.equation import Equation, before_conversion, is_same
 from rfp_jax._core.primitives import LAYERS, MOVES
 from rfp_jax._core.value import UNBOUNDED, Facts, Stopped, Tracked, Value, facts_of
 
@@ -189,7 +189,7 @@ def _is_normalised(equation: Equation) -> bool:
     while isinstance(value, Tracked) and value.producer is not None:
         made = value.producer
         if made.name == "reduce_sum":
-            return is_same(made.values[0], part)
+            return is_same(before_conversion(made.values[0]), part)
         if made.name in ("add", "max") and len(made.inputs) == 1:
             constant = next(v for v in made.values if not isinstance(v, Tracked))
             if of(constant)[0] < 0:

@@ -1,8 +1,8 @@
 """Networks from elsewhere as `(fun, params)`: a function of JAX arrays and a tree of parameters.
 
 `from_torch` takes PyTorch modules and exported programs (`.pt2`), `from_onnx` ONNX files. `load`
-reads what `python -m convert network.pt2 OUT_DIR` wrote. PyTorch and onnx are imported when they are
-needed, not before.
+reads what `python -m convert network.pt2 OUT_DIR` wrote. PyTorch and onnx are imported when they
+are needed, not before.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rfp_jax._core.equation import Equation, is_same
+from rfp_jax._core.equation import Equation, before_conversion, is_same
 from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked, Value
@@ -42,8 +42,8 @@ def logarithm(f: Equation, *x: jax.Array) -> Frozen:
     """`log(sum(exp(u)))` and `log(softmax(u))` by their gradients; else of one variable."""
     total = _behind_moves(f.inputs[0]) if f.inputs else None
     if isinstance(total, Tracked) and total.producer and total.producer.name == "reduce_sum":
-        part = total.producer.inputs[0]
-        if _is_exp(part):
+        part = before_conversion(total.producer.inputs[0])
+        if isinstance(part, Tracked) and _is_exp(part):
             return _tangent(f, _logits(part), lambda e: _replay(f, part, e), part.activation)
     if f.inputs and (made := f.inputs[0].producer) and made.name == "div" and len(made.inputs) == 2:
         found = _sum_of(made.values[1], made.inputs[0])
@@ -151,7 +151,11 @@ def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
     if not isinstance(total, Tracked):
         return ()
     made = _behind_moves(total).producer
-    if made is None or made.name != "reduce_sum" or not is_same(made.values[0], part):
+    if (
+        made is None
+        or made.name != "reduce_sum"
+        or not is_same(before_conversion(made.values[0]), part)
+    ):
         return ()
     return tuple(made.params["axes"])
 
@@ -168,7 +172,11 @@ def _is_log_softmax(value: Tracked) -> bool:
     if log is None or log.name != "log" or not log.inputs:
         return False
     total = _behind_moves(log.inputs[0]).producer
-    return total is not None and total.name == "reduce_sum" and _is_exp(total.values[0])
+    return (
+        total is not None
+        and total.name == "reduce_sum"
+        and _is_exp(before_conversion(total.values[0]))
+    )
 
 
 def _replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
