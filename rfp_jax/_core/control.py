@@ -101,6 +101,17 @@ def _call(*keys: str) -> Control:
     return call
 
 
+def _each(
+    walk: Walk, fun: Callable[[jax.Array], jax.Array], values: Sequence[Value]
+) -> list[Value]:
+    """Walk a function of one array, for each of some values."""
+    walked = []
+    for value in values:
+        closed = jax.make_jaxpr(fun)(activation(value))
+        walked += walk.run(closed.jaxpr, closed.consts, [value], None)[0]
+    return walked
+
+
 Step = Callable[[list[Value], Tally], State]
 
 
@@ -168,10 +179,10 @@ def _scan(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally)
         n_consts, n_carry = p["num_consts"], p["num_carry"]
     consts, carry, xs = _split(values, n_consts, n_carry)
     if p["length"] == 1:  # one step is walked in place, like a call
-        first = jax.tree.map(lambda x: x[0], xs)
+        first = _each(walk, lambda x: x[0], xs)
         results, tally = _walk(walk, p["jaxpr"], [*consts, *carry, *first], tally)
         after, ys = _split(results, n_carry)
-        return [*after, *jax.tree.map(lambda y: y[None], ys)], tally
+        return [*after, *_each(walk, lambda y: y[None], ys)], tally
 
     def body(carry: list[Value], tally: Tally, x: list[Value]) -> tuple[State, list[Value]]:
         results, tally = walk.bodies.call(walk, p["jaxpr"], [*consts, *carry, *x], tally)

@@ -144,13 +144,29 @@ class Equation:
         )
 
     @cached_property
+    def keeps_order(self) -> bool:
+        """Return whether the equation only gives its operand another shape, element by element."""
+        if self.name not in _RESHAPING or len(self.operands) != 1:
+            return False
+        given, made = self.operands[0], self.eqn.outvars[0].aval
+        if np.size(given) != np.prod(made.shape, dtype=int):
+            return False
+        places = self.params.get("broadcast_dimensions", ())
+        return self.params.get("dimensions") in (None, *_squeezed(self)) and (
+            list(places) == sorted(places)
+        )
+
+    @cached_property
     def dominator(self) -> Tracked | None:
         """The nearest value of which the result is an elementwise function of one variable."""
-        if self.is_opaque or self.name not in ELEMENTWISE or not self.members:
+        if self.is_opaque or not self.members:
             return None
-        shape = np.broadcast_shapes(*map(np.shape, self.operands))
-        if any(np.shape(member.activation) != shape for member in self.members):
-            return None
+        if not self.keeps_order:
+            if self.name not in ELEMENTWISE:
+                return None
+            shape = np.broadcast_shapes(*map(np.shape, self.operands))
+            if any(np.shape(member.activation) != shape for member in self.members):
+                return None
         found = nearest_common_dominator(self.members)
         return found if isinstance(found, Tracked) else None
 
@@ -187,8 +203,9 @@ class Equation:
         alike = all(base(value) is self.variable for value in functions)
         chosen_by = [m for m in self.members if isinstance(m, Stopped)]
         if self.is_linear_step:
-            if chosen_by or Kind.STEPS in kinds or not alike:
-                return Kind.STEPS
+            sums = len(self.inputs) > 1 and any(f.producer.may_be_singular for f in functions)
+            if chosen_by or Kind.STEPS in kinds or not alike or sums:
+                return Kind.STEPS  # in a sum, what is infinite at 0 does not stop the rest
             return Kind.FUNCTION if functions else Kind.AFFINE
         if self.name == "select_n":
             of_function = self.dominator is not None and kind(self.dominator) is Kind.FUNCTION
@@ -236,6 +253,7 @@ class Equation:
         by_one = len(self.inputs) == 1
         return (
             self.name in LINEAR_STEPS
+            or self.keeps_order
             or (self.name == "mul" and by_one)
             or (self.name == "div" and by_one and self.tracked[0])
             or (self.name == "select_n" and not isinstance(self.values[0], Stopped))
@@ -276,7 +294,18 @@ class Equation:
 
     def at(self, values: dict[int, Any]) -> Any:
         """Return the result with these values, by the identity of an operand, in its place."""
-        return self.bind([values.get(id(value), value) for value in self.values])
+        operands = [values.get(id(value), value) for value in self.values]
+        if self.keeps_order and np.ndim(activation(operands[0])) == 0:
+            return activation(operands[0])  # one number for all elements has no shape to change
+        return self.bind(operands)
+
+
+_RESHAPING = frozenset("reshape squeeze broadcast_in_dim slice".split())
+
+
+def _squeezed(f: Equation) -> list[Any]:
+    """Return the parameter of `squeeze` that names axes; `reshape` has one that permutes them."""
+    return [f.params["dimensions"]] if f.name == "squeeze" else []
 
 
 def is_same(value: Value, other: Value, depth: int = 6) -> bool:

@@ -188,7 +188,8 @@ class Interpreter:
         if not is_tracked:
             return self.stopped(equation, equation.plain()), tally
         rule = constant if equation.is_discrete else self.rules(equation)
-        if rule is not None and name in ELEMENTWISE and not is_chained(rule):
+        in_chain = name in ELEMENTWISE or equation.keeps_order
+        if rule is not None and in_chain and not is_chained(rule):
             equation = replace(equation, is_opaque=True)
         if self.observer is not None:
             return self.observer.see(self, equation, rule, tally)
@@ -232,7 +233,8 @@ class Interpreter:
         """Return results that no relevance reaches."""
         facts = ranges.facts(equation)
         facts = replace(facts, sources=frozenset())
-        producer = equation if equation.name in ELEMENTWISE else None
+        chained = equation.name in ELEMENTWISE or equation.keeps_order
+        producer = equation if chained else None
         equation.settle()
         return [Stopped(y, facts, producer, place) for place, y in enumerate(outputs)]
 

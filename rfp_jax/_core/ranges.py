@@ -34,6 +34,9 @@ def facts(equation: Equation) -> Facts:
     return Facts(
         interval=interval,
         is_weight=_is_weight(equation, interval),
+        is_source=all(equation.tracked)
+        and all(f.is_source for f in found)
+        and (equation.name in MOVES or equation.name in ("concatenate", "stack")),
         after_layer=equation.name in LAYERS or any(f.after_layer for f in found),
         sources=frozenset().union(*(f.sources for f in found)),
         steered_by=frozenset().union(*(f.steered_by for f in found)),

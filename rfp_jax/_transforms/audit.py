@@ -456,7 +456,7 @@ def _values(
         Tracked(
             leaf,
             tuple(seed(leaf) if slot == i and not bias_only else None for slot in range(count)),
-            Facts(sources=frozenset({i}), steered_by=frozenset({i})),
+            Facts.of_source(i),
         )
         for i, leaf in enumerate(leaves)
     ]

@@ -49,19 +49,24 @@ def from_variable(
     f: Equation, variable: Tracked, curve: Curve, singular: bool = False, fills: bool = False
 ) -> Frozen:
     """The secant of a curve in one variable; where the curve may fill a NaN, it passes nothing."""
-    y, z = f.bind(f.values), variable.activation
+    y = f.bind(f.values)
+    own = variable.activation
+    z = own.reshape(y.shape) if own.size == y.size else own  # the chain may reshape it
+
+    def at(z: jax.Array) -> jax.Array:
+        return curve(z.reshape(own.shape))
 
     @functools.cache
     def line() -> Line:
-        near = secant(curve, z, y, singular)
+        near = secant(at, z, y, singular)
         if not singular:
             return near
-        far = _from_constant(curve, z, f.constant_part(variable), y)
+        far = _from_constant(at, z, f.constant_part(variable).reshape(z.shape), y)
         each = zip(near, far, strict=True)
         return Line(*(jnp.where(near.is_finite, one, other) for one, other in each))
 
     def push(c: jax.Array) -> jax.Array:
-        slope = line().slope
+        slope, c = line().slope, c.reshape(z.shape)
         pushed = jnp.where(slope == 0, 0, slope * c) if fills else slope * c
         return pushed.astype(y.dtype)
 
@@ -148,7 +153,7 @@ def _may_have_constant(value: Tracked) -> bool:
         value = waiting.pop()
         made = value.producer
         if made is None:
-            if all(c is not value.activation for c in value.contributions):
+            if not value.facts.is_source:
                 return True
             continue
         if made.name not in _SCALING or (made.name in _SUMS and not all(made.tracked)):

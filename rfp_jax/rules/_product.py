@@ -20,6 +20,7 @@ expanded or bracketed otherwise.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,6 +57,18 @@ def equal_split(f: Equation, *x: jax.Array) -> Frozen:
         return jax.jvp(f, x, c)[1] / degree
 
     return Frozen(f(*x), push)
+
+
+@chained
+def split_product(f: Equation, *x: jax.Array) -> Frozen:
+    """Half each, gates too; but `x * g(x)` stays one function of x."""
+    return elementwise(f, *x) if f.kind is Kind.FUNCTION else equal_split(f, *x)
+
+
+def split_reduce_product(f: Equation, x: jax.Array) -> Frozen:
+    """The product of n elements along some axes: an n-th of the relevance to each."""
+    degree = math.prod(x.shape[axis] for axis in f.params["axes"])
+    return Frozen(f(x), lambda c: jax.jvp(f, (x,), (c,))[1] / max(degree, 1))
 
 
 @chained
@@ -273,9 +286,7 @@ def _exponent(made: Equation) -> int | None:
 
 def reduce_product(f: Equation, x: jax.Array) -> Frozen:
     """The product of the elements along some axes, shared as a product of signals."""
-    degree = 1
-    for axis in f.params["axes"]:
-        degree *= x.shape[axis]
+    degree = math.prod(x.shape[axis] for axis in f.params["axes"])
     return aumann_shapley(f, f.inputs, degree, f) if degree else Frozen(f(x))
 
 

@@ -19,12 +19,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rfp_jax._core import ranges
 from rfp_jax._core.equation import Equation, before_conversion, is_same
 from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked, Value
 from rfp_jax.rules._elementwise import elementwise, exponential
-from rfp_jax.rules._product import quotient
+from rfp_jax.rules._product import product, quotient, split_product
 
 _EXPONENTIALS = ("exp", "exp2")
 
@@ -35,6 +36,30 @@ def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     if len(x) == 2 and (found := _sum_of(f.values[1], f.inputs[0])) and _is_exp(f.inputs[0]):
         return _softmax(f, f.inputs[0], found)
     return quotient(f, *x)
+
+
+@chained
+def softmax_or_product(f: Equation, *x: jax.Array) -> Frozen:
+    """`exp(u) * (1 / sum(exp(u)))` by its gradient; else a product."""
+    return _by_reciprocal(f) or product(f, *x)
+
+
+@chained
+def softmax_or_split(f: Equation, *x: jax.Array) -> Frozen:
+    """`exp(u) * (1 / sum(exp(u)))` by its gradient; else half of the product to each factor."""
+    return _by_reciprocal(f) or split_product(f, *x)
+
+
+def _by_reciprocal(f: Equation) -> Frozen | None:
+    if len(f.inputs) != 2:
+        return None
+    for part, other in (f.inputs, f.inputs[::-1]):
+        made = _behind_moves(other).producer
+        if not _is_exp(part) or made is None or made.name != "div" or made.tracked[0]:
+            continue
+        if ranges.of(made.values[0]) == (1.0, 1.0) and (axes := _sum_of(made.values[1], part)):
+            return _softmax(f, part, axes)
+    return None
 
 
 @chained

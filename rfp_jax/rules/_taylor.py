@@ -7,14 +7,20 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from rfp_jax._core.equation import Equation, Kind
+from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule, chained
-from rfp_jax.rules._elementwise import elementwise, exponential
-from rfp_jax.rules._product import equal_split, quotient
+from rfp_jax.rules._elementwise import exponential
+from rfp_jax.rules._product import (
+    equal_split,
+    quotient,
+    split_product,
+    split_reduce_product,
+)
 from rfp_jax.rules._softmax import (
     attention_quotient,
     exponential_of_logits,
     softmax_or_quotient,
+    softmax_or_split,
 )
 
 
@@ -32,12 +38,6 @@ def taylor(f: Equation, *x: jax.Array) -> Frozen:
 
 
 @chained
-def split_product(f: Equation, *x: jax.Array) -> Frozen:
-    """Half each, gates too; but `x * g(x)` stays one function of x."""
-    return elementwise(f, *x) if f.kind is Kind.FUNCTION else equal_split(f, *x)
-
-
-@chained
 def attention_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     """A softmax, also one that divides after the product with values; else a quotient."""
     return attention_quotient(f, *x) or softmax_or_quotient(f, *x)
@@ -45,6 +45,7 @@ def attention_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
 
 UNIFORM: Mapping[str, Rule] = {
     "mul": split_product,
+    "reduce_prod": split_reduce_product,
     "dot_general": equal_split,
     "conv_general_dilated": equal_split,
     "exp": exponential,
@@ -54,6 +55,7 @@ UNIFORM: Mapping[str, Rule] = {
 
 ATTNLRP: Mapping[str, Rule] = {
     **UNIFORM,
+    "mul": softmax_or_split,
     "exp": exponential_of_logits,
     "div": attention_or_quotient,
 }

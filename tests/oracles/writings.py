@@ -319,10 +319,13 @@ PRODUCTS: Mapping[str, tuple[Writing, ...]] = {
     "mul": (
         jnp.multiply,
         lambda a, b: b * a,
-        lambda a, b: jnp.einsum("ij,ij->ij", a, b),
         lambda a, b: -(a * -b),
-        lambda a, b: jnp.stack([a, b]).prod(0),
         lambda a, b: (0.5 * a) * (2 * b),
+    ),
+    "joined": (
+        jnp.multiply,
+        lambda a, b: jnp.einsum("ij,ij->ij", a, b),
+        lambda a, b: jnp.stack([a, b]).prod(0),
     ),
     "inner": (
         lambda a, b: (a * b).sum(1, keepdims=True) * np.ones((1, 3)),
@@ -330,7 +333,7 @@ PRODUCTS: Mapping[str, tuple[Writing, ...]] = {
         lambda a, b: jnp.einsum("ij,kj,ik->i", a, b, np.eye(2))[:, None] * np.ones((1, 3)),
     ),
 }
-"""Products of two signals, which every preset has."""
+"""Products of two signals."""
 
 BRACKETS: Mapping[str, tuple[Writing, ...]] = {
     "modulate": (  # FiLM
@@ -340,7 +343,6 @@ BRACKETS: Mapping[str, tuple[Writing, ...]] = {
         lambda a, b: a * b + a,
         lambda a, b: a - a * -b,
     ),
-    "polarised": (lambda a, b: a * b, lambda a, b: ((a + b) ** 2 - (a - b) ** 2) / 4),
     "two_thirds": (
         lambda a, b: a * a * b,
         lambda a, b: a**2 * b,
@@ -392,15 +394,22 @@ ATTENTION: Mapping[str, tuple[Writing, ...]] = {
         lambda q, k, v: _manual(_scores(q, k)) @ v,
         lambda q, k, v: _manual(_shifted(_scores(q, k))) @ v,
         lambda q, k, v: (jnp.exp(_scores(q, k)) @ v) / jnp.exp(_scores(q, k)).sum(1, keepdims=True),
-        lambda q, k, v: (
-            (jnp.exp(_shifted(_scores(q, k))) @ v)
-            / jnp.exp(_shifted(_scores(q, k))).sum(1, keepdims=True)
-        ),
         lambda q, k, v: jnp.einsum("qk,kd->qd", jax.nn.softmax(_scores(q, k)), v),
         lambda q, k, v: (v.T @ jax.nn.softmax(_scores(q, k)).T).T,
     ),
 }
 """Softmax weights on values."""
+
+TWICE: Mapping[str, tuple[Writing, ...]] = {
+    "attention_twice": (
+        lambda q, k, v: jax.nn.softmax(_scores(q, k)) @ v,
+        lambda q, k, v: (
+            (jnp.exp(_shifted(_scores(q, k))) @ v)
+            / jnp.exp(_shifted(_scores(q, k))).sum(1, keepdims=True)
+        ),
+    ),
+}
+"""Exponentials computed twice, each less a maximum of its own: AttnLRP does not see one softmax."""
 
 TERNARY: Mapping[str, tuple[Writing, ...]] = {
     "product": (
@@ -420,14 +429,17 @@ TERNARY: Mapping[str, tuple[Writing, ...]] = {
 
 DEFAULT = {
     **ELEMENTWISE, **LAYERS, **NORMS, **SOFTMAXES, **SUMS, **PRODUCTS, **BRACKETS, **GATES,
-    **ATTENTION, **TERNARY,
+    **ATTENTION, **TWICE, **TERNARY,
 }  # fmt: skip
+
+HALVES = {"mul": PRODUCTS["mul"]}
+"""In the presets of papers `x * g(x)` is one function of x, and two halves as an inner product."""
 
 FORMS: Mapping[str, Mapping[str, tuple[Writing, ...]]] = {
     "lrp0": DEFAULT,
     "cp_lrp": DEFAULT,
-    "uniform": {**ELEMENTWISE, **LAYERS, **SUMS, **PRODUCTS},
-    "attnlrp": {**ELEMENTWISE, **LAYERS, **SUMS, **PRODUCTS, **ATTENTION},
+    "uniform": {**ELEMENTWISE, **LAYERS, **SUMS, **HALVES},
+    "attnlrp": {**ELEMENTWISE, **LAYERS, **SUMS, **HALVES, **ATTENTION},
 }
 """The identities that each preset has."""
 
@@ -436,7 +448,7 @@ ARITY = {
     name: count
     for table, count in (
         (ELEMENTWISE, 1), (LAYERS, 1), (NORMS, 1), (SOFTMAXES, 1),
-        (SUMS, 2), (PRODUCTS, 2), (BRACKETS, 2), (GATES, 2), (ATTENTION, 3), (TERNARY, 3),
+        (SUMS, 2), (PRODUCTS, 2), (BRACKETS, 2), (GATES, 2), (ATTENTION, 3), (TWICE, 3), (TERNARY, 3),
     )
     for name in table
 }  # fmt: skip
