@@ -39,7 +39,8 @@ def elementwise(f: Equation, *x: jax.Array) -> Frozen:
     if variable is None:  # an operand is spread over the result: the chain starts here
         (variable,) = f.inputs
         return from_variable(f, variable, f, singular=True)
-    if f.may_be_singular and _is_known_to_stop(f, variable):
+    stopped = f.is_linear_step and not any(value.facts.sources for value in f.inputs)
+    if stopped or (f.may_be_singular and _is_known_to_stop(f, variable)):
         y = f.bind(f.values)
         return Frozen(y, lambda: jnp.zeros_like(y), lambda: y, inputs=())
     return from_variable(f, variable, f.of(variable), f.may_be_singular, f.has_choice)

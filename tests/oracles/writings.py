@@ -448,7 +448,8 @@ ARITY = {
     name: count
     for table, count in (
         (ELEMENTWISE, 1), (LAYERS, 1), (NORMS, 1), (SOFTMAXES, 1),
-        (SUMS, 2), (PRODUCTS, 2), (BRACKETS, 2), (GATES, 2), (ATTENTION, 3), (TWICE, 3), (TERNARY, 3),
+        (SUMS, 2), (PRODUCTS, 2), (BRACKETS, 2), (GATES, 2),
+        (ATTENTION, 3), (TWICE, 3), (TERNARY, 3),
     )
     for name in table
 }  # fmt: skip
