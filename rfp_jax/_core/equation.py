@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -149,7 +150,7 @@ class Equation:
         if self.name not in _RESHAPING or len(self.operands) != 1:
             return False
         given, made = self.operands[0], self.eqn.outvars[0].aval
-        if np.size(given) != np.prod(made.shape, dtype=int):
+        if math.prod(np.shape(given)) != math.prod(made.shape):
             return False
         places = self.params.get("broadcast_dimensions", ())
         return self.params.get("dimensions") in (None, *_squeezed(self)) and (
@@ -164,7 +165,7 @@ class Equation:
         if not self.keeps_order:
             if self.name not in ELEMENTWISE:
                 return None
-            shape = np.broadcast_shapes(*map(np.shape, self.operands))
+            shape = jnp.broadcast_shapes(*map(np.shape, self.operands))
             if any(np.shape(member.activation) != shape for member in self.members):
                 return None
         found = nearest_common_dominator(self.members)

@@ -288,6 +288,8 @@ def _clamp(_: Equation, low: Interval, x: Interval, high: Interval) -> Interval:
 def _sum(f: Equation, x: Interval) -> Interval:
     axes = f.params.get("axes", ())
     count = math.prod(np.shape(f.operands[0])[axis] for axis in axes)
+    if not isinstance(count, int):  # a size that is not known yet
+        return (0.0 if x[0] >= 0 else -INF), (0.0 if x[1] <= 0 else INF)
     return _times(count, x[0]), _times(count, x[1])
 
 

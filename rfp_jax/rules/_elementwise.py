@@ -52,22 +52,23 @@ def from_variable(
     """The secant of a curve in one variable; where the curve may fill a NaN, it passes nothing."""
     y = f.bind(f.values)
     own = variable.activation
-    z = own.reshape(y.shape) if own.size == y.size else own  # the chain may reshape it
+    reshapes = f.variable is not None and own.shape != y.shape  # somewhere in the chain
+    z = own.reshape(y.shape) if reshapes else own
 
     def at(z: jax.Array) -> jax.Array:
-        return curve(z.reshape(own.shape))
+        return curve(z.reshape(own.shape) if reshapes else z)
 
     @functools.cache
     def line() -> Line:
         near = secant(at, z, y, singular)
         if not singular:
             return near
-        far = _from_constant(at, z, f.constant_part(variable).reshape(z.shape), y)
+        far = _from_constant(at, z, jnp.reshape(f.constant_part(variable), z.shape), y)
         each = zip(near, far, strict=True)
         return Line(*(jnp.where(near.is_finite, one, other) for one, other in each))
 
     def push(c: jax.Array) -> jax.Array:
-        slope, c = line().slope, c.reshape(z.shape)
+        slope, c = line().slope, c.reshape(z.shape) if reshapes else c
         pushed = jnp.where(slope == 0, 0, slope * c) if fills else slope * c
         return pushed.astype(y.dtype)
 
