@@ -149,8 +149,8 @@ class Equation:
         """Return whether the equation only gives its operand another shape, element by element."""
         if self.name not in _RESHAPING or len(self.operands) != 1:
             return False
-        given, made = self.operands[0], self.eqn.outvars[0].aval
-        if math.prod(np.shape(given)) != math.prod(made.shape):
+        given, made = self.operands[0], getattr(self.eqn.outvars[0].aval, "shape", ())
+        if math.prod(np.shape(given)) != math.prod(made):
             return False
         places = self.params.get("broadcast_dimensions", ())
         return self.params.get("dimensions") in (None, *_squeezed(self)) and (
@@ -204,7 +204,9 @@ class Equation:
         alike = all(base(value) is self.variable for value in functions)
         chosen_by = [m for m in self.members if isinstance(m, Stopped)]
         if self.is_linear_step:
-            sums = len(self.inputs) > 1 and any(f.producer.may_be_singular for f in functions)
+            sums = len(self.inputs) > 1 and any(
+                f.producer is not None and f.producer.may_be_singular for f in functions
+            )
             if chosen_by or Kind.STEPS in kinds or not alike or sums:
                 return Kind.STEPS  # in a sum, what is infinite at 0 does not stop the rest
             return Kind.FUNCTION if functions else Kind.AFFINE
