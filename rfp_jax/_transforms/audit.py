@@ -221,7 +221,7 @@ def audit(
         3 equations depend on a source: 2 linear, 1 rule. Conserved: residual 0.0e+00, tolerance
         6.6e-06.
         >>> [(entry.primitive, entry.rule, entry.bias) for entry in report.entries]
-        [('mul', 'product', None), ('sub', 'affine', -1.0), ('max', 'maximum', None)]
+        [('mul', 'softmax_or_product', None), ('sub', 'affine', -1.0), ('max', 'maximum', None)]
     """
     check(dtype)
     walk(rules)  # a name that is not known is refused before the call
