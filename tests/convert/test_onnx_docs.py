@@ -39,7 +39,7 @@ def test_examples_run(capsys):
     assert report.passed
     printed = capsys.readouterr().out
     shown = re.findall(r"^print\(.*  # (.*)$", PAGE.read_text(), re.MULTILINE)
-    assert len(shown) == 3
+    assert len(shown) == 4
     for line in shown:
         assert re.split(r": output|: \.\.\.", line)[0] in printed
     assert "The same: largest difference to onnxruntime" in printed
