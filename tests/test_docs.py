@@ -51,7 +51,7 @@ def test_examples_run_and_print_what_the_page_shows(page):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):  # errors name the page's line
             exec(compile("\n" * line + code, page, "exec"), namespace)
-        if shown is not None and printed.getvalue() != shown:
+        if printed.getvalue() != (shown or ""):
             others.append((f"{page}:{line + 1}", printed.getvalue(), shown))
     assert others == []
     rel = namespace["rel"]
