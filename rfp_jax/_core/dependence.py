@@ -19,7 +19,7 @@ from rfp_jax._core.dimensions import FOLLOWED, Follow, Place, Split, shape_of
 
 @dataclass(frozen=True)
 class Interaction:
-    """Where samples may interact.
+    """An equation at which samples may interact.
 
     Attributes:
         primitive: the equation after which outputs may depend on other samples, by its primitive's
@@ -35,7 +35,7 @@ Places = tuple[Place | Interaction, ...]
 """For each index of a sample where a value holds it, or where it was lost."""
 
 Value = Places | None
-"""What is known of a value; None if it depends on no source."""
+"""The known places of sample indices in a value; None if it depends on no source."""
 
 
 def find_interaction(jaxpr: core.Jaxpr, outputs: int, axes: int) -> Interaction | None:
@@ -123,7 +123,7 @@ class _Walk:
         return None
 
     def run(self, jaxpr: Any, arguments: Sequence[Value]) -> list[Value]:
-        """What is known of a program's results."""
+        """Return the known places of a program's results."""
         jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
         known: dict[core.Var, Value] = dict(zip(jaxpr.invars, arguments, strict=True))
 
@@ -141,7 +141,7 @@ class _Walk:
         return list(map(read, jaxpr.outvars))
 
     def equation(self, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
-        """What is known of an equation's results."""
+        """Return the known places of an equation's results."""
         name = eqn.primitive.name
         if name in _CONTROL:
             return _CONTROL[name](replace(self, source=self.line(eqn)), eqn, operands)
@@ -160,7 +160,7 @@ class _Walk:
         return results
 
     def moved(self, eqn: core.JaxprEqn, value: Places, follow: Follow) -> Places:
-        """Where an equation takes what it is given; iterations stay what they are."""
+        """Move places as an equation moves its operands; iterations stay what they are."""
         places: list[Place | Interaction] = []
         for index, place in zip(self.indices, value, strict=True):
             to = place
@@ -172,7 +172,7 @@ class _Walk:
         return tuple(places)
 
     def join(self, eqn: core.JaxprEqn, *values: Value) -> Value:
-        """What is known of a value that depends on all of these: places that they agree on."""
+        """Return the places that all of these agree on, for a value that depends on all."""
 
         def agreed(a: Place | Interaction, b: Place | Interaction) -> Place | Interaction:
             if a == b or isinstance(a, Interaction):

@@ -1,4 +1,4 @@
-"""Where each primitive puts the dimensions of its operands.
+"""The table of where each primitive puts the dimensions of its operands.
 
 An index of a sample is found in a value at a `Place`: `index[dim] // stride % size`. A primitive
 follows a place to its results if each result depends on no element with another index there.
@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Place:
-    """Where an index is found in a value: it is `index[dim] // stride % size`.
+    """The place of an index in a value: it is `index[dim] // stride % size`.
 
     Attributes:
         dim: the dimension; `-d` stands for the iteration of the d-th loop around.
@@ -40,7 +40,7 @@ class Split:
 
 
 Follow = Callable[[Place, int], Place | Split | None]
-"""Where a place, of an index of this size, goes in the result; None if indices are mixed."""
+"""From a place of an index to that in the result; None if indices are mixed."""
 
 Rule = Callable[[core.JaxprEqn, Shape], Sequence[Follow]]
 """For an equation and the shape of one of its results, one `Follow` per operand."""

@@ -1,4 +1,4 @@
-"""What ONNX itself says of an operator, and whether there is a way to compute it here."""
+"""The definition of an operator by ONNX itself, and whether it can be computed here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHAPES = frozenset(("EyeLike", "Shape", "Size"))
 
 
 def schema_of(node: Node) -> Any:
-    """What ONNX itself says of an operator in the version of its opset, or None.
+    """Return the definition of an operator in the version of its opset, or None.
 
     The stubs of `onnx.defs.OpSchema` lack half of its attributes.
     """
@@ -79,17 +79,17 @@ def _type_proto(value: Value) -> onnx.TypeProto:
 
 
 def is_folded(node: Node) -> bool:
-    """Whether `onnx.reference` computes the node once its inputs are known."""
+    """Return whether `onnx.reference` computes the node once its inputs are known."""
     return schema_of(node) is not None and not is_random(node) and not node.blocks
 
 
 def is_random(node: Node) -> bool:
-    """Whether the node draws random numbers."""
+    """Return whether the node draws random numbers."""
     return node.operator.startswith("Random") or node.operator in ("Bernoulli", "Multinomial")
 
 
 def is_supported(node: Node) -> bool:
-    """Whether there is a way to compute the node."""
+    """Return whether there is a way to compute the node."""
     if find(node) is not None:
         return True
     schema = schema_of(node)

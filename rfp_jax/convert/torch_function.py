@@ -33,7 +33,7 @@ class Leaf:
 
 
 class Programs(Protocol):
-    """Where the programs of a network come from."""
+    """The origin of the programs of a network."""
 
     def for_call(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -40,7 +40,7 @@ def require_operations(nodes: Iterable[Node]) -> None:
 
 @dataclass(frozen=True)
 class Precision:
-    """What becomes of each dtype of a program, by the dtypes of the parameters that are given.
+    """The dtype that takes the place of each dtype of a program, by those of its parameters.
 
     Cast parameters cast the whole program: one exported in float32 runs in float64 or bfloat16 if
     its parameters are. Without `jax_enable_x64`, 64-bit dtypes are 32-bit ones, as always in JAX.

@@ -19,7 +19,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ref:
-    """What the input or node of this name holds."""
+    """Return the type that the input or node of this name holds."""
 
     name: str
 
@@ -61,7 +61,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Input:
-    """What enters a program.
+    """The values that enter a program.
 
     Attributes:
         name: by which nodes refer to it.

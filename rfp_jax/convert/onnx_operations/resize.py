@@ -38,7 +38,7 @@ def cubic(t: Any, a: float) -> Any:
 def places(
     size: int, count: int, scale: float, roi: tuple[float, float], transformation: str
 ) -> np.ndarray:
-    """Where the pixels of the output lie on an axis of the input, in float32 as others round."""
+    """Return the places of the output's pixels on an axis, in float32 as others round."""
     y, factor = np.arange(count, dtype=np.float32), np.float32(scale)
     width, (start, end) = factor * size, roi
     ways: dict[str, tuple[Callable[[], Any], Any]] = {  # and where a single pixel lies

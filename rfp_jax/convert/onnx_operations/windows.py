@@ -20,7 +20,7 @@ Ints = Sequence[int] | None
 
 @dataclass(frozen=True)
 class Windows:
-    """Where windows lie on the spatial axes.
+    """The places of windows on the spatial axes.
 
     Attributes:
         size: the windows' sizes.

@@ -1,0 +1,258 @@
+"""The walk of an audit: write down every equation, test it, and propagate the bias on its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend import core
+from jax.typing import DTypeLike
+
+from rfp_jax._core.control import State, Tally
+from rfp_jax._core.equation import Equation
+from rfp_jax._core.frozen import Frozen, Rule
+from rfp_jax._core.interpreter import Interpreter
+from rfp_jax._core.trace import Trace, has_while
+from rfp_jax._core.value import Facts, Tracked, Value, activation
+from rfp_jax._transforms import certificate
+from rfp_jax._transforms.hints import find_hints
+from rfp_jax._transforms.verdict import Audit, Entry
+from rfp_jax._transforms.walks import walk
+from rfp_jax.errors import MissingRuleError
+from rfp_jax.rules import Composite, LayerRule, affine
+
+
+@dataclass
+class Ledger:
+    """An observer that writes down every equation.
+
+    Attributes:
+        entries: what was written down, by the calls around an equation and the equation. An
+            equation inside a loop has one entry, however often it runs.
+        executed: for each entry how often it is run.
+        measures: whether the laws are tested; the tally then holds the greatest error of each.
+        weights: a factor for each entry's bias, all 1; derivatives by it tell biases apart.
+        calls: the calls, loops and branches inside which the walk is.
+        times: how often they run an equation.
+    """
+
+    entries: dict[tuple[int, ...], Entry] = field(default_factory=dict)
+    executed: dict[tuple[int, ...], int] = field(default_factory=dict)
+    measures: bool = False
+    weights: list[jax.Array] | None = None
+    calls: tuple[int, ...] = ()
+    times: int = 1
+
+    def inside(self, eqn: core.JaxprEqn) -> Ledger:
+        """Return the ledger of the bodies of a call, loop or branch, with the same entries."""
+        times = self.times * eqn.params.get("length", 1)
+        return replace(self, calls=(*self.calls, id(eqn)), times=times)
+
+    def see(self, walk: Interpreter, equation: Equation, rule: Rule | None, tally: Tally) -> State:
+        """Freeze an equation, write it down and test it; without a rule it is a constant."""
+        reason = ""
+        if self.weights is not None:  # constants of products are frozen: origins are linear
+            frozen_part = equation.constant_part
+            equation = replace(equation, constant_part=lambda v: lax.stop_gradient(frozen_part(v)))
+        try:
+            if rule is None:
+                raise MissingRuleError(equation)
+            frozen = walk.freeze(equation, rule)
+        except MissingRuleError as error:
+            frozen, rule = Frozen(equation.plain()), None
+            reason = error.reason or "no rule"
+        key = (*self.calls, id(equation.eqn))
+        if key not in self.entries:
+            self.executed[key] = self.times
+            self.entries[key] = _entry(equation, frozen, rule, reason, walk.dtype)
+        place = list(self.entries).index(key) if self.measures or self.weights else 0
+        passes = frozen.push is not None and frozen.inputs != () and frozen.outputs
+        if self.measures and passes:
+            errors = jnp.maximum(
+                lax.index_in_dim(tally, place, 0, keepdims=False),
+                certificate.errors(equation, frozen),
+            )
+            tally = lax.dynamic_update_index_in_dim(tally, errors, place, 0)
+        if self.weights is not None and frozen.bias is not None:
+            weight, biases = self.weights[place], frozen.bias
+            frozen = frozen._replace(bias=lambda: jax.tree.map(lambda b: b * weight, biases()))
+        return walk.results(equation, frozen), tally
+
+
+def _entry(
+    equation: Equation, frozen: Frozen, rule: Rule | None, reason: str, dtype: DTypeLike | None
+) -> Entry:
+    passes = frozen.push is not None and frozen.inputs != ()
+    blocks = frozen.skips_absent and len(equation.inputs) == 1  # of joined arrays
+    kept = rule is affine or frozen.push is equation or blocks
+    kind = "linear" if kept else "rule"
+    if rule is None:
+        kind = "unsupported"
+    elif not passes:
+        kind = "constant"
+    results = equation.eqn.outvars
+    return Entry(
+        primitive=equation.name,
+        rule=frozen.label or getattr(rule, "__name__", ""),
+        kind=kind,
+        path=equation.path,
+        source=equation.source,
+        shape=results[0].aval.str_short() if results else "nothing",
+        adds_bias=frozen.bias is not None and frozen.push is not None,
+        tolerance=certificate.tolerance(equation, jnp.float32 if dtype is None else dtype),
+        reason=reason,
+    )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A call walked by shapes alone: its entries, and what is needed to measure."""
+
+    call: Trace
+    walk: Interpreter
+    ledger: Ledger
+    values: list[Value]
+
+    @classmethod
+    def of_call(
+        cls, call: Trace, rules: str | Composite | LayerRule, dtype: DTypeLike | None
+    ) -> Survey:
+        """Walk a call by shapes, in at least float32."""
+        own = [leaf.real.dtype for leaf in call.leaves]
+        wide = jnp.result_type(jnp.float32, *own, *([dtype] if dtype else []))
+        call, ledger = call.widened(wide), Ledger()
+        interpreter = replace(walk(rules, "propagate", wide), exact=True, observer=ledger)
+        found: list[list[Value]] = []
+
+        def run(consts: Sequence[Any], leaves: list[jax.Array]) -> None:
+            found.append(_values(interpreter, call, consts, leaves, None)[0])
+
+        jax.eval_shape(run, call.consts, call.leaves)
+        return cls(call, interpreter, ledger, found[0])
+
+    @property
+    def outputs(self) -> list[Value]:
+        """The outputs as the walk left them: structure and facts, no numbers."""
+        return self.values[: self.call.output_tree.num_leaves]
+
+    def audit(self) -> Audit:
+        """Return what shapes alone tell."""
+        hints = find_hints(self.call, self.outputs, self.walk.stops)
+        return Audit(tuple(self.ledger.entries.values()), self.walk_name, hints=hints)
+
+    @property
+    def walk_name(self) -> str:
+        """The name of the rules."""
+        return getattr(self.walk.rules, "name", "")
+
+    def certified(self) -> Audit:
+        """Run the call: test every equation, and see what of the outputs is accounted for."""
+        call, size = self.call, len(self.ledger.entries)
+        given = (call.consts, call.leaves)  # as arguments: XLA would fold constants, slowly
+
+        def measure(
+            consts: Sequence[Any], leaves: list[jax.Array]
+        ) -> tuple[jax.Array, list[jax.Array], list[jax.Array]]:
+            ledger = Ledger(dict(self.ledger.entries), measures=True)
+            interpreter = replace(self._fresh(), observer=ledger)
+            values, tally = _values(interpreter, call, consts, leaves, jnp.zeros((size, 2), float))
+            outputs = values[: call.output_tree.num_leaves]
+            residuals = [_residual(interpreter, value) for value in outputs]
+            return tally, residuals, [jnp.all(jnp.isfinite(activation(v))) for v in outputs]
+
+        errors, residuals, finite = jax.jit(measure)(*given)
+        origins = self._origins(*given)
+        entries = tuple(
+            replace(
+                entry,
+                bias=bias if entry.adds_bias else None,
+                errors=tuple(map(float, row)),
+            )
+            for entry, bias, row in zip(
+                self.ledger.entries.values(), origins, np.asarray(errors), strict=True
+            )
+        )
+        executed = sum(self.ledger.executed.values())
+        eps = float(jnp.finfo(self.walk.dtype or jnp.float32).eps)
+        return Audit(
+            entries=entries,
+            rules=self.walk_name,
+            residual=max(map(float, residuals)),
+            tolerance=32 * eps * math.sqrt(max(executed, 1)),
+            finite=all(map(bool, finite)),
+            hints=find_hints(call, self.outputs, self.walk.stops, call.leaves),
+        )
+
+    def _fresh(self) -> Interpreter:
+        return replace(self.walk, bodies=type(self.walk.bodies)(), stops=[])
+
+    def _origins(self, consts: Sequence[Any], leaves: list[jax.Array]) -> list[float | None]:
+        """Return which bias of the greatest outputs came from which entry, by derivatives."""
+        call, size = self.call, len(self.ledger.entries)
+        adds = any(entry.adds_bias for entry in self.ledger.entries.values())
+        if has_while(call.jaxpr) or not adds:  # forwards only: biases are not told apart
+            return [None] * size
+
+        def explained(
+            weights: list[jax.Array], consts: Sequence[Any], leaves: list[jax.Array]
+        ) -> jax.Array:
+            """The bias of the greatest output of each sample, averaged over samples."""
+            ledger = Ledger(dict(self.ledger.entries), weights=weights)
+            interpreter = replace(self._fresh(), observer=ledger)
+            values, _ = _values(interpreter, call, consts, leaves, None, bias_only=True)
+            parts = []
+            for value in values[: call.output_tree.num_leaves]:
+                bias = value.contributions[-1] if isinstance(value, Tracked) else None
+                if bias is None or activation(value).size == 0:
+                    continue
+                y = jnp.atleast_1d(activation(value))
+                bias = jnp.atleast_1d(interpreter.carrier.read(activation(value), bias))
+                chosen = jnp.argmax(y.real, axis=-1, keepdims=True)
+                parts.append(jnp.mean(jnp.take_along_axis(bias.real, chosen, axis=-1)))
+            return jnp.sum(jnp.stack(parts)) if parts else jnp.zeros(())
+
+        ones = [jnp.ones((), leaves[0].real.dtype)] * size
+        gradient = jax.jit(jax.grad(explained))(ones, consts, leaves)
+        return [float(g) for g in gradient]
+
+
+def _values(
+    interpreter: Interpreter,
+    call: Trace,
+    consts: Sequence[Any],
+    leaves: Sequence[jax.Array],
+    tally: Tally,
+    *,
+    bias_only: bool = False,
+) -> State:
+    """Walk a call with every source, and in the last slot the bias."""
+    count = len(leaves) + 1
+    seed = interpreter.carrier.seed
+    sources: list[Value] = [
+        Tracked(
+            leaf,
+            tuple(seed(leaf) if slot == i and not bias_only else None for slot in range(count)),
+            Facts.of_source(i),
+        )
+        for i, leaf in enumerate(leaves)
+    ]
+    return interpreter.run(call.jaxpr, consts, sources, tally)
+
+
+def _residual(interpreter: Interpreter, value: Value) -> jax.Array:
+    """Return the greatest part of an output that neither a source nor a bias accounts for."""
+    if not isinstance(value, Tracked):
+        return jnp.zeros(())  # no relevance reaches it: all of it is bias
+    y = value.activation
+    given = [interpreter.carrier.read(y, c) for c in value.contributions if c is not None]
+    rest, size = y, jnp.abs(y)
+    for c in given:
+        rest, size = rest - c, size + jnp.abs(c)
+    size = jnp.max(size, axis=-1, keepdims=True) if size.ndim else size
+    return jnp.max(jnp.abs(rest) / jnp.where(size == 0, 1, size), initial=0)
