@@ -43,6 +43,10 @@ class Walk(Protocol):
         """Evaluate a jaxpr with its constants on values."""
         ...
 
+    def anew(self, jaxpr: core.Jaxpr) -> Walk:
+        """Return the walk through a program that is traced by itself."""
+        ...
+
     def constant(self, y: jax.Array, count: int) -> tuple[jax.Array | None, ...]:
         """Return the slots of a value that came from no source."""
         ...
@@ -67,7 +71,9 @@ class Bodies:
 
             def flat(*leaves: jax.Array) -> list[jax.Array]:
                 values, tally = jax.tree.unflatten(tree, leaves)
-                out, out_tree = jax.tree.flatten(_walk(walk, jaxpr, values, tally))
+                out, out_tree = jax.tree.flatten(
+                    _walk(walk.anew(_open(jaxpr)), jaxpr, values, tally)
+                )
                 out_trees.append(out_tree)
                 return out
 
@@ -78,8 +84,11 @@ class Bodies:
 
 def _walk(walk: Walk, jaxpr: Any, values: Sequence[Value], tally: Tally) -> State:
     """Walk a closed jaxpr (in JAX 0.12 every jaxpr is one)."""
-    consts = getattr(jaxpr, "consts", ())
-    return walk.run(getattr(jaxpr, "jaxpr", jaxpr), consts, list(values), tally)
+    return walk.run(_open(jaxpr), getattr(jaxpr, "consts", ()), list(values), tally)
+
+
+def _open(jaxpr: Any) -> core.Jaxpr:
+    return getattr(jaxpr, "jaxpr", jaxpr)
 
 
 def _split(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
@@ -203,7 +212,7 @@ def _shard_map(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: T
     p = eqn.params
 
     def body(*values: Value) -> tuple[Value, ...]:
-        return tuple(_walk(walk, p["jaxpr"], values, None)[0])
+        return tuple(_walk(walk.anew(_open(p["jaxpr"])), p["jaxpr"], values, None)[0])
 
     # A spec for an array is, as a prefix of the tree, one for the tracked value in its place.
     results = jax.shard_map(

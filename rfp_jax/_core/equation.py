@@ -181,6 +181,7 @@ class Equation:
     def settle(self) -> None:
         """Compute what equations downstream will ask for, in the program's order: no recursion."""
         _ = self.depth, self.kind, self.may_be_singular, self.has_choice
+        _ = self.degree, self.is_polynomial
 
     @cached_property
     def variable(self) -> Tracked | None:
@@ -244,6 +245,39 @@ class Equation:
         return self.name in SINGULAR
 
     @cached_property
+    def exponent(self) -> int | None:
+        """The exponent of a power, if it is a known whole number."""
+        if self.name == "square":
+            return 2
+        if self.name == "integer_pow":
+            return self.params["y"]
+        known = self.values[-1]
+        if self.name != "pow" or isinstance(known, Tracked | Stopped | Tracer):
+            return None
+        number = float(np.real(np.asarray(known)).item()) if np.size(known) == 1 else math.nan
+        return int(number) if number.is_integer() else None
+
+    @cached_property
+    def degree(self) -> int | None:
+        """The degree of a function of one variable that is a polynomial of it, else None."""
+        degrees = [degree(value) for value in self.inputs]
+        known = [d for d in degrees if d is not None]
+        if self.kind is not Kind.FUNCTION or len(known) < len(self.members):
+            return None
+        if self.name == "mul":
+            return sum(known)
+        if self.exponent is not None:
+            return self.exponent * known[0] if self.exponent > 0 else None
+        return max(known) if self.is_linear_step else None
+
+    @cached_property
+    def is_polynomial(self) -> bool:
+        """Return whether the result is, piece by piece, a polynomial of its variable."""
+        made = (v.producer for v in self.inputs if v.producer and v is not self.variable)
+        own = self.name in _PIECES or self.is_linear_step or (self.exponent or 0) > 0
+        return own and all(f.is_polynomial for f in made)
+
+    @cached_property
     def has_choice(self) -> bool:
         """Return whether an equation of the chain chooses between values, and may fill a NaN."""
         return self.name == "select_n" or any(
@@ -303,27 +337,13 @@ class Equation:
         return self.bind(operands)
 
 
+_PIECES = frozenset("mul max min clamp abs select_n".split())
 _RESHAPING = frozenset("reshape squeeze broadcast_in_dim slice".split())
 
 
 def _squeezed(f: Equation) -> list[Any]:
     """Return the parameter of `squeeze` that names axes; `reshape` has one that permutes them."""
     return [f.params["dimensions"]] if f.name == "squeeze" else []
-
-
-def is_same(value: Value, other: Value, depth: int = 6) -> bool:
-    """Return whether two values are one, or made by equal equations of the same values."""
-    if value is other:
-        return True
-    if not isinstance(value, Tracked) or not isinstance(other, Tracked) or depth == 0:
-        return False
-    mine, its = value.producer, other.producer
-    if mine is None or its is None or mine.name != its.name or len(mine.values) != len(its.values):
-        return False
-    return _equal(mine.params, its.params) and all(
-        is_same(a, b, depth - 1) or _equal_constants(a, b)
-        for a, b in zip(mine.values, its.values, strict=True)
-    )
 
 
 def before_conversion(value: Value) -> Value:
@@ -336,26 +356,17 @@ def before_conversion(value: Value) -> Value:
 _CONVERSIONS = ("convert_element_type", "reduce_precision", "copy")
 
 
-def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether parameters are equal; what cannot be compared is not."""
-    try:
-        return bool(one == other)
-    except (TypeError, ValueError):
-        return False
-
-
-def _equal_constants(one: Value, other: Value) -> bool:
-    known = not isinstance(one, Tracked | Stopped | Tracer) and np.ndim(activation(one)) == 0
-    if not known or isinstance(other, Tracked | Stopped | Tracer) or np.ndim(other) != 0:
-        return False
-    return bool(np.asarray(one) == np.asarray(other))
-
-
 def kind(value: Member) -> Kind:
     """Return how a value is made of the variable of its chain; a chain starts affine."""
     if value.producer is None or value.producer.dominator is None:
         return Kind.AFFINE
     return value.producer.kind
+
+
+def degree(value: Member) -> int | None:
+    """Return the degree of a value as a polynomial of its variable; 1 if it may be one itself."""
+    is_function = kind(value) is Kind.FUNCTION and value.producer is not None
+    return value.producer.degree if is_function and value.producer else 1
 
 
 def base(value: Member) -> Member:

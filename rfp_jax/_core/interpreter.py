@@ -30,8 +30,10 @@ from rfp_jax._core.carrier import Carrier, Contributions
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, Kind, bind
 from rfp_jax._core.frozen import Frozen, Rule, constant, is_chained
+from rfp_jax._core.numbering import Numbering, key_of
 from rfp_jax._core.precision import widen
 from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
+from rfp_jax._core.scales import divisors
 from rfp_jax._core.value import (
     Pending,
     Slots,
@@ -44,7 +46,9 @@ from rfp_jax._core.value import (
 )
 from rfp_jax.errors import MissingRuleError, ReverseModeError
 
-REMEMBERED = ELEMENTWISE | MOVES | LAYERS | {"concatenate", "reduce_sum"}
+REMEMBERED = (
+    ELEMENTWISE | MOVES | LAYERS | set("concatenate reduce_sum reduce_max reduce_min".split())
+)
 """Primitives at which rules look back."""
 
 
@@ -96,6 +100,8 @@ class Interpreter:
         path: the name stack of the call in whose body the walk is.
         source: the user's line of that call.
         bodies: the bodies of loops and branches that were traced already.
+        numbering: the equations of this program that were walked already.
+        scales: the variables of this program that divide something.
         stops: where relevance ended, in the order of the walk.
     """
 
@@ -110,6 +116,8 @@ class Interpreter:
     path: str = ""
     source: str = ""
     bodies: Bodies = field(default_factory=Bodies)
+    numbering: Numbering = field(default_factory=Numbering)
+    scales: frozenset[core.Var] = frozenset()
     stops: list[Stop] = field(default_factory=list)
 
     def run(
@@ -143,8 +151,6 @@ class Interpreter:
                 return np.asarray(atom.val, getattr(atom.aval, "dtype", None))  # type: ignore
             return env[atom]
 
-        last_use = {v: eqn for eqn in jaxpr.eqns for v in eqn.invars if isinstance(v, core.Var)}
-        kept = {v for v in jaxpr.outvars if isinstance(v, core.Var)}
         for eqn in jaxpr.eqns:
             stack = source_info_util.current_name_stack() + eqn.source_info.name_stack
             with source_info_util.user_context(eqn.source_info.traceback, name_stack=stack):
@@ -153,9 +159,6 @@ class Interpreter:
             env.update(zip(eqn.outvars, results, strict=True))
             if not any(isinstance(value, Tracked | Stopped) for value in operands):
                 made.update((v, eqn) for v in eqn.outvars)
-            for atom in eqn.invars:  # activations that nobody will ask for are let go
-                if isinstance(atom, core.Var) and last_use[atom] is eqn and atom not in kept:
-                    env.pop(atom, None)
         return [read(atom) for atom in jaxpr.outvars], tally
 
     def step(
@@ -174,8 +177,13 @@ class Interpreter:
         if not steered:
             operands = list(map(activation, values))
             stays_known = name in ELEMENTWISE and _are_known_scalars(operands)
+            key = key_of(eqn, values)
+            if (found := self.numbering.find(key)) is not None:
+                return found, tally
             with jax.ensure_compile_time_eval() if stays_known else nullcontext():
-                return bind(eqn, operands), tally
+                results = bind(eqn, operands)
+            self.numbering.keep(key, values, results)
+            return results, tally
         equation = Equation(
             eqn,
             values,
@@ -185,9 +193,19 @@ class Interpreter:
             constant_part=self.constant_part,
             known=known.of(eqn),
         )
-        if not is_tracked:
+        rule = constant if equation.is_discrete or not is_tracked else self.rules(equation)
+        key = key_of(eqn, values, rule)
+        if (found := self.numbering.find(key)) is not None:
+            return found, tally
+        results, tally = self.explain(equation, rule, tally)
+        self.numbering.keep(key, values, results)
+        return results, tally
+
+    def explain(self, equation: Equation, rule: Rule | None, tally: Tally) -> State:
+        """Evaluate one equation on values that depend on a source."""
+        if not any(equation.tracked):
             return self.stopped(equation, equation.plain()), tally
-        rule = constant if equation.is_discrete else self.rules(equation)
+        name = equation.name
         in_chain = name in ELEMENTWISE or equation.keeps_order
         if rule is not None and in_chain and not is_chained(rule):
             equation = replace(equation, is_opaque=True)
@@ -196,6 +214,10 @@ class Interpreter:
         if rule is None:
             raise MissingRuleError(equation)
         return self.results(equation, self.freeze(equation, rule)), tally
+
+    def anew(self, jaxpr: core.Jaxpr) -> Interpreter:
+        """Return the walk through a program that is traced by itself: it knows no values yet."""
+        return replace(self, numbering=Numbering(), scales=divisors(jaxpr))
 
     def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Interpreter:
         """Return the walk through the bodies of a call, loop or branch."""
@@ -255,6 +277,8 @@ class Interpreter:
         if frozen.push is None:
             return self.stopped(equation, outputs)
         facts = replace(ranges.facts(equation), sources=passing)
+        if facts.interval[0] >= 0 and self.scales.intersection(equation.eqn.outvars):
+            facts = replace(facts, is_weight=True)
         equation.settle()
 
         def contributions() -> list[Slots]:

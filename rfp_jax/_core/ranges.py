@@ -1,21 +1,23 @@
 """The range in which a value lies by construction, and whether it is a weight.
 
 A weight decides how much of a signal passes: a gate (in [0, 1] by construction), the weights of a
-softmax, a normaliser, the root of a mean of squares. Multiplied with a signal it counts as a
-constant; standing for itself it is a function like any other.
+softmax, a normaliser, the root of a mean of squares, any function of one variable that is positive
+by construction (exp, softplus) and no polynomial. Multiplied with a signal it counts as a constant;
+standing for itself it is a function like any other.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
 from jax.core import Tracer
 
-from rfp_jax._core.equation import Equation, before_conversion, is_same
-from rfp_jax._core.primitives import LAYERS, MOVES
+from rfp_jax._core.equation import Equation, Member, before_conversion
+from rfp_jax._core.primitives import LAYERS, MOVES, PLACEMENTS
 from rfp_jax._core.value import UNBOUNDED, Facts, Stopped, Tracked, Value, facts_of
 
 Interval = tuple[float, float]
@@ -45,7 +47,7 @@ def facts(equation: Equation) -> Facts:
 
 def _is_weight(equation: Equation, interval: Interval) -> bool:
     low, high = interval
-    if equation.name in _POSITIVE or (low >= 0 and _is_power_of_constant(equation)):
+    if low >= 0 and (_is_positive_function(equation) or _is_power_of_constant(equation)):
         return True
     if _is_normaliser(equation) or _is_root_of_squares(equation):
         return True
@@ -59,11 +61,10 @@ def _is_weight(equation: Equation, interval: Interval) -> bool:
     return high <= 1 + TOLERANCE and equation.name not in LAYERS and not _is_choice(equation)
 
 
-_POSITIVE = frozenset("logistic exp exp2".split())
-_KEEPING = (MOVES | LAYERS) | frozenset(
+_KEEPING = (PLACEMENTS | MOVES | LAYERS) | frozenset(
     """add add_any sub mul div max min clamp select_n concatenate stack pad gather dynamic_slice
     dynamic_update_slice scatter scatter-add reduce_sum reduce_max reduce_min reduce_window_sum
-    reduce_window_max cumsum sort square integer_pow pow sqrt""".split()
+    reduce_window_max cumsum sort top_k square integer_pow pow sqrt""".split()
 )
 """Weights stay weights, as long as the result is not negative by construction."""
 
@@ -75,7 +76,22 @@ _SCALING = MOVES | frozenset(
 
 def _is_choice(equation: Equation) -> bool:
     """Return whether the result only hands on elements: it is a weight if they are."""
-    return equation.name in MOVES or equation.name in ("concatenate", "gather", "select_n", "pad")
+    return equation.name in PLACEMENTS
+
+
+def _is_positive_function(equation: Equation) -> bool:
+    """Return whether the result is a function of one variable, no polynomial, and positive at 0.
+
+    Its range is not negative. A function that vanishes at 0 (a root, a magnitude) is a signal.
+    """
+    if equation.variable is None:
+        return equation.name in _POSITIVE  # of an operand that is spread over the result
+    if equation.is_polynomial:
+        return False
+    return _interval(equation)[0] > 0 or _at_zero(equation)[0] > 0
+
+
+_POSITIVE = frozenset("logistic exp exp2".split())
 
 
 def _is_power_of_constant(equation: Equation) -> bool:
@@ -141,6 +157,31 @@ def of(value: Value) -> Interval:
 # --- the range of a result, by the primitive
 
 
+_MOST_EQUATIONS = 64
+
+
+def _at_zero(equation: Equation) -> Interval:
+    """Return the range of a function of one variable at 0, as far as its form says it."""
+    known: dict[int, Interval] = {id(equation.variable): (0.0, 0.0)}
+
+    def ranged(made: Equation) -> Interval:
+        return _by_table(made, [known.get(id(value)) or of(value) for value in made.values])
+
+    waiting: list[Member] = list(equation.members)
+    while waiting:
+        made = waiting[-1].producer
+        if id(waiting[-1]) in known or made is None:
+            waiting.pop()
+            continue
+        missing = [m for m in made.members if id(m) not in known]
+        waiting.extend(missing)
+        if not missing:
+            known[id(waiting.pop())] = ranged(made)
+        if len(known) + len(waiting) > _MOST_EQUATIONS:
+            return UNBOUNDED
+    return ranged(equation)
+
+
 def _interval(equation: Equation) -> Interval:
     if any(np.iscomplexobj(operand) for operand in equation.operands):
         return UNBOUNDED
@@ -148,10 +189,14 @@ def _interval(equation: Equation) -> Interval:
         return _of_layer(equation)
     if equation.name == "div" and _is_normalised(equation):
         return (0.0, 1.0)
+    return _by_table(equation, list(map(of, equation.values)))
+
+
+def _by_table(equation: Equation, operands: list[Interval]) -> Interval:
     rule = _TABLE.get(equation.name)
     if rule is None:
         return UNBOUNDED
-    low, high = rule(equation, *map(of, equation.values))
+    low, high = rule(equation, *operands)
     return UNBOUNDED if math.isnan(low) or math.isnan(high) else (low, high)
 
 
@@ -182,25 +227,28 @@ def _contracted_axes(equation: Equation) -> tuple[int, ...]:
 def _is_normalised(equation: Equation) -> bool:
     """Recognise `a / sum(a)` of a >= 0, also with a constant >= 0 added to the sum."""
     part, total = equation.values
-    if (
-        not isinstance(part, Tracked)
-        or not isinstance(total, Tracked)
-        or part.facts.interval[0] < 0
-    ):
-        return False
-    value: Value = total
-    while isinstance(value, Tracked) and value.producer is not None:
+    return (
+        isinstance(part, Tracked)
+        and isinstance(total, Tracked)
+        and part.facts.interval[0] >= 0
+        and bool(summed_axes(total, part))
+    )
+
+
+def summed_axes(total: Tracked, part: Tracked) -> tuple[int, ...]:
+    """Return the axes over which a value is the sum of another, a constant >= 0 added; else ()."""
+    value = total
+    while value.producer is not None and value.producer.inputs:
         made = value.producer
         if made.name == "reduce_sum":
-            return is_same(before_conversion(made.values[0]), part)
+            return made.params["axes"] if before_conversion(made.inputs[0]) is part else ()
         if made.name in ("add", "max") and len(made.inputs) == 1:
-            constant = next(v for v in made.values if not isinstance(v, Tracked))
-            if of(constant)[0] < 0:
-                return False
+            if of(next(v for v in made.values if not isinstance(v, Tracked)))[0] < 0:
+                return ()
         elif made.name not in MOVES:
-            return False
+            return ()
         value = made.inputs[0]
-    return False
+    return ()
 
 
 def _monotone(f: Callable[[float], float]) -> Callable[..., Interval]:
@@ -225,7 +273,24 @@ def _union(_: Equation, *x: Interval) -> Interval:
     return min(low for low, _ in x), max(high for _, high in x)
 
 
-def _select(f: Equation, _: Interval, *cases: Interval) -> Interval:
+def _compared(test: Callable[[float, float], bool]) -> Callable[..., Interval]:
+    """Decide a comparison where all elements of the operands compare alike."""
+
+    def rule(_: Equation, x: Interval, y: Interval) -> Interval:
+        found = {float(test(a, b)) for a in x for b in y}
+        overlap = x[0] <= y[1] and y[0] <= x[1] and not x[0] == x[1] == y[0] == y[1]
+        return (0.0, 1.0) if overlap or len(found) > 1 else (min(found), max(found))
+
+    return rule
+
+
+def _select(f: Equation, condition: Interval, *cases: Interval) -> Interval:
+    if condition[0] == condition[1]:
+        return cases[int(condition[0])]
+    chosen_by = f.values[0]
+    made = chosen_by.producer if isinstance(chosen_by, Stopped) else None
+    if made and made.name == "ne" and made.values[0] is made.values[1]:
+        return cases[0]  # what is chosen for a NaN, `x != x`, has no range
     return _union(f, *cases)
 
 
@@ -233,8 +298,30 @@ def _add(_: Equation, x: Interval, y: Interval) -> Interval:
     return x[0] + y[0], x[1] + y[1]
 
 
-def _sub(_: Equation, x: Interval, y: Interval) -> Interval:
+def _sub(f: Equation, x: Interval, y: Interval) -> Interval:
+    if _is_spread(f):
+        return 0.0, INF
     return x[0] - y[1], x[1] - y[0]
+
+
+def _is_spread(f: Equation) -> bool:
+    """Recognise `max(x) - min(x)`."""
+    high, low = (_maker(value) for value in f.values)
+    return (
+        high is not None
+        and low is not None
+        and (high.name, low.name) == ("reduce_max", "reduce_min")
+        and high.values[0] is low.values[0]
+        and high.params["axes"] == low.params["axes"]
+    )
+
+
+def _maker(value: Value) -> Equation | None:
+    """Return the equation that made a value, before it was moved."""
+    made = value.producer if isinstance(value, Tracked) else None
+    while made is not None and made.name in MOVES and made.inputs:
+        made = made.inputs[0].producer
+    return made
 
 
 def _times(x: float, y: float) -> float:
@@ -281,6 +368,15 @@ def _exp(x: float) -> float:
     return math.exp(x) if x < 700 else INF
 
 
+def _log(x: float) -> float:
+    return math.log(x) if 0 < x < INF else (INF if x > 0 else -INF)
+
+
+def _cosh(_: Equation, x: Interval) -> Interval:
+    ends = [(_exp(abs(end)) + _exp(-abs(end))) / 2 for end in x]
+    return (1.0 if x[0] <= 0 <= x[1] else min(ends)), max(ends)
+
+
 def _clamp(_: Equation, low: Interval, x: Interval, high: Interval) -> Interval:
     return min(max(low[0], x[0]), high[0]), min(max(low[1], x[1]), high[1])
 
@@ -317,10 +413,11 @@ def _each(rule: Callable[..., Interval], names: str) -> dict[str, Callable[..., 
 
 
 _TABLE: Mapping[str, Callable[..., Interval]] = {
-    **_each(_fixed(0, 1), "eq ne lt le gt ge is_finite"),
+    **{name: _compared(getattr(operator, name)) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+    "is_finite": _fixed(0, 1),
     **_each(_fixed(-1, 1), "sin cos sign"),
     **_each(_same, " ".join(sorted(MOVES)) + """ reduce_max reduce_min rev dynamic_slice cummax
-        reduce_window_max reduce_window_min cummin sort unstack split tile stop_gradient
+        reduce_window_max reduce_window_min cummin top_k unstack split tile stop_gradient
         optimization_barrier all_gather"""),
     "logistic": _monotone(lambda x: 1 / (1 + _exp(-x))),
     "tanh": _monotone(math.tanh),
@@ -329,7 +426,11 @@ _TABLE: Mapping[str, Callable[..., Interval]] = {
     "exp": _monotone(_exp),
     "exp2": _monotone(lambda x: _exp(x * math.log(2))),
     "expm1": _monotone(lambda x: _exp(x) - 1),
-    "log1p": _monotone(lambda x: math.log1p(x) if x < INF else INF),
+    "log1p": _monotone(lambda x: math.log1p(x) if -1 < x < INF else math.copysign(INF, x)),
+    "log": _monotone(_log),
+    "log2": _monotone(lambda x: _log(x) / math.log(2)),
+    "sinh": _monotone(math.sinh),
+    "cosh": _cosh,
     "sqrt": lambda _, x: (math.sqrt(max(x[0], 0)), math.sqrt(max(x[1], 0))),
     "rsqrt": _fixed(0, INF),
     "atan": _monotone(math.atan),
@@ -346,7 +447,7 @@ _TABLE: Mapping[str, Callable[..., Interval]] = {
     "min": lambda _, x, y: (min(x[0], y[0]), min(x[1], y[1])),
     "clamp": _clamp,
     "select_n": _select,
-    **_each(_union, "concatenate stack"),
+    **_each(_union, "concatenate stack sort"),
     "pad": _padded,
     "gather": _gathered,
     "reduce_sum": _sum,

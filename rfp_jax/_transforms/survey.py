@@ -242,7 +242,7 @@ def _values(
         )
         for i, leaf in enumerate(leaves)
     ]
-    return interpreter.run(call.jaxpr, consts, sources, tally)
+    return interpreter.anew(call.jaxpr).run(call.jaxpr, consts, sources, tally)
 
 
 def _residual(interpreter: Interpreter, value: Value) -> jax.Array:

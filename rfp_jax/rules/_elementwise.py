@@ -8,7 +8,7 @@ where z is the variable of the whole chain of elementwise equations: the last va
 but sums with constants and multiples happens (`Equation.variable`). So it does not matter of which
 operations F is made. Where \(F(0)\) is not finite, the line starts at the constant part of z, which
 came from no source: `log(1 + x)` is `log1p(x)`. Where that does not help either (`log x`), no
-relevance passes.
+relevance passes. A polynomial starts at the constant part too (`rfp_jax.rules._polynomial`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Stopped, Tracked
 from rfp_jax.errors import MissingRuleError
+from rfp_jax.rules._polynomial import MOST_FACTORS, by_factors
 
 Curve = Callable[[jax.Array], jax.Array]
 
@@ -35,6 +36,8 @@ Curve = Callable[[jax.Array], jax.Array]
 def elementwise(f: Equation, *x: jax.Array) -> Frozen:
     """`y = F(z)`: a contribution `c` becomes `c (F(z) - F(0)) / z`, and `F(0)` is the bias."""
     del x
+    if f.kind is Kind.FUNCTION and 1 < (f.degree or 0) <= MOST_FACTORS:
+        return by_factors(f)
     variable = f.variable
     if variable is None:  # an operand is spread over the result: the chain starts here
         (variable,) = f.inputs

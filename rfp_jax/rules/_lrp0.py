@@ -9,14 +9,13 @@ from rfp_jax._core.frozen import Rule, constant, linear
 from rfp_jax.rules._additive import affine, derivative, gather
 from rfp_jax.rules._elementwise import elementwise, magnitude, polynomial, power
 from rfp_jax.rules._joined import weighted
+from rfp_jax.rules._mean import mean_or_product, mean_or_quotient
 from rfp_jax.rules._product import reduce_product, running_product, select, signal
 from rfp_jax.rules._refuse import remainder, solve, special, unsupported
 from rfp_jax.rules._scatter import scatter_product, scatter_winner
 from rfp_jax.rules._softmax import (
     exponential_of_logits,
     logarithm,
-    softmax_or_product,
-    softmax_or_quotient,
 )
 from rfp_jax.rules._winner import (
     clamp,
@@ -68,8 +67,8 @@ TABLE: dict[str, Rule] = {
     **_each(power, "integer_pow pow"),
     **_each(special, "igamma igammac regularized_incomplete_beta"),
     # Products and quotients.
-    "mul": softmax_or_product,
-    "div": softmax_or_quotient,
+    "mul": mean_or_product,
+    "div": mean_or_quotient,
     **_each(weighted, "dot_general conv_general_dilated ragged_dot_general"),
     # With a sparse matrix; of both operands each may depend on a source.
     **_each(

@@ -6,44 +6,20 @@ predictions in sentiment analysis", section 3.2. Attention weights on values: th
 et al. 2022, "XAI for Transformers: better explanations through conservative propagation", section
 4.
 
-Signals \(x_j = b_j + \sum_s c_{js}\) share their product \(y = \prod_j x_j\) by Aumann and Shapley
-("Values of Non-Atomic Games", 1974), on the straight path from the constants to the activations:
-
-$$ R_s = \sum_i c_{is} \int_0^1 \prod_{j \ne i} \bigl(b_j + t\,(x_j - b_j)\bigr)\, dt . $$
-
-The integrand is a polynomial of degree n - 1 in t, so \(\lceil n / 2 \rceil\) nodes of Gauss and
-Legendre give it exactly. For two factors it is \(c_{1s} (x_2 + b_2) / 2 + c_{2s} (x_1 + b_1) / 2\).
-The rule holds for every polynomial of its factors, so a product does not change when it is
-expanded or bracketed otherwise.
+Two signals share their product as a polynomial (`rfp_jax.rules._polynomial`).
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax import lax
-from jax.core import Tracer
 
-from rfp_jax._core.equation import Equation, Kind, kind
+from rfp_jax._core.equation import Equation, Kind
 from rfp_jax._core.frozen import Frozen, chained, linear
-from rfp_jax._core.primitives import MOVES
-from rfp_jax._core.value import Stopped, Tracked
 from rfp_jax.rules._additive import affine
 from rfp_jax.rules._elementwise import elementwise
-
-MOST_FACTORS = 8
-"""Products of more factors are bracketed as they are written."""
-
-_MOST_EQUATIONS = 64
-_LINEAR = MOVES | {"reduce_sum", "neg", "add", "add_any", "sub"}
-_PRODUCTS = frozenset({"mul", "dot_general"})
-_POWERS = ("integer_pow", "pow")
+from rfp_jax.rules._polynomial import aumann_shapley, by_factors
 
 
 def equal_split(f: Equation, *x: jax.Array) -> Frozen:
@@ -78,7 +54,7 @@ def signal(f: Equation, *x: jax.Array) -> Frozen:
         return linear(f, *x)
     weights = [value.facts.is_weight for value in f.inputs]
     if sum(weights) != 1:
-        return shared_product(f)
+        return by_factors(f)
     place = weights.index(False)
 
     def push(c: jax.Array) -> jax.Array:
@@ -114,174 +90,6 @@ def select(f: Equation, *x: jax.Array) -> Frozen:
     A function of one variable defined piece by piece is one function: softplus is computed so.
     """
     return elementwise(f, *x) if f.kind is Kind.FUNCTION else affine(f, *x)
-
-
-# --- symmetric products
-
-
-def shared_product(f: Equation) -> Frozen:
-    """A product of signals, with the products that it is made of."""
-    factors, degree, function = _expand(f)
-    return aumann_shapley(f, factors, degree, function)
-
-
-def aumann_shapley(
-    f: Equation, factors: Sequence[Tracked], degree: int, function: Callable[..., jax.Array]
-) -> Frozen:
-    """A polynomial of its factors, shared along the path from their constants to the activations.
-
-    Args:
-        f: the equation whose result it is.
-        factors: the values that the polynomial is of.
-        degree: its degree.
-        function: the polynomial, of one array per factor.
-    """
-    nodes, weights = np.polynomial.legendre.leggauss((degree + 1) // 2)
-    nodes, weights = ((nodes + 1) / 2).tolist(), (weights / 2).tolist()  # of no dtype
-    x = [factor.activation for factor in factors]
-
-    @functools.cache
-    def constants() -> list[jax.Array]:
-        return [f.constant_part(factor) for factor in factors]
-
-    def along(t: Any, present: list[int], c: Sequence[Any]) -> jax.Array:
-        at = [b + jnp.asarray(t, b.dtype) * (xi - b) for b, xi in zip(constants(), x, strict=True)]
-
-        def of_present(*given: jax.Array) -> jax.Array:
-            values = list(at)
-            for i, value in zip(present, given, strict=True):
-                values[i] = value
-            return function(*values)
-
-        points, tangents = [at[i] for i in present], [c[i] for i in present]
-        return jax.jvp(of_present, points, tangents)[1]
-
-    def push(*c: jax.Array | None) -> jax.Array:
-        constants()  # here, not inside the loop below
-        present = [i for i, ci in enumerate(c) if ci is not None]
-        if len(nodes) <= 4:
-            each = zip(nodes, weights, strict=True)
-            return functools.reduce(jnp.add, (along(t, present, c) * w for t, w in each))
-
-        def add(total: jax.Array, node: tuple[Any, Any]) -> tuple[jax.Array, None]:
-            return total + along(node[0], present, c) * node[1], None
-
-        steps = (jnp.asarray(nodes, y.dtype), jnp.asarray(weights, y.dtype))
-        return lax.scan(add, jnp.zeros_like(y), steps)[0]
-
-    def bias() -> jax.Array:
-        return function(*constants()) - push(*constants())
-
-    y = f.bind(f.values)
-    return Frozen(y, push, bias, inputs=tuple(factors), skips_absent=True)
-
-
-def _expand(f: Equation) -> tuple[list[Tracked], int, Callable[..., jax.Array]]:
-    """Find the factors of a product of signals through the sums and products that lead to it.
-
-    Returns:
-        The factors, the degree of the polynomial, and the polynomial as a function of them.
-    """
-    degrees: dict[int, int] = {}
-    factors: list[Tracked] = []
-    inner: list[Tracked] = []  # what lies between, in the order of the program
-
-    def visit(value: Tracked, budget: int) -> int:
-        if id(value) not in degrees:
-            made = value.producer
-            if made is None or budget < 2 or not _has_product(value):
-                factors.append(value)
-                degrees[id(value)] = 1
-            else:
-                own = _degree(made, [visit(v, budget - 1) for v in _signals(made)])
-                inner.append(value)
-                degrees[id(value)] = own
-        return degrees[id(value)]
-
-    total = _degree(f, [visit(value, MOST_FACTORS) for value in f.inputs])
-    if total > MOST_FACTORS:
-        factors, inner = list(dict.fromkeys(f.inputs)), []
-        total = _degree(f, [1] * len(f.inputs))
-
-    def function(*given: jax.Array) -> jax.Array:
-        values: dict[int, Any] = {id(factor): x for factor, x in zip(factors, given, strict=True)}
-        for value in inner:
-            assert value.producer is not None
-            values[id(value)] = value.producer.at(values)
-        return f.at(values)
-
-    return factors, total, function
-
-
-def _signals(made: Equation) -> list[Tracked]:
-    """The operands through which an equation is a polynomial; weights on signals are constants."""
-    inputs = list(made.inputs)
-    if made.name in _PRODUCTS and sum(v.facts.is_weight for v in inputs) == 1 and len(inputs) == 2:
-        return [value for value in inputs if not value.facts.is_weight]
-    return inputs
-
-
-def _degree(made: Equation, degrees: Sequence[int]) -> int:
-    if made.name in _PRODUCTS:
-        return sum(degrees)
-    if made.name in _POWERS:
-        return (_exponent(made) or 1) * degrees[0]
-    return 2 * degrees[0] if made.name == "square" else max(degrees)
-
-
-def _has_product(value: Tracked) -> bool:
-    """Return whether a value is made of a product of signals, by sums and placements.
-
-    A function of one variable that is not a polynomial of it (a GELU, written out) is a factor.
-    """
-    if kind(value) is Kind.FUNCTION and not _is_power_series(value):
-        return False
-    waiting, seen = [value], 0
-    while waiting and seen < _MOST_EQUATIONS:
-        made = waiting.pop().producer
-        seen += 1
-        if made is None or not _is_polynomial(made):
-            continue
-        if made.name == "square" or made.name in _POWERS:
-            return True
-        if made.name in _PRODUCTS and len(_signals(made)) > 1:
-            return True
-        waiting.extend(_signals(made))
-    return False
-
-
-def _is_power_series(value: Tracked) -> bool:
-    """Return whether a function of one variable is a polynomial of it."""
-    waiting, seen = [value], 0
-    while waiting:
-        value = waiting.pop()
-        seen += 1
-        if kind(value) is Kind.FUNCTION:
-            if seen > _MOST_EQUATIONS or not value.producer or not _is_polynomial(value.producer):
-                return False
-            waiting.extend(value.producer.inputs)
-    return True
-
-
-def _is_polynomial(made: Equation) -> bool:
-    if made.name in _POWERS:
-        return 1 < (_exponent(made) or 0) <= MOST_FACTORS
-    if made.name == "dot_general" and len(made.inputs) == 1:
-        return False  # a layer with weights ends what is expanded
-    if made.name == "div":
-        return made.tracked == (True, False)
-    return made.name in _LINEAR or made.name in _PRODUCTS or made.name == "square"
-
-
-def _exponent(made: Equation) -> int | None:
-    """Return the exponent of a power, if it is a known whole number."""
-    if made.name == "integer_pow":
-        return made.params["y"]
-    exponent = made.values[1]
-    if isinstance(exponent, Tracked | Stopped | Tracer) or np.size(exponent) != 1:
-        return None
-    number = float(np.real(np.asarray(exponent)).item())
-    return int(number) if number.is_integer() else None
 
 
 def reduce_product(f: Equation, x: jax.Array) -> Frozen:

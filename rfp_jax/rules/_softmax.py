@@ -13,14 +13,15 @@ too, so that `exp(log_softmax(u))` is the same function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from rfp_jax._core import ranges
-from rfp_jax._core.equation import Equation, before_conversion, is_same
+from rfp_jax._core.equation import Equation, Kind, before_conversion
 from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked, Value
@@ -35,6 +36,10 @@ def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     """`exp(u) / sum(exp(u))` by its gradient; other denominators are constants."""
     if len(x) == 2 and (found := _sum_of(f.values[1], f.inputs[0])) and _is_exp(f.inputs[0]):
         return _softmax(f, f.inputs[0], found)
+    if len(x) == 2 and f.kind is not Kind.FUNCTION:
+        parts = _exponentials(f.inputs[1])
+        if any(part is f.inputs[0] for part in parts):
+            return _gradient(f, parts)
     return quotient(f, *x)
 
 
@@ -54,22 +59,29 @@ def _by_reciprocal(f: Equation) -> Frozen | None:
     if len(f.inputs) != 2:
         return None
     for part, other in (f.inputs, f.inputs[::-1]):
-        made = _behind_moves(other).producer
+        made = behind_moves(other).producer
         if not _is_exp(part) or made is None or made.name != "div" or made.tracked[0]:
             continue
-        if ranges.of(made.values[0]) == (1.0, 1.0) and (axes := _sum_of(made.values[1], part)):
+        if ranges.of(made.values[0]) != (1.0, 1.0):
+            continue
+        if axes := _sum_of(made.values[1], part):
             return _softmax(f, part, axes)
+        parts = _exponentials(made.values[1])
+        if any(own is part for own in parts):
+            return _gradient(f, parts)
     return None
 
 
 @chained
 def logarithm(f: Equation, *x: jax.Array) -> Frozen:
     """`log(sum(exp(u)))` and `log(softmax(u))` by their gradients; else of one variable."""
-    total = _behind_moves(f.inputs[0]) if f.inputs else None
+    total = behind_moves(f.inputs[0]) if f.inputs else None
     if isinstance(total, Tracked) and total.producer and total.producer.name == "reduce_sum":
         part = before_conversion(total.producer.inputs[0])
         if isinstance(part, Tracked) and _is_exp(part):
-            return _tangent(f, _logits(part), lambda e: _replay(f, part, e), part.activation)
+            return _gradient(f, [part])
+    if f.inputs and f.variable is f.inputs[0] and (parts := _exponentials(f.inputs[0])):
+        return _gradient(f, parts)
     if f.inputs and (made := f.inputs[0].producer) and made.name == "div" and len(made.inputs) == 2:
         found = _sum_of(made.values[1], made.inputs[0])
         if found and _is_exp(made.inputs[0]):
@@ -99,7 +111,7 @@ def attention_quotient(f: Equation, *x: jax.Array) -> Frozen | None:
 
     None if the quotient is not of this form.
     """
-    if len(x) != 2 or (made := _behind_moves(f.inputs[0]).producer) is None:
+    if len(x) != 2 or (made := behind_moves(f.inputs[0]).producer) is None:
         return None
     if made.name != "dot_general" or len(made.inputs) != 2:
         return None
@@ -114,8 +126,8 @@ def _attention(f: Equation, weights: Tracked, values: Tracked) -> Frozen:
     logits = _logits(weights)
 
     def push(c_u: jax.Array, c_v: jax.Array) -> jax.Array:
-        by_weights = jax.jvp(lambda e: _replay(f, weights, e), (e,), (e * c_u,))[1]
-        by_values = jax.jvp(lambda v: _replay(f, values, v), (v,), (c_v,))[1]
+        by_weights = jax.jvp(lambda e: replay(f, weights, e), (e,), (e * c_u,))[1]
+        by_values = jax.jvp(lambda v: replay(f, values, v), (v,), (c_v,))[1]
         return (by_weights + by_values) / 2
 
     return Frozen(y, push, lambda: y - push(_finite(logits), v), inputs=(logits, values))
@@ -130,15 +142,35 @@ def _softmax(f: Equation, part: Tracked, axes: tuple[int, ...]) -> Frozen:
     return Frozen(p, push, lambda: p - push(_finite(logits)), inputs=(logits,))
 
 
-def _tangent(
-    f: Equation, logits: Tracked, of_exponentials: Callable[[jax.Array], Any], e: jax.Array
-) -> Frozen:
-    y = f.bind(f.values)
+def _gradient(f: Equation, exponentials: Sequence[Tracked]) -> Frozen:
+    """A function of sums of exponentials, by its gradient with respect to their logits."""
+    y, logits = f.bind(f.values), tuple(map(_logits, exponentials))
 
-    def push(c: jax.Array) -> jax.Array:
-        return jax.jvp(of_exponentials, (e,), (e * c,))[1]
+    def push(*c: jax.Array) -> jax.Array:
+        terms = [
+            jax.jvp(lambda e, p=part: replay(f, p, e), (part.activation,), (part.activation * ci,))
+            for part, ci in zip(exponentials, c, strict=True)
+        ]
+        return functools.reduce(jnp.add, (tangent for _, tangent in terms))
 
-    return Frozen(y, push, lambda: y - push(_finite(logits)), inputs=(logits,))
+    return Frozen(y, push, lambda: y - push(*map(_finite, logits)), inputs=logits)
+
+
+def _exponentials(total: Value) -> list[Tracked]:
+    """Return the exponentials of several values that add up to one; none if there are others."""
+    found, waiting = [], [total]
+    while waiting:
+        value = waiting.pop()
+        value = behind_moves(value) if isinstance(value, Tracked) else value
+        if not isinstance(value, Tracked):
+            return []  # `1 + exp(u)`
+        if value.producer is not None and value.producer.name == "add":
+            waiting.extend(value.producer.values)
+        elif _is_exp(value):
+            found.append(value)
+        else:
+            return []
+    return found if len(found) > 1 else []
 
 
 def _finite(value: Tracked) -> jax.Array:
@@ -160,7 +192,7 @@ def _logits(exponentials: Tracked) -> Tracked:
     return exponentials.producer.inputs[0]
 
 
-def _behind_moves(value: Tracked) -> Tracked:
+def behind_moves(value: Tracked) -> Tracked:
     """Return the value that was reshaped, spread or converted."""
     while value.producer and value.producer.name in _BETWEEN_SUM and value.producer.inputs:
         value = value.producer.inputs[0]
@@ -175,12 +207,8 @@ def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
     """Return the axes of `part` of which `total` is the sum, also after moves; () if it is not."""
     if not isinstance(total, Tracked):
         return ()
-    made = _behind_moves(total).producer
-    if (
-        made is None
-        or made.name != "reduce_sum"
-        or not is_same(before_conversion(made.values[0]), part)
-    ):
+    made = behind_moves(total).producer
+    if made is None or made.name != "reduce_sum" or before_conversion(made.values[0]) is not part:
         return ()
     return tuple(made.params["axes"])
 
@@ -190,13 +218,15 @@ def _is_log_softmax(value: Tracked) -> bool:
     made = value.producer
     if made is None or made.name != "sub" or len(made.inputs) != 2:
         return False
-    shifted = _behind_moves(made.inputs[1])
+    shifted = behind_moves(made.inputs[1])
     if (sum_ := shifted.producer) and sum_.name == "add" and len(sum_.inputs) == 1:
-        shifted = _behind_moves(sum_.inputs[0])  # logsumexp adds the greatest logit again
+        shifted = behind_moves(sum_.inputs[0])  # logsumexp adds the greatest logit again
     log = shifted.producer
     if log is None or log.name != "log" or not log.inputs:
         return False
-    total = _behind_moves(log.inputs[0]).producer
+    if _exponentials(log.inputs[0]):
+        return True
+    total = behind_moves(log.inputs[0]).producer
     return (
         total is not None
         and total.name == "reduce_sum"
@@ -204,7 +234,7 @@ def _is_log_softmax(value: Tracked) -> bool:
     )
 
 
-def _replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
+def replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
     """Return an equation's result with another activation of a value that leads to it.
 
     Between the two stand sums, products and moves alone, so the search goes no further than these.
@@ -213,8 +243,6 @@ def _replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
 
     def visit(value: Tracked) -> None:
         made = value.producer
-        if is_same(value, variable):
-            values[id(value)] = x
         if id(value) in values or made is None or made.name not in _BETWEEN:
             return
         for operand in made.inputs:
@@ -227,4 +255,4 @@ def _replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
     return f.at(values)
 
 
-_BETWEEN = _BETWEEN_SUM | {"reduce_sum", "dot_general"}
+_BETWEEN = _BETWEEN_SUM | {"reduce_sum", "dot_general", "mul", "add", "div"}

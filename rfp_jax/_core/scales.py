@@ -1,0 +1,51 @@
+"""The scales of a program: variables that divide something, somewhere in it.
+
+A scale that divides a signal is a constant for the rules, and so it has to be where it multiplies
+one: `x / s * s` is x. Which variables divide is read off the program before it is walked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from jax.extend import core
+
+from rfp_jax._core.primitives import MOVES
+
+_BESIDE_CONSTANT = frozenset("add sub mul div max".split())
+
+
+def divisors(jaxpr: core.Jaxpr, ends: Iterable[core.Var] = ()) -> frozenset[core.Var]:
+    """Return the variables of a program, and of what it calls, by which something is divided.
+
+    They are followed backwards through placements, through sums and products with constants
+    (`s + 1e-5`), and into calls.
+
+    Args:
+        jaxpr: the program.
+        ends: results of it by which its caller divides.
+    """
+    found = set(ends)
+    for eqn in reversed(jaxpr.eqns):
+        name = eqn.primitive.name
+        variables = [v for v in eqn.invars if isinstance(v, core.Var)]
+        if name == "div":
+            found.update(v for v in eqn.invars[1:] if isinstance(v, core.Var))
+        divides = any(v in found for v in eqn.outvars)
+        if divides and (name in MOVES or (name in _BESIDE_CONSTANT and len(variables) == 1)):
+            found.update(variables)
+        for body in map(_open, core.jaxprs_in_params(eqn.params)):
+            is_call = len(body.invars) == len(eqn.invars)  # loops and branches have others
+            both = list(zip(eqn.outvars, body.outvars, strict=False)) if is_call else []
+            inner = divisors(body, [b for a, b in both if a in found and isinstance(b, core.Var)])
+            found |= inner
+            if is_call:
+                pairs = zip(eqn.invars, body.invars, strict=True)
+                found.update(a for a, b in pairs if b in inner and isinstance(a, core.Var))
+    return frozenset(found)
+
+
+def _open(jaxpr: Any) -> core.Jaxpr:
+    """Return the jaxpr of a closed one (in JAX 0.12 every jaxpr is one)."""
+    return getattr(jaxpr, "jaxpr", jaxpr)

@@ -1,0 +1,65 @@
+r"""Weighted means that divide after the product.
+
+In \(y = \sum_j g_j v_j / \sum_j g_j\) with \(g_j \ge 0\) by construction the values carry all
+relevance, as in \(\sum_j (g_j / \sum_i g_i)\, v_j\), where the parts of the sum are weights
+(`rfp_jax.rules._product`).
+"""
+
+from __future__ import annotations
+
+import jax
+
+from rfp_jax._core import ranges
+from rfp_jax._core.equation import Equation
+from rfp_jax._core.frozen import Frozen, chained
+from rfp_jax._core.value import Tracked
+from rfp_jax.rules._softmax import (
+    behind_moves,
+    replay,
+    softmax_or_product,
+    softmax_or_quotient,
+)
+
+
+@chained
+def mean_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
+    """`(g @ v) / sum(g)` as a weighted mean of v; else a softmax or a quotient."""
+    if len(f.inputs) == 2 and (frozen := _mean(f, *f.inputs)):
+        return frozen
+    return softmax_or_quotient(f, *x)
+
+
+@chained
+def mean_or_product(f: Equation, *x: jax.Array) -> Frozen:
+    """`(g @ v) * (1 / sum(g))` as a weighted mean of v; else a softmax or a product."""
+    for product, other in (f.inputs, f.inputs[::-1]) if len(f.inputs) == 2 else ():
+        made = behind_moves(other).producer
+        is_reciprocal = made is not None and made.name == "div" and not made.tracked[0]
+        if made and is_reciprocal and (frozen := _mean(f, product, made.inputs[0])):
+            return frozen
+    return softmax_or_product(f, *x)
+
+
+def _mean(f: Equation, product: Tracked, total: Tracked) -> Frozen | None:
+    """Explain an equation by the values of a weighted mean, or return None if it is none."""
+    made = behind_moves(product).producer
+    if made is None:
+        return None
+    summed = tuple(made.params["axes"]) if made.name == "reduce_sum" else None
+    if summed is not None and (made := behind_moves(made.inputs[0]).producer) is None:
+        return None
+    if len(made.inputs) != 2 or made.name != ("mul" if summed else "dot_general"):
+        return None
+    for place, (weights, values) in enumerate((made.inputs, made.inputs[::-1])):
+        axes = summed or made.params["dimension_numbers"][0][place]
+        own, is_sum = weights.facts, set(axes) == set(ranges.summed_axes(total, weights))
+        if is_sum and own.interval[0] >= 0 and not own.is_weight and not values.facts.is_weight:
+            return _of_values(f, values)
+    return None
+
+
+def _of_values(f: Equation, values: Tracked) -> Frozen:
+    def push(c: jax.Array) -> jax.Array:
+        return jax.jvp(lambda v: replay(f, values, v), (values.activation,), (c,))[1]
+
+    return Frozen(f.bind(f.values), push, inputs=(values,))

@@ -1,0 +1,185 @@
+r"""Polynomials of signals, shared as Aumann and Shapley do.
+
+Signals \(x_j = b_j + \sum_s c_{js}\) share their product \(y = \prod_j x_j\) ("Values of Non-Atomic
+Games", 1974) on the straight path from the constants to the activations:
+
+$$ R_s = \sum_i c_{is} \int_0^1 \prod_{j \ne i} \bigl(b_j + t\,(x_j - b_j)\bigr)\, dt . $$
+
+The integrand is a polynomial of degree n - 1 in t, so \(\lceil n / 2 \rceil\) nodes of Gauss and
+Legendre give it exactly. For two factors it is \(c_{1s} (x_2 + b_2) / 2 + c_{2s} (x_1 + b_1) / 2\).
+The rule holds for every polynomial, of one variable too, so a polynomial does not change when it is
+expanded, factored or bracketed otherwise: \((x + 1)^2\) is \(x^2 + 2 x + 1\).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from rfp_jax._core.equation import Equation, Kind, base, kind
+from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.primitives import MOVES
+from rfp_jax._core.value import Tracked
+
+MOST_FACTORS = 8
+"""Products of more factors are bracketed as they are written."""
+
+_MOST_EQUATIONS = 64
+_LINEAR = MOVES | {"reduce_sum", "neg", "add", "add_any", "sub"}
+_PRODUCTS = frozenset({"mul", "dot_general"})
+_POWERS = ("integer_pow", "pow")
+
+
+def by_factors(f: Equation) -> Frozen:
+    """A polynomial of signals: a product, with the products that it is made of, or a power."""
+    factors, degree, function = _expand(f)
+    return aumann_shapley(f, factors, degree, function)
+
+
+def aumann_shapley(
+    f: Equation, factors: Sequence[Tracked], degree: int, function: Callable[..., jax.Array]
+) -> Frozen:
+    """A polynomial of its factors, shared along the path from their constants to the activations.
+
+    Args:
+        f: the equation whose result it is.
+        factors: the values that the polynomial is of.
+        degree: its degree.
+        function: the polynomial, of one array per factor.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss((degree + 1) // 2)
+    nodes, weights = ((nodes + 1) / 2).tolist(), (weights / 2).tolist()  # of no dtype
+    x = [factor.activation for factor in factors]
+
+    @functools.cache
+    def constants() -> list[jax.Array]:
+        return [f.constant_part(factor) for factor in factors]
+
+    def along(t: Any, present: list[int], c: Sequence[Any]) -> jax.Array:
+        at = [b + jnp.asarray(t, b.dtype) * (xi - b) for b, xi in zip(constants(), x, strict=True)]
+
+        def of_present(*given: jax.Array) -> jax.Array:
+            values = list(at)
+            for i, value in zip(present, given, strict=True):
+                values[i] = value
+            return function(*values)
+
+        points, tangents = [at[i] for i in present], [c[i] for i in present]
+        return jax.jvp(of_present, points, tangents)[1]
+
+    def push(*c: jax.Array | None) -> jax.Array:
+        constants()  # here, not inside the loop below
+        present = [i for i, ci in enumerate(c) if ci is not None]
+        if len(nodes) <= 4:
+            each = zip(nodes, weights, strict=True)
+            return functools.reduce(jnp.add, (along(t, present, c) * w for t, w in each))
+
+        def add(total: jax.Array, node: tuple[Any, Any]) -> tuple[jax.Array, None]:
+            return total + along(node[0], present, c) * node[1], None
+
+        steps = (jnp.asarray(nodes, y.dtype), jnp.asarray(weights, y.dtype))
+        return lax.scan(add, jnp.zeros_like(y), steps)[0]
+
+    def bias() -> jax.Array:
+        return function(*constants()) - push(*constants())
+
+    y = f.bind(f.values)
+    return Frozen(y, push, bias, inputs=tuple(factors), skips_absent=True)
+
+
+def _expand(f: Equation) -> tuple[list[Tracked], int, Callable[..., jax.Array]]:
+    """Find the factors of a product of signals through the sums and products that lead to it.
+
+    Returns:
+        The factors, the degree of the polynomial, and the polynomial as a function of them.
+    """
+    degrees: dict[int, int] = {}
+    factors: list[Tracked] = []
+    affine: list[tuple[Tracked, Equation]] = []  # in the variable, if f is a function of one
+    inner: list[Tracked] = []  # what lies between, in the order of the program
+    variable = f.variable
+
+    def visit(value: Tracked, budget: int) -> int:
+        if id(value) not in degrees:
+            made = value.producer
+            if variable is not None and made and base(value) is value is not variable:
+                affine.append((value, made))
+                degrees[id(value)] = visit(variable, budget)
+            elif made is None or budget < 2 or not _has_product(value):
+                factors.append(value)
+                degrees[id(value)] = 1
+            else:
+                own = _degree(made, [visit(v, budget - 1) for v in _signals(made)])
+                inner.append(value)
+                degrees[id(value)] = own
+        return degrees[id(value)]
+
+    total = _degree(f, [visit(value, MOST_FACTORS) for value in f.inputs])
+    if total > MOST_FACTORS:
+        factors, affine, inner = list(dict.fromkeys(f.inputs)), [], []
+        total = _degree(f, [1] * len(f.inputs))
+
+    def function(*given: jax.Array) -> jax.Array:
+        values: dict[int, Any] = {id(factor): x for factor, x in zip(factors, given, strict=True)}
+        for value, made in affine:
+            assert variable is not None
+            values[id(value)] = made.of(variable)(values[id(variable)])
+        for value in inner:
+            assert value.producer is not None
+            values[id(value)] = value.producer.at(values)
+        return f.at(values)
+
+    return factors, total, function
+
+
+def _signals(made: Equation) -> list[Tracked]:
+    """The operands through which an equation is a polynomial; weights on signals are constants."""
+    inputs = list(made.inputs)
+    if made.name in _PRODUCTS and sum(v.facts.is_weight for v in inputs) == 1 and len(inputs) == 2:
+        return [value for value in inputs if not value.facts.is_weight]
+    return inputs
+
+
+def _degree(made: Equation, degrees: Sequence[int]) -> int:
+    if made.name in _PRODUCTS:
+        return sum(degrees)
+    if made.name in _POWERS:
+        return (made.exponent or 1) * degrees[0]
+    return 2 * degrees[0] if made.name == "square" else max(degrees)
+
+
+def _has_product(value: Tracked) -> bool:
+    """Return whether a value is made of a product of signals, by sums and placements.
+
+    A function of one variable that is not a polynomial of it (a GELU, written out) is a factor.
+    """
+    if kind(value) is Kind.FUNCTION and not (value.producer and value.producer.degree):
+        return False
+    waiting, seen = [value], 0
+    while waiting and seen < _MOST_EQUATIONS:
+        made = waiting.pop().producer
+        seen += 1
+        if made is None or not _is_polynomial(made):
+            continue
+        if made.name == "square" or made.name in _POWERS:
+            return True
+        if made.name in _PRODUCTS and len(_signals(made)) > 1:
+            return True
+        waiting.extend(_signals(made))
+    return False
+
+
+def _is_polynomial(made: Equation) -> bool:
+    if made.name in _POWERS:
+        return 1 < (made.exponent or 0) <= MOST_FACTORS
+    if made.name == "dot_general" and len(made.inputs) == 1:
+        return False  # a layer with weights ends what is expanded
+    if made.name == "div":
+        return made.tracked == (True, False)
+    return made.name in _LINEAR or made.name in _PRODUCTS or made.name == "square"
