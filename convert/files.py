@@ -13,7 +13,7 @@ from convert.store import (
     save_manifest,
     save_variables,
 )
-from rfp_jax._folders import new_folder
+from rfp_jax._util.files import new_folder
 
 
 def convert_file(

@@ -32,7 +32,7 @@ def importing() -> Iterator[None]:
         ...     import optax
     """
     try:
-        from rfp_jax._extras import needs_extra
+        from rfp_jax._util.extras import needs_extra
 
         with needs_extra("This experiment"):
             yield

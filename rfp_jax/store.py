@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.evaluate import layout, scores
 from rfp_jax.evaluate.consistency import blocks, check, with_numbers
 from rfp_jax.evaluate.exports import to_csv, to_parquet

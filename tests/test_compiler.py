@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rfp_jax
-from rfp_jax import compiler
+from rfp_jax._util import compiler
 from rfp_jax.evaluate import devices
 from rfp_jax.evaluate.samples import Schema
 from rfp_jax.models import SmallNet

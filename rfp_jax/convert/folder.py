@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax._extras import needs_extra
-from rfp_jax._folders import new_folder
+from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.files import new_folder
 from rfp_jax.convert.errors import ProgramError
 from rfp_jax.convert.torch_function import Params, SavedPrograms, TorchFunction
 from rfp_jax.convert.torch_graph import require_operations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.convert.onnx_errors import OnnxFileError, UnsupportedOnnxError
 
 with needs_extra("Reading ONNX files", "convert"):

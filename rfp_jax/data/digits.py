@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.data.draws import Purpose, draw
 from rfp_jax.data.images import LabelledImages, Split, check_split
 

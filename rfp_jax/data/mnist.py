@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.data.idx import IDX_FILES, IDX_INSTRUCTIONS
 from rfp_jax.data.images import LabelledImages, Split, check_split
 

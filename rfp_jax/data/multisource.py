@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, SupportsIndex, TypedDict
 import jax
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.data.draws import Purpose, draw, draw_order
 from rfp_jax.data.images import LabelledImages
 

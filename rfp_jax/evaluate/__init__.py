@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from jax.typing import DTypeLike
 
-from rfp_jax._extras import needs_extra
 from rfp_jax._transforms.relevance import relevance
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.evaluate import layout, processes
 from rfp_jax.evaluate.errors import (
     BadSampleError,

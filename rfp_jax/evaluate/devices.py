@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rfp_jax.compiler import compiler_options
+from rfp_jax._util.compiler import compiler_options
 from rfp_jax.evaluate.options import Devices
 from rfp_jax.evaluate.samples import Schema
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 
 with needs_extra("Drawing pictures"):
     from matplotlib import colormaps

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.plot.colors import source_colors
 from rfp_jax.plot.parts import SMALL, tidy
 from rfp_jax.plot.tables import named_parts

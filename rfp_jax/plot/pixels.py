@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.plot.colors import BIAS_COLOR, RELEVANCE_COLORS, source_colors
 from rfp_jax.plot.parts import SMALL, draw_image, draw_scale, greatest, signed
 

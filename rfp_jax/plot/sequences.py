@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.plot.colors import RELEVANCE_COLORS
 from rfp_jax.plot.parts import SMALL, draw_scale, greatest
 

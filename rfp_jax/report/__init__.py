@@ -19,7 +19,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from rfp_jax import store
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.report.facts import Facts
 from rfp_jax.report.figures import figures
 from rfp_jax.report.gallery import Gallery, Pictures, choose, thumbnails

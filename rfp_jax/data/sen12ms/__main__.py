@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 
 with needs_extra("This command"):
     import tyro

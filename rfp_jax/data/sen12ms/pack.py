@@ -22,8 +22,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
-from rfp_jax._folders import new_folder
+from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.files import new_folder
 from rfp_jax.data.sen12ms.archive import Archive, Optical, Patches, Reading
 from rfp_jax.data.sen12ms.geotiff import PatchError
 from rfp_jax.data.sen12ms.layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split

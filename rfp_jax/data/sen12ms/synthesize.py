@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
-from rfp_jax._folders import new_folder
+from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.files import new_folder
 from rfp_jax.data.sen12ms.archive import SYNTHETIC
 from rfp_jax.data.sen12ms.labels import SIMPLIFIED
 from rfp_jax.data.sen12ms.layout import SEASONS, SIZE, Patch

@@ -1,0 +1,1 @@
+"""Helpers of every room: whole folders, extras that are missing, options of the compiler."""
