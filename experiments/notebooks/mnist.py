@@ -17,7 +17,7 @@ import rfp_jax
 from experiments.mnist.evaluate import evaluate, table_path
 from experiments.mnist.settings import Settings
 from experiments.mnist.train import train
-from rfp_jax import baselines, plot, store
+from rfp_jax import attribution, plot, store
 
 # %% tags=["parameters"]
 epochs = 10
@@ -92,7 +92,7 @@ plot.violins(by_source, table.label.values)
 # Shapley values of the accuracy, for instance, see the halves on equal terms.
 
 # %%
-shape = baselines.shape_score(settings.network.apply, argnums=(1, 2))
+shape = attribution.shape_score(settings.network.apply, argnums=(1, 2))
 dict(zip(settings.sources, shape(test["label"], variables, *test["images"]), strict=True))
 
 # %% [markdown]

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
-from rfp_jax.baselines.coalitions import SourceCall, all_but_one
-from rfp_jax.baselines.scores import Score, accuracy
+from rfp_jax.attribution._coalitions import SourceCall, all_but_one
+from rfp_jax.attribution._scores import Score, accuracy
 
 
 class Deletion(NamedTuple):

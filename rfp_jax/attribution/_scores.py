@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
-from rfp_jax.baselines.coalitions import SourceCall
+from rfp_jax.attribution._coalitions import SourceCall
 
 Score = Callable[[Any, jax.Array], jax.Array]
 

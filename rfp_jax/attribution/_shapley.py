@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax._core.argnums import Argnums
-from rfp_jax.baselines.coalitions import SourceCall, all_coalitions
+from rfp_jax.attribution._coalitions import SourceCall, all_coalitions
 
 MOST_SOURCES = 16
 

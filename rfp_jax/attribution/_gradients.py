@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax._core.argnums import Argnums
-from rfp_jax.baselines.coalitions import SourceCall
+from rfp_jax.attribution._coalitions import SourceCall
 
 
 def gradient_x_input(fun: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:

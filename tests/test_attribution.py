@@ -12,7 +12,7 @@ import scipy.stats
 import torch
 
 import rfp_jax
-from rfp_jax.baselines import (
+from rfp_jax.attribution import (
     accuracy,
     agreement,
     deletion,

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from rfp_jax._core.argnums import Argnums
-from rfp_jax.baselines.coalitions import SourceCall, all_but_one
+from rfp_jax.attribution._coalitions import SourceCall, all_but_one
 
 
 def occlusion(

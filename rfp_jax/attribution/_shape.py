@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rfp_jax._core.argnums import Argnums
-from rfp_jax.baselines.scores import Score, accuracy, after_labels, mean_score
-from rfp_jax.baselines.shapley import shapley, shapley_sampled
+from rfp_jax.attribution._scores import Score, accuracy, after_labels, mean_score
+from rfp_jax.attribution._shapley import shapley, shapley_sampled
 
 
 def shape_score(

@@ -5,16 +5,20 @@ compiled function of the network's arguments, and its result is arranged like wh
 to. Every array in those arguments is a source.
 """
 
-from rfp_jax.baselines.agreement import Agreement, agreement
-from rfp_jax.baselines.deletion import Deletion, deletion
-from rfp_jax.baselines.gradients import gradient_x_input, integrated_gradients
-from rfp_jax.baselines.lrp import lrp
-from rfp_jax.baselines.occlusion import occlusion
-from rfp_jax.baselines.perceptual import PerceptualScore, perceptual_score, perceptual_score_exact
-from rfp_jax.baselines.randomization import Randomization, permute_parameters, randomization
-from rfp_jax.baselines.scores import accuracy, mean_score
-from rfp_jax.baselines.shape import shape_score, shape_score_sampled
-from rfp_jax.baselines.shapley import shapley, shapley_sampled
+from rfp_jax.attribution._agreement import Agreement, agreement
+from rfp_jax.attribution._deletion import Deletion, deletion
+from rfp_jax.attribution._gradients import gradient_x_input, integrated_gradients
+from rfp_jax.attribution._lrp import lrp
+from rfp_jax.attribution._occlusion import occlusion
+from rfp_jax.attribution._perceptual import (
+    PerceptualScore,
+    perceptual_score,
+    perceptual_score_exact,
+)
+from rfp_jax.attribution._randomization import Randomization, permute_parameters, randomization
+from rfp_jax.attribution._scores import accuracy, mean_score
+from rfp_jax.attribution._shape import shape_score, shape_score_sampled
+from rfp_jax.attribution._shapley import shapley, shapley_sampled
 
 __all__ = [
     "Agreement",

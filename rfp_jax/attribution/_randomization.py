@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.baselines.agreement import agreement
+from rfp_jax.attribution._agreement import agreement
 
 
 class Randomization(NamedTuple):
