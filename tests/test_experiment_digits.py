@@ -16,7 +16,7 @@ from rich.progress import Progress
 import rfp_jax
 from experiments import command, digits
 from rfp_jax import plot
-from rfp_jax.data import MultiSource, MultiSourceConfig, load_digits
+from rfp_jax.datasets import MultiSource, MultiSourceConfig, load_digits
 
 SETTINGS = {"epochs": 1, "batch_size": 120, "seed": 3}
 

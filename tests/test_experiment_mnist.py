@@ -21,7 +21,7 @@ from experiments.mnist.figures import draw
 from experiments.mnist.settings import Settings
 from experiments.mnist.train import train, trained
 from rfp_jax import plot, store
-from rfp_jax.data import MultiSourceConfig, SourceConfig
+from rfp_jax.datasets import MultiSourceConfig, SourceConfig
 
 QUIET = Console(quiet=True)
 SETTINGS = Settings(epochs=2, batch_size=120)

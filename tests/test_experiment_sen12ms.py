@@ -32,7 +32,7 @@ from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.settings import Data, Demo, Evaluate, Plot, Train
 from experiments.sen12ms.training import augment, make_step, train
 from rfp_jax import store
-from rfp_jax.data.sen12ms import synthesize
+from rfp_jax.datasets.sen12ms import synthesize
 from rfp_jax.evaluate import TableMismatchError
 
 SIZE, PATCHES = 16, 40
@@ -620,7 +620,7 @@ def test_bins_take_every_sample_once():
 
 
 def test_true_colours_are_red_green_blue():
-    from rfp_jax.data.sen12ms.normalise import normalise_s2
+    from rfp_jax.datasets.sen12ms import normalise_s2
 
     image = np.zeros((1, 1, 10), np.float32)
     image[..., :3] = 300, 1500, 3000  # blue, green, red

@@ -17,7 +17,7 @@ from experiments.mnist.train import trained
 from experiments.results import write_json
 from experiments.training import outputs
 from rfp_jax import losses, store
-from rfp_jax.data import Sample
+from rfp_jax.datasets import Sample
 from rfp_jax.evaluate import Columns, RunOptions
 from rfp_jax.evaluate import evaluate as evaluate_all
 from rfp_jax.evaluate.table import BIAS

@@ -21,7 +21,7 @@ from experiments.mnist.train import train, trained
 from experiments.results import write_json
 from rfp_jax import plot
 from rfp_jax.attribution import perceptual_score, shape_score
-from rfp_jax.data import SourceConfig
+from rfp_jax.datasets import SourceConfig
 
 NAME = "mnist sweep"
 DRAWS = 20

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.sen12ms.numbers import bin_members
 from rfp_jax import plot
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.data.sen12ms.normalise import denormalise_s2
+from rfp_jax.datasets.sen12ms import denormalise_s2
 
 with needs_extra("Drawing pictures"):
     from matplotlib.axes import Axes

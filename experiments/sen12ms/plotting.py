@@ -14,7 +14,7 @@ from experiments.sen12ms import checkpoint, figures
 from experiments.sen12ms.evaluation import bias_of, has_cover, tables
 from experiments.sen12ms.settings import CONDITIONS, Plot
 from rfp_jax import plot, report, store
-from rfp_jax.data.sen12ms import Sen12MS
+from rfp_jax.datasets.sen12ms import Sen12MS
 from rfp_jax.evaluate.table import BIAS
 
 if TYPE_CHECKING:

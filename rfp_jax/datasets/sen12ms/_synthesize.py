@@ -16,11 +16,11 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import new_folder
-from rfp_jax.data.sen12ms.archive import SYNTHETIC
-from rfp_jax.data.sen12ms.labels import SIMPLIFIED
-from rfp_jax.data.sen12ms.layout import SEASONS, SIZE, Patch
-from rfp_jax.data.sen12ms.lists import LABELS
-from rfp_jax.data.sen12ms.scenery import clouded, scene
+from rfp_jax.datasets.sen12ms._archive import SYNTHETIC
+from rfp_jax.datasets.sen12ms._labels import SIMPLIFIED
+from rfp_jax.datasets.sen12ms._layout import SEASONS, SIZE, Patch
+from rfp_jax.datasets.sen12ms._lists import LABELS
+from rfp_jax.datasets.sen12ms._scenery import clouded, scene
 
 NOTE = "synthetic data, not SEN12MS"
 """What stands on everything made from such an archive."""

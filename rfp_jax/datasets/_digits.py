@@ -3,8 +3,8 @@
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.data.draws import Purpose, draw
-from rfp_jax.data.images import LabelledImages, Split, check_split
+from rfp_jax.datasets._draws import Purpose, draw
+from rfp_jax.datasets._images import LabelledImages, Split, check_split
 
 SPLIT_SEED = 42
 TEST_EVERY = 5

@@ -2,9 +2,9 @@
 
 import os
 
-from rfp_jax.data.digits import load_digits
-from rfp_jax.data.images import LabelledImages, Split
-from rfp_jax.data.mnist import DEFAULT_FOLDER, load_mnist
+from rfp_jax.datasets._digits import load_digits
+from rfp_jax.datasets._images import LabelledImages, Split
+from rfp_jax.datasets._mnist import DEFAULT_FOLDER, load_mnist
 
 
 def load_images(

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from rfp_jax.data.idx import CLASSES, IDX_FILES, IDX_INSTRUCTIONS, SIDE, read_idx_pairs
+from rfp_jax.datasets._idx import CLASSES, IDX_FILES, IDX_INSTRUCTIONS, SIDE, read_idx_pairs
 
 
 class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -1,4 +1,4 @@
-"""`python -m rfp_jax.data.sen12ms {synthesize,pack,check,safe}`: commands for archives."""
+"""`python -m rfp_jax.datasets.sen12ms {synthesize,pack,check,safe}`: commands for archives."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +13,13 @@ with needs_extra("This command"):
     from rich.console import Console
     from rich.progress import Progress
 
-from rfp_jax.data.sen12ms import Archive
-from rfp_jax.data.sen12ms import pack as write_pack
-from rfp_jax.data.sen12ms import synthesize as write_synthetic
-from rfp_jax.data.sen12ms.check import problems
-from rfp_jax.data.sen12ms.layout import SIZE, Split
-from rfp_jax.data.sen12ms.lists import make_safe
-from rfp_jax.data.sen12ms.synthesize import NOTE
+from rfp_jax.datasets.sen12ms import Archive
+from rfp_jax.datasets.sen12ms import pack as write_pack
+from rfp_jax.datasets.sen12ms import synthesize as write_synthetic
+from rfp_jax.datasets.sen12ms._check import problems
+from rfp_jax.datasets.sen12ms._layout import SIZE, Split
+from rfp_jax.datasets.sen12ms._lists import make_safe
+from rfp_jax.datasets.sen12ms._synthesize import NOTE
 
 Folder = Annotated[Path, tyro.conf.Positional]
 Splits = tuple[Split, ...]
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return tyro.extras.subcommand_cli_from_dict(
             commands,
             args=arguments,
-            prog="python -m rfp_jax.data.sen12ms",
+            prog="python -m rfp_jax.datasets.sen12ms",
             description="Commands for archives of SEN12MS.",
         )
     except (ValueError, LookupError, OSError) as error:

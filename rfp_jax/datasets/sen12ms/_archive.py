@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from rfp_jax.data.sen12ms.clouds import cloud_cover
-from rfp_jax.data.sen12ms.geotiff import MissingFileError, read_s1, read_s2
-from rfp_jax.data.sen12ms.layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split
-from rfp_jax.data.sen12ms.lists import read_labels, read_list, read_split
-from rfp_jax.data.sen12ms.normalise import normalise_s1, normalise_s2
+from rfp_jax.datasets.sen12ms._clouds import cloud_cover
+from rfp_jax.datasets.sen12ms._geotiff import MissingFileError, read_s1, read_s2
+from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split
+from rfp_jax.datasets.sen12ms._lists import read_labels, read_list, read_split
+from rfp_jax.datasets.sen12ms._normalise import normalise_s1, normalise_s2
 
 Optical = Literal["s2", "rgb"]
 SYNTHETIC = "SYNTHETIC.json"
@@ -99,7 +99,7 @@ class Archive:
             raise FileNotFoundError(
                 f"no SEN12MS in {root}: there is no such folder. Get the archive from "
                 "https://mediatum.ub.tum.de/1474000 and unpack it there, or try the experiment "
-                f"with `python -m rfp_jax.data.sen12ms synthesize {root}`"
+                f"with `python -m rfp_jax.datasets.sen12ms synthesize {root}`"
             )
         self.cloudy_root = self.root if cloudy is None else Path(cloudy).expanduser()
         folder = self.root if labels is None else Path(labels).expanduser()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.data.sen12ms.layout import S1_COUNT, S2_COUNT, SIZE
+from rfp_jax.datasets.sen12ms._layout import S1_COUNT, S2_COUNT, SIZE
 
 
 class PatchError(ValueError):

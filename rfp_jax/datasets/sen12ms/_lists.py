@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from rfp_jax.data.sen12ms.layout import BROKEN, Patch
-from rfp_jax.data.sen12ms.pickles import read_pickle
+from rfp_jax.datasets.sen12ms._layout import BROKEN, Patch
+from rfp_jax.datasets.sen12ms._pickles import read_pickle
 
 LABELS = "IGBP_probability_labels"
 SPLITS = ("train", "val", "test")

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from rfp_jax.data.sen12ms.archive import Archive
-from rfp_jax.data.sen12ms.geotiff import read_s1, read_s2
+from rfp_jax.datasets.sen12ms._archive import Archive
+from rfp_jax.datasets.sen12ms._geotiff import read_s1, read_s2
 
 
 def problems(

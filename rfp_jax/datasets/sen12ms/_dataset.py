@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.data.draws import Purpose, draw_order
-from rfp_jax.data.sen12ms.archive import Optical, Patches
-from rfp_jax.data.sen12ms.labels import CLASSES, Classes, multi_label, single_label
+from rfp_jax.datasets._draws import Purpose, draw_order
+from rfp_jax.datasets.sen12ms._archive import Optical, Patches
+from rfp_jax.datasets.sen12ms._labels import CLASSES, Classes, multi_label, single_label
 
 if TYPE_CHECKING:
     import grain

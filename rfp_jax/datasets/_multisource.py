@@ -12,8 +12,8 @@ import jax
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.data.draws import Purpose, draw, draw_order
-from rfp_jax.data.images import LabelledImages
+from rfp_jax.datasets._draws import Purpose, draw, draw_order
+from rfp_jax.datasets._images import LabelledImages
 
 if TYPE_CHECKING:
     import grain
@@ -142,7 +142,7 @@ class MultiSource:
         ValueError: If the images cannot be halved, or a sum needs two images and there is only one.
 
     Examples:
-        >>> from rfp_jax.data import load_digits
+        >>> from rfp_jax.datasets import load_digits
         >>> data = MultiSource(load_digits("test"))
         >>> [image.shape for image in data[0]["images"]]
         [(8, 4, 1), (8, 4, 1)]
@@ -230,7 +230,7 @@ class MultiSource:
             ModuleNotFoundError: If Grain is not installed.
 
         Examples:
-            >>> from rfp_jax.data import load_digits
+            >>> from rfp_jax.datasets import load_digits
             >>> batches = MultiSource(load_digits("test")).batches(64)
             >>> len(batches), batches[0]["images"][0].shape
             (6, (64, 8, 4, 1))

@@ -24,9 +24,9 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import new_folder
-from rfp_jax.data.sen12ms.archive import Archive, Optical, Patches, Reading
-from rfp_jax.data.sen12ms.geotiff import PatchError
-from rfp_jax.data.sen12ms.layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split
+from rfp_jax.datasets.sen12ms._archive import Archive, Optical, Patches, Reading
+from rfp_jax.datasets.sen12ms._geotiff import PatchError
+from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split
 
 FORMAT = 1
 MANIFEST, INDEX = "pack.json", "index.npz"
@@ -280,7 +280,7 @@ def _read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         raise FileNotFoundError(
             f"no {MANIFEST} in {folder}: pack an archive with "
-            "`python -m rfp_jax.data.sen12ms pack ROOT OUT`"
+            "`python -m rfp_jax.datasets.sen12ms pack ROOT OUT`"
         ) from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error

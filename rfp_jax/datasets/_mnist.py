@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.data.idx import IDX_FILES, IDX_INSTRUCTIONS
-from rfp_jax.data.images import LabelledImages, Split, check_split
+from rfp_jax.datasets._idx import IDX_FILES, IDX_INSTRUCTIONS
+from rfp_jax.datasets._images import LabelledImages, Split, check_split
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -100,7 +100,7 @@ def _prepare_idx_files(folder: Path) -> Path:
         )
     import tensorflow_datasets as tfds
 
-    from rfp_jax.data.mnist_builder import Mnist
+    from rfp_jax.datasets._mnist_builder import Mnist
 
     builder = Mnist(data_dir=folder, file_format=_FORMAT)
     with tempfile.TemporaryDirectory() as downloads:  # TFDS wants one, though none is made
