@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.evaluate.consistency import blocks
+from rfp_jax.tables._evaluate.consistency import blocks
 
 if TYPE_CHECKING:
     import pandas as pd

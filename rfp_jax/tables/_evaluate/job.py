@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from rfp_jax.evaluate import fingerprint
-from rfp_jax.evaluate import schema as schemas
-from rfp_jax.evaluate.devices import LARGEST_BATCH, Step, batched, build, fit
-from rfp_jax.evaluate.layout import FORMAT
-from rfp_jax.evaluate.options import Columns, RunOptions
-from rfp_jax.evaluate.plan import Chunks
-from rfp_jax.evaluate.rows import as_arrays
-from rfp_jax.evaluate.samples import DataSource, Keys, Reader, Schema
-from rfp_jax.evaluate.table import Table, check_names
+from rfp_jax.tables._evaluate import fingerprint
+from rfp_jax.tables._evaluate import schema as schemas
+from rfp_jax.tables._evaluate.devices import LARGEST_BATCH, Step, batched, build, fit
+from rfp_jax.tables._evaluate.layout import FORMAT
+from rfp_jax.tables._evaluate.options import Columns, RunOptions
+from rfp_jax.tables._evaluate.plan import Chunks
+from rfp_jax.tables._evaluate.rows import as_arrays
+from rfp_jax.tables._evaluate.samples import DataSource, Keys, Reader, Schema
+from rfp_jax.tables._evaluate.table import Table, check_names
 
 
 @dataclass(frozen=True)

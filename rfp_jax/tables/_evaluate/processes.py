@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rfp_jax.evaluate.errors import OtherProcessError
+from rfp_jax.tables._evaluate.errors import OtherProcessError
 
 POLL = 0.2
 """Seconds between two looks for the processes that have not arrived."""
@@ -73,8 +73,8 @@ def join() -> None:
         ValueError: the variables are not numbers, or one is missing.
 
     Examples:
-        >>> import rfp_jax.evaluate
-        >>> from rfp_jax.evaluate import join
+        >>> import rfp_jax.tables
+        >>> from rfp_jax.tables import join
         >>> join()
     """
     given = os.environ

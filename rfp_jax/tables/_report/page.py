@@ -18,22 +18,20 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from rfp_jax import store
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.report.facts import Facts
-from rfp_jax.report.figures import figures
-from rfp_jax.report.gallery import Gallery, Pictures, choose, thumbnails
+from rfp_jax.tables import _query
+from rfp_jax.tables._report.facts import Facts
+from rfp_jax.tables._report.figures import figures
+from rfp_jax.tables._report.gallery import Gallery, Pictures, choose
 
 if TYPE_CHECKING:
     import xarray as xr
-
-__all__ = ["thumbnails", "write"]
 
 FAILURES = 200
 """So many failures are listed."""
 
 
-def write(
+def report(
     table: xr.Dataset,
     path: str | os.PathLike[str],
     *,
@@ -76,7 +74,7 @@ def write(
         ...     },
         ... )
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write(table, f"{folder}/report.html", title="One patch")
+        ...     report(table, f"{folder}/report.html", title="One patch")
         ...     "One patch" in Path(f"{folder}/report.html").read_text()
         True
     """
@@ -96,7 +94,7 @@ def write(
         title=escape(title),
         subtitle=escape(_subtitle(table)),
         note=f'<div class="note">{escape(note)}</div>' if note else "",
-        numbers=_numbers(store.summary(table)),
+        numbers=_numbers(_query.summary(table)),
         share_words=escape(facts.words),
         legend=facts.legend(),
         class_head=facts.class_head(),
@@ -108,7 +106,7 @@ def write(
         samples="\n".join(gallery.html()),
         failures=_failures(table),
         attributes=escape(
-            json.dumps(store.provenance(table), indent=2, ensure_ascii=False, default=str)
+            json.dumps(_query.provenance(table), indent=2, ensure_ascii=False, default=str)
         ),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -123,7 +121,7 @@ def write(
 
 
 def _subtitle(table: xr.Dataset) -> str:
-    versions = store.provenance(table).get("versions", {})
+    versions = _query.provenance(table).get("versions", {})
     made = [f"{name} {versions[name]}" for name in ("rfp_jax", "jax") if name in versions]
     rules = [f"rules {table.attrs['rules']}"] if "rules" in table.attrs else []
     state = [] if table.attrs.get("complete", True) else ["the table is incomplete"]
@@ -150,7 +148,7 @@ def _numbers(summary: dict[str, Any]) -> str:
 
 
 def _failures(table: xr.Dataset) -> str:
-    found = store.first_failures(table, FAILURES)
+    found = _query.first_failures(table, FAILURES)
     if not found:
         return '<p class="soft">None.</p>'
     rows = "".join(
@@ -163,4 +161,4 @@ def _failures(table: xr.Dataset) -> str:
 
 
 def _resource(name: str) -> str:
-    return files("rfp_jax.report").joinpath(name).read_text(encoding="utf-8")
+    return files("rfp_jax.tables._report").joinpath(name).read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rfp_jax.evaluate.table import BIAS
-from rfp_jax.report.facts import Facts
+from rfp_jax.tables._evaluate.table import BIAS
+from rfp_jax.tables._report.facts import Facts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

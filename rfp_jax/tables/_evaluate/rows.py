@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.evaluate.devices import IN_FLIGHT, Step
-from rfp_jax.evaluate.plan import Slots
-from rfp_jax.evaluate.samples import Reader, Sample, Schema, stack
-from rfp_jax.evaluate.table import Row
+from rfp_jax.tables._evaluate.devices import IN_FLIGHT, Step
+from rfp_jax.tables._evaluate.plan import Slots
+from rfp_jax.tables._evaluate.samples import Reader, Sample, Schema, stack
+from rfp_jax.tables._evaluate.table import Row
 
 
 def as_arrays(

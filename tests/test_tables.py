@@ -9,15 +9,16 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from rfp_jax import store
-from rfp_jax.evaluate import Columns, RunOptions, evaluate, exports
+from rfp_jax import tables
+from rfp_jax.tables import Columns, RunOptions, _query, evaluate
+from rfp_jax.tables._evaluate import exports
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """A table of 40 samples is gone through in three blocks."""
-    small = functools.partial(store.blocks, samples=15)
-    for module in (store, exports):
+    small = functools.partial(tables.blocks, samples=15)
+    for module in (_query, exports):
         monkeypatch.setattr(module, "blocks", small)
 
 
@@ -53,26 +54,26 @@ def make(samples=40, seed=0, labels=True):
 
 def test_of_class():
     table = make()
-    found = store.of_class(table)
+    found = tables.of_class(table)
     assert found.dims == ("sample", "source")
     for i in range(40):
         picked = table.relevance.values[i, :, table.label.values[i]]
         np.testing.assert_array_equal(found[i], picked)
-    np.testing.assert_array_equal(store.of_class(table, "urban"), table.relevance[:, :, 2])
-    top = store.of_class(table, "top")
+    np.testing.assert_array_equal(tables.of_class(table, "urban"), table.relevance[:, :, 2])
+    top = tables.of_class(table, "top")
     np.testing.assert_array_equal(top[0], table.relevance[0, :, table.output.values[0].argmax()])
 
 
 def test_of_class_without_label_is_nan():
     table = make()
     table.label.values[7] = -1
-    assert np.isnan(store.of_class(table)[7]).all()
-    assert np.isfinite(store.of_class(table)[8]).all()
+    assert np.isnan(tables.of_class(table)[7]).all()
+    assert np.isfinite(tables.of_class(table)[8]).all()
 
 
 def test_share_by_hand():
     table = make()
-    found, with_bias = store.share(table), store.share(table, bias=True)
+    found, with_bias = tables.share(table), tables.share(table, bias=True)
     assert found.source.values.tolist() == ["optical", "sar"]
     for i in range(40):
         if table.finite.values[i]:
@@ -83,9 +84,9 @@ def test_share_by_hand():
 
 
 def test_by_class_by_hand():
-    table = store.valid(make())
-    shares = store.share(table)
-    found = store.by_class(shares, table["class"])
+    table = tables.valid(make())
+    shares = tables.share(table)
+    found = tables.by_class(shares, table["class"])
     assert found["class"].values.tolist() == list(CLASSES)
     for k in range(3):
         expected = np.median(shares.values[table.label.values == k], axis=0)
@@ -93,20 +94,20 @@ def test_by_class_by_hand():
 
 
 def test_by_class_keeps_classes_without_samples():
-    table = store.valid(make())
+    table = tables.valid(make())
     table.label.values[:] = np.where(table.label.values == 1, -1, table.label.values)
-    found = store.by_class(store.share(table), table["class"])
+    found = tables.by_class(tables.share(table), table["class"])
     assert found.shape == (3, 2)
     assert np.isnan(found.sel({"class": "forest"})).all()
     assert np.isfinite(found.sel({"class": "urban"})).all()
     table.label.values[:] = -1
-    assert np.isnan(store.by_class(store.share(table), table["class"])).all()
+    assert np.isnan(tables.by_class(tables.share(table), table["class"])).all()
 
 
 def test_by_bins_by_hand():
-    table = store.valid(make(200))
-    shares, edges = store.share(table), [0, 0.25, 0.5, 1]
-    found = store.by_bins(shares, "cloud_cover", edges)
+    table = tables.valid(make(200))
+    shares, edges = tables.share(table), [0, 0.25, 0.5, 1]
+    found = tables.by_bins(shares, "cloud_cover", edges)
     for k in range(3):
         cover = table.cloud_cover.values
         inside = (edges[k] < cover) & (cover <= edges[k + 1])
@@ -115,18 +116,18 @@ def test_by_bins_by_hand():
 
 def test_summary_by_hand():
     table = make()
-    found = store.summary(table)
+    found = tables.summary(table)
     assert (found["samples"], found["failures"], found["nonfinite"]) == (40, 1, 1)
     assert found["labelled"] == 39
     known = np.arange(40) != 3
     assert found["accuracy"] == (table.label == table.prediction).values[known].mean()
-    assert store.accuracy(table) == found["accuracy"]
-    mean = store.share(store.valid(table)).mean("sample").values
+    assert tables.accuracy(table) == found["accuracy"]
+    mean = tables.share(tables.valid(table)).mean("sample").values
     np.testing.assert_allclose(list(found["share"].values()), mean)
 
 
 def test_summary_without_labels():
-    found = store.summary(make(labels=False))
+    found = tables.summary(make(labels=False))
     assert found["accuracy"] is None
     assert sum(found["share"].values()) == pytest.approx(1)
 
@@ -135,19 +136,19 @@ def test_summary_without_labels():
     ("ask", "message"),
     [
         (
-            lambda t: store.of_class(t, "sea"),
+            lambda t: tables.of_class(t, "sea"),
             "no class 'sea': 'label', 'prediction', 'top', or one of",
         ),
-        (lambda t: store.of_class(t.drop_vars("label")), "the table has no label"),
+        (lambda t: tables.of_class(t.drop_vars("label")), "the table has no label"),
         (
-            lambda t: store.by_class(store.share(t).drop_vars("label"), t["class"]),
+            lambda t: tables.by_class(tables.share(t).drop_vars("label"), t["class"]),
             "samples must have one class each",
         ),
         (
-            lambda t: store.by_bins(store.share(t), "cloud", 3),
+            lambda t: tables.by_bins(tables.share(t), "cloud", 3),
             "no numbers called 'cloud'; there are",
         ),
-        (lambda t: store.by_bins(store.share(t), "id", 3), "no numbers called 'id'"),
+        (lambda t: tables.by_bins(tables.share(t), "id", 3), "no numbers called 'id'"),
     ],
 )
 def test_questions_that_have_no_answer(ask, message):
@@ -157,15 +158,15 @@ def test_questions_that_have_no_answer(ask, message):
 
 def test_blocks_go_through_the_table_once():
     table = make()
-    parts = list(store.blocks(table, samples=15))
+    parts = list(tables.blocks(table, samples=15))
     assert [part.sizes["sample"] for part in parts] == [14, 14, 12]
     xr.testing.assert_identical(xr.concat(parts, "sample", data_vars="minimal"), table)
 
 
 def test_csv_and_parquet_hold_every_number(tmp_path):
     table = make()
-    store.to_csv(table, tmp_path / "t.csv")
-    store.to_parquet(table, tmp_path / "t.parquet")
+    tables.to_csv(table, tmp_path / "t.csv")
+    tables.to_parquet(table, tmp_path / "t.parquet")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
     frame = pd.read_parquet(tmp_path / "t.parquet")
     assert len(rows) == len(frame) == 40 * 3 * 3
@@ -197,18 +198,18 @@ def test_export_of_several_labels_and_of_a_real_table(tmp_path):
         columns=Columns(metadata=("season",)),
         run=RunOptions(chunk=2, progress=False),
     )
-    store.to_csv(table, tmp_path / "t.csv")
+    tables.to_csv(table, tmp_path / "t.csv")
     frame = pd.read_csv(tmp_path / "t.csv")
     assert frame.label.tolist() == [value for i in range(5) for value in 2 * [True, i % 2 == 1]]
     assert set(frame.season) == {"été"}
-    assert store.usual_class(table) == "top"
-    assert store.summary(table)["share"] == {"x": 1.0}
+    assert tables.usual_class(table) == "top"
+    assert tables.summary(table)["share"] == {"x": 1.0}
 
 
 def test_an_export_that_fails_leaves_the_old_file(tmp_path):
     (tmp_path / "t.csv").write_text("old")
     broken = make().drop_vars("output")
     with pytest.raises(KeyError):
-        store.to_csv(broken, tmp_path / "t.csv")
+        tables.to_csv(broken, tmp_path / "t.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
     assert (tmp_path / "t.csv").read_text() == "old"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rfp_jax.evaluate.values import describe, printable, scalar
+from rfp_jax.tables._evaluate.values import describe, printable, scalar
 
 UNKNOWN = -1
 """The class of a sample whose class is not known."""

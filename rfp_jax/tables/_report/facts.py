@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rfp_jax import store
-from rfp_jax.evaluate.table import BIAS
+from rfp_jax.tables import _query
+from rfp_jax.tables._evaluate.table import BIAS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,13 +50,13 @@ class Facts:
     @classmethod
     def of(cls, table: xr.Dataset) -> Facts:
         """Gather them, block by block."""
-        which = store.usual_class(table)
+        which = _query.usual_class(table)
         relevance, shares, chosen = [], [], []
-        for block in map(store.valid, store.blocks(table)):
+        for block in map(_query.valid, _query.blocks(table)):
             looked_at = block.label if which == "label" else block.output.argmax("class")
             known = np.flatnonzero(looked_at.values >= 0)
-            relevance.append(store.of_class(block, which).isel(sample=known))
-            shares.append(store.share(block, which).isel(sample=known))
+            relevance.append(_query.of_class(block, which).isel(sample=known))
+            shares.append(_query.share(block, which).isel(sample=known))
             chosen.append(looked_at.values[known])
         whole, classes = _joined(relevance), np.concatenate(chosen)
         labelled = which == "label"

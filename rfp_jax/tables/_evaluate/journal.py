@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from rfp_jax.evaluate import layout, sealed
-from rfp_jax.evaluate.errors import DamagedTableError, TableInUseError
-from rfp_jax.evaluate.layout import Record
-from rfp_jax.evaluate.plan import Chunks
-from rfp_jax.evaluate.table import Attribute, Table, nested
-from rfp_jax.evaluate.values import TEXT
+from rfp_jax.tables._evaluate import layout, sealed
+from rfp_jax.tables._evaluate.errors import DamagedTableError, TableInUseError
+from rfp_jax.tables._evaluate.layout import Record
+from rfp_jax.tables._evaluate.plan import Chunks
+from rfp_jax.tables._evaluate.table import Attribute, Table, nested
+from rfp_jax.tables._evaluate.values import TEXT
 
 Counts = dict[str, int]
 

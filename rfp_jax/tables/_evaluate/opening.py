@@ -17,10 +17,10 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore
 
-from rfp_jax.evaluate import layout
-from rfp_jax.evaluate.layout import Record
-from rfp_jax.evaluate.sealed import Stamp
-from rfp_jax.evaluate.values import TEXT
+from rfp_jax.tables._evaluate import layout
+from rfp_jax.tables._evaluate.layout import Record
+from rfp_jax.tables._evaluate.sealed import Stamp
+from rfp_jax.tables._evaluate.values import TEXT
 
 OF_FILES = ("seal", "identity")
 """Attributes that say something of the files, not of what is done with their contents."""

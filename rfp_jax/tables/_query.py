@@ -1,9 +1,9 @@
 """Relevance tables: open them, ask them the usual questions, export them.
 
-A table is an xarray `Dataset`, as `rfp_jax.evaluate` writes it: dimensions `sample`, `source` (the
-last one is `bias`) and `class`; variables `relevance` and `output`; for every sample `id`, `label`,
-`prediction`, `failure`, `finite` and metadata. `xarray.open_zarr` opens it as well; the functions
-here are short names for xarray operations.
+A table is an xarray `Dataset`, as `rfp_jax.tables.evaluate` writes it: dimensions `sample`,
+`source` (the last one is `bias`) and `class`; variables `relevance` and `output`; for every sample
+`id`, `label`, `prediction`, `failure`, `finite` and metadata. `xarray.open_zarr` opens it as well;
+the functions here are short names for xarray operations.
 """
 
 from __future__ import annotations
@@ -16,39 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.evaluate import layout, scores
-from rfp_jax.evaluate.consistency import blocks, check, with_numbers
-from rfp_jax.evaluate.exports import to_csv, to_parquet
-from rfp_jax.evaluate.journal import Journal
-from rfp_jax.evaluate.plan import Chunks
-from rfp_jax.evaluate.table import BIAS, nested
+from rfp_jax.tables._evaluate import layout, scores
+from rfp_jax.tables._evaluate.consistency import blocks, with_numbers
+from rfp_jax.tables._evaluate.journal import Journal
+from rfp_jax.tables._evaluate.plan import Chunks
+from rfp_jax.tables._evaluate.table import BIAS, nested
 
 if TYPE_CHECKING:
     import geopandas
     import xarray as xr
-
-__all__ = [
-    "IncompleteTableError",
-    "accuracy",
-    "blocks",
-    "by_bins",
-    "by_class",
-    "check",
-    "first_failures",
-    "label_kind",
-    "of_class",
-    "open",
-    "print_summary",
-    "provenance",
-    "share",
-    "summary",
-    "to_csv",
-    "to_geodataframe",
-    "to_parquet",
-    "usual_class",
-    "valid",
-]
-
 
 KNOWN = {"id", "label", "prediction", "failure", "finite", "source", "class", "sample"}
 """Coordinates of a table that are not metadata."""
@@ -64,7 +40,7 @@ def open(
     """Open a relevance table lazily.
 
     Args:
-        path: where `rfp_jax.evaluate` has put it.
+        path: where `rfp_jax.tables.evaluate` has put it.
         incomplete: whether to take a table whose run has not finished; of that, only the samples of
             committed chunks are there, and its attribute `complete` is 0.
         thorough: whether to read every file and compare it with its checksum now. Otherwise files
@@ -82,13 +58,13 @@ def open(
         FileExistsError: something at `path` is not a relevance table.
 
     Examples:
-        >>> import rfp_jax.store
-        >>> rfp_jax.store.open("no/such/table.zarr")
+        >>> import rfp_jax.tables
+        >>> rfp_jax.tables.open("no/such/table.zarr")
         Traceback (most recent call last):
         FileNotFoundError: no relevance table at .../no/such/table.zarr
     """
     with needs_extra("Opening a relevance table"):
-        from rfp_jax.evaluate.opening import open_dataset
+        from rfp_jax.tables._evaluate.opening import open_dataset
     journal = Journal(Path(path).absolute())
     if layout.is_table(journal.path):
         if found := layout.damage(journal.path, thorough=thorough):
@@ -283,8 +259,8 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
         `samples`, `failures`, `nonfinite` (evaluated, but with a number that is not finite),
         `labelled`, `accuracy` (None without labels of classes; of several labels all must be
         right), `share`: the mean share of each source, and by the kind of label: `scores` of
-        several labels (see `rfp_jax.evaluate.scores.MultiLabel`), or `errors` of targets (see
-        `rfp_jax.evaluate.scores.Regression`).
+        several labels (see `rfp_jax.tables.MultiLabel`), or `errors` of targets (see
+        `rfp_jax.tables.Regression`).
     """
     which = which or usual_class(table)
     sources = [str(name) for name in table.source.values if name != BIAS]

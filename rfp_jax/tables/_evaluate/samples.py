@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.evaluate.labels import LABELS, is_unknown
-from rfp_jax.evaluate.options import Columns
-from rfp_jax.evaluate.values import (
+from rfp_jax.tables._evaluate.labels import LABELS, is_unknown
+from rfp_jax.tables._evaluate.options import Columns
+from rfp_jax.tables._evaluate.values import (
     CAN_BE_MISSING,
     KINDS,
     check_text,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rfp_jax import store
-from rfp_jax.evaluate.samples import DataSource
-from rfp_jax.report.facts import Facts, share_bar
+from rfp_jax.tables import _query
+from rfp_jax.tables._evaluate.samples import DataSource
+from rfp_jax.tables._report.facts import Facts, share_bar
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,8 +64,8 @@ class Gallery:
 
     def html(self) -> Iterator[str]:
         """The cards."""
-        which = store.usual_class(self.table)
-        shares = store.share(self.table, which).values
+        which = _query.usual_class(self.table)
+        shares = _query.share(self.table, which).values
         relevance = np.moveaxis(self.table.relevance.values, 1, 2)  # [sample, class, source]
         top = self.table.output.values.argmax(1)
         chosen = self.table.label.values if which == "label" else top
@@ -140,7 +140,7 @@ class Gallery:
 
     @property
     def _metadata(self) -> list[str]:
-        return [str(name) for name in self.table.coords if name not in store.KNOWN]
+        return [str(name) for name in self.table.coords if name not in _query.KNOWN]
 
     def _sortable(self, name: str) -> bool:
         return self.table[name].dtype.kind in "biufM"
@@ -186,7 +186,7 @@ def thumbnails(
 def choose(table: xr.Dataset, count: int, seed: int) -> np.ndarray:
     """Draw samples for the gallery among those that could be evaluated."""
     usable = table.finite.values.copy()
-    if store.usual_class(table) == "label":
+    if _query.usual_class(table) == "label":
         usable &= table.label.values >= 0
     found = np.flatnonzero(usable)
     drawn = np.random.default_rng(seed).permutation(found)[:count]

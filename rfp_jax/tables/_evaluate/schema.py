@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.evaluate.errors import BadSampleError
-from rfp_jax.evaluate.labels import LABELS, is_unknown, the_one_reading
-from rfp_jax.evaluate.samples import Reader, Schema, reason
-from rfp_jax.evaluate.values import KINDS, kind_of, printable, scalar
+from rfp_jax.tables._evaluate.errors import BadSampleError
+from rfp_jax.tables._evaluate.labels import LABELS, is_unknown, the_one_reading
+from rfp_jax.tables._evaluate.samples import Reader, Schema, reason
+from rfp_jax.tables._evaluate.values import KINDS, kind_of, printable, scalar
 
 PROBES = 16
 """So many samples, evenly spaced, tell what samples look like, and one data set from another."""

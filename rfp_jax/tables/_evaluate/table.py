@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rfp_jax.evaluate.labels import LABELS, UNKNOWN
-from rfp_jax.evaluate.samples import Sample, Schema
-from rfp_jax.evaluate.values import KINDS, TEXT, TIME_UNITS, check_text
+from rfp_jax.tables._evaluate.labels import LABELS, UNKNOWN
+from rfp_jax.tables._evaluate.samples import Sample, Schema
+from rfp_jax.tables._evaluate.values import KINDS, TEXT, TIME_UNITS, check_text
 
 BIAS = "bias"
 """The last entry of the dimension `source`: what came from no source."""

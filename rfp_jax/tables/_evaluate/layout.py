@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from rfp_jax.evaluate import sealed
-from rfp_jax.evaluate.errors import DamagedTableError, TableFormatError
-from rfp_jax.evaluate.plan import Chunks
-from rfp_jax.evaluate.sealed import Document, Stamp
-from rfp_jax.evaluate.table import Attribute, Table, Variable
+from rfp_jax.tables._evaluate import sealed
+from rfp_jax.tables._evaluate.errors import DamagedTableError, TableFormatError
+from rfp_jax.tables._evaluate.plan import Chunks
+from rfp_jax.tables._evaluate.sealed import Document, Stamp
+from rfp_jax.tables._evaluate.table import Attribute, Table, Variable
 
 FORMAT = 2
 """The first edition wrote tables without checksums."""

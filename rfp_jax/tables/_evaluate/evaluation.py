@@ -12,40 +12,20 @@ from jax.typing import DTypeLike
 
 from rfp_jax._transforms.relevance import relevance
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.evaluate import layout, processes
-from rfp_jax.evaluate.errors import (
-    BadSampleError,
-    DamagedTableError,
-    OtherProcessError,
-    TableFormatError,
-    TableInUseError,
-    TableMismatchError,
-)
-from rfp_jax.evaluate.fingerprint import describe, differences, identify
-from rfp_jax.evaluate.job import Job
-from rfp_jax.evaluate.journal import Journal
-from rfp_jax.evaluate.options import Columns, RunOptions
-from rfp_jax.evaluate.processes import join
-from rfp_jax.evaluate.progress import say
-from rfp_jax.evaluate.run import Run
-from rfp_jax.evaluate.samples import DataSource
-from rfp_jax.evaluate.table import flat, nested
+from rfp_jax.tables import _query
+from rfp_jax.tables._evaluate import layout, processes
+from rfp_jax.tables._evaluate.errors import TableMismatchError
+from rfp_jax.tables._evaluate.fingerprint import describe, differences, identify
+from rfp_jax.tables._evaluate.job import Job
+from rfp_jax.tables._evaluate.journal import Journal
+from rfp_jax.tables._evaluate.options import Columns, RunOptions
+from rfp_jax.tables._evaluate.progress import say
+from rfp_jax.tables._evaluate.run import Run
+from rfp_jax.tables._evaluate.samples import DataSource
+from rfp_jax.tables._evaluate.table import flat, nested
 
 if TYPE_CHECKING:
     import xarray as xr
-
-__all__ = [
-    "BadSampleError",
-    "Columns",
-    "DamagedTableError",
-    "OtherProcessError",
-    "RunOptions",
-    "TableFormatError",
-    "TableInUseError",
-    "TableMismatchError",
-    "evaluate",
-    "join",
-]
 
 
 def evaluate(
@@ -127,7 +107,7 @@ def evaluate(
 
     Examples:
         >>> import tempfile, numpy as np, rfp_jax
-        >>> from rfp_jax.evaluate import RunOptions, evaluate
+        >>> from rfp_jax.tables import RunOptions, evaluate
         >>> data = [
         ...     {"optical": np.float32([i, 1]), "sar": np.float32([1, 2]), "label": 1}
         ...     for i in range(6)
@@ -151,7 +131,6 @@ def evaluate(
         import rich  # noqa: F401
         import xarray  # noqa: F401
         import zarr  # noqa: F401
-    from rfp_jax import store
 
     run, columns = run or RunOptions(), columns or Columns()
     options = {"rules": rules} | ({} if bias is None else {"bias": bias})
@@ -193,7 +172,7 @@ def evaluate(
         with processes.phase():
             complete = layout.is_table(journal.path)
         if complete:
-            return store.open(path)
+            return _query.open(path)
         with processes.phase():
             step = job.step(batch or (there or {}).get("batch"), run)
         with processes.phase():
@@ -211,9 +190,9 @@ def evaluate(
         with processes.phase():
             if processes.is_first():
                 journal.publish(job.table, job.chunks)
-    found = store.open(path)
+    found = _query.open(path)
     if run.progress and processes.is_first():
-        store.print_summary(found)
+        _query.print_summary(found)
     return found
 
 

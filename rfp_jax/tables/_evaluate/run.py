@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from rfp_jax.evaluate import processes
-from rfp_jax.evaluate.devices import Step
-from rfp_jax.evaluate.errors import BadSampleError
-from rfp_jax.evaluate.job import Job
-from rfp_jax.evaluate.journal import Counts, Journal
-from rfp_jax.evaluate.options import RunOptions
-from rfp_jax.evaluate.plan import Slots
-from rfp_jax.evaluate.progress import Progress, add, nothing
-from rfp_jax.evaluate.rows import compute
-from rfp_jax.evaluate.table import Row
+from rfp_jax.tables._evaluate import processes
+from rfp_jax.tables._evaluate.devices import Step
+from rfp_jax.tables._evaluate.errors import BadSampleError
+from rfp_jax.tables._evaluate.job import Job
+from rfp_jax.tables._evaluate.journal import Counts, Journal
+from rfp_jax.tables._evaluate.options import RunOptions
+from rfp_jax.tables._evaluate.plan import Slots
+from rfp_jax.tables._evaluate.progress import Progress, add, nothing
+from rfp_jax.tables._evaluate.rows import compute
+from rfp_jax.tables._evaluate.table import Row
 
 SHOWN = 10
 """So many failures are named where there are too many."""

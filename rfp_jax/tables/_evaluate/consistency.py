@@ -1,6 +1,6 @@
 """Tables that contradict themselves: `finite` says one thing, the numbers another.
 
-A table that was opened by other means than `rfp_jax.store.open`, and has lost files, shows fill
+A table that was opened by other means than `rfp_jax.tables.open`, and has lost files, shows fill
 values in their place. That can be seen without knowing its files.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rfp_jax.evaluate.errors import DamagedTableError
+from rfp_jax.tables._evaluate.errors import DamagedTableError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -70,5 +70,5 @@ def _refuse(table: xr.Dataset | xr.DataArray, wrong: np.ndarray) -> None:
         raise DamagedTableError(
             f"{wrong.sum()} samples contradict themselves: `finite` is not what their numbers are, "
             f"as of sample {', '.join(named)}. Files of the table are missing: "
-            "rfp_jax.store.open says which, and evaluate computes them anew"
+            "rfp_jax.tables.open says which, and evaluate computes them anew"
         )

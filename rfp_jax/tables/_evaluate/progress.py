@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rfp_jax.evaluate.journal import Counts
+from rfp_jax.tables._evaluate.journal import Counts
 
 
 class Progress:

@@ -13,8 +13,8 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rfp_jax._util.compiler import compiler_options
-from rfp_jax.evaluate.options import Devices
-from rfp_jax.evaluate.samples import Schema
+from rfp_jax.tables._evaluate.options import Devices
+from rfp_jax.tables._evaluate.samples import Schema
 
 LARGEST_BATCH = {"cpu": 32, "gpu": 256, "tpu": 256}
 """No larger batch is chosen by itself, by platform.
