@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot.colors import source_colors
-from rfp_jax.plot.parts import SMALL, tidy
-from rfp_jax.plot.tables import named_parts
+from rfp_jax.plot._colors import source_colors
+from rfp_jax.plot._parts import SMALL, tidy
+from rfp_jax.plot._tables import named_parts
 
 if TYPE_CHECKING:
     import xarray as xr

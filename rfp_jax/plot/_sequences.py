@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot.colors import RELEVANCE_COLORS
-from rfp_jax.plot.parts import SMALL, draw_scale, greatest
+from rfp_jax.plot._colors import RELEVANCE_COLORS
+from rfp_jax.plot._parts import SMALL, draw_scale, greatest
 
 with needs_extra("Drawing pictures"):
     from matplotlib.figure import Figure

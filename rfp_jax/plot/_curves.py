@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot.parts import SMALL, tidy
+from rfp_jax.plot._parts import SMALL, tidy
 
 with needs_extra("Drawing pictures"):
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from rfp_jax.models.layers import (
+from rfp_jax.models._layers import (
     LayerMaker,
     batch_norm,
     check_sources,
@@ -96,7 +96,7 @@ class ResNetEncoder(nn.Module):
 
     Examples:
         >>> import jax, jax.numpy as jnp
-        >>> from rfp_jax.models.resnet import BasicBlock, ResNetEncoder
+        >>> from rfp_jax.models._resnet import BasicBlock, ResNetEncoder
         >>> resnet18 = ResNetEncoder((2, 2, 2, 2), BasicBlock)
         >>> features, _ = jax.eval_shape(
         ...     resnet18.init_with_output, jax.random.key(0), jnp.zeros((1, 64, 64, 2))

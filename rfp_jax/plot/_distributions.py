@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot.colors import DIFFERENCE_COLOR, source_colors
-from rfp_jax.plot.parts import SMALL, name_ticks, tidy
-from rfp_jax.plot.tables import class_names, named_parts
+from rfp_jax.plot._colors import DIFFERENCE_COLOR, source_colors
+from rfp_jax.plot._parts import SMALL, name_ticks, tidy
+from rfp_jax.plot._tables import class_names, named_parts
 
 if TYPE_CHECKING:
     import xarray as xr

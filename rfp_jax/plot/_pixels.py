@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot.colors import BIAS_COLOR, RELEVANCE_COLORS, source_colors
-from rfp_jax.plot.parts import SMALL, draw_image, draw_scale, greatest, signed
+from rfp_jax.plot._colors import BIAS_COLOR, RELEVANCE_COLORS, source_colors
+from rfp_jax.plot._parts import SMALL, draw_image, draw_scale, greatest, signed
 
 with needs_extra("Drawing pictures"):
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from rfp_jax.models.layers import (
+from rfp_jax.models._layers import (
     check_sources,
     flatten,
     max_pool,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot.colors import RELEVANCE_COLORS
+from rfp_jax.plot._colors import RELEVANCE_COLORS
 
 with needs_extra("Drawing pictures"):
     from matplotlib.axes import Axes
