@@ -20,9 +20,7 @@ from flax import linen as nn
 from PIL import Image
 from rich.console import Console
 
-import convert
 import rfp_jax
-from convert.store import save_manifest, save_variables
 from experiments.results import OtherExperimentError
 from experiments.sen12ms import checkpoint, figures, plotting, training
 from experiments.sen12ms.__main__ import main, show
@@ -32,6 +30,8 @@ from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.settings import Data, Demo, Evaluate, Plot, Train
 from experiments.sen12ms.training import augment, make_step, train
 from rfp_jax import tables
+from rfp_jax.convert import flax
+from rfp_jax.convert.flax import save_manifest, save_variables
 from rfp_jax.datasets.sen12ms import synthesize
 from rfp_jax.tables import TableMismatchError
 
@@ -303,7 +303,7 @@ def test_a_folder_without_a_network_is_refused(tmp_path, content, message):
 
 def test_a_converted_network_is_loaded_as_it_was_written(tmp_path):
     """What `python -m convert` writes for the published ResNet-50 of both sensors."""
-    about = convert.Manifest(
+    about = flax.Manifest(
         architecture="resnet50",
         inputs=12,
         channels=[12],
