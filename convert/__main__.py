@@ -2,7 +2,7 @@
 
 import sys
 
-from rfp_jax.convert._command import main
+from rfp_jax._command import run
 
 if __name__ == "__main__":
-    sys.exit(main(prog="python -m convert"))
+    sys.exit(run("rfp_jax.convert._command", sys.argv[1:], prog="python -m convert"))

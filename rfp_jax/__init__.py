@@ -11,12 +11,15 @@ from rfp_jax._util.compiler import compiler_options
 from rfp_jax.errors import MissingRuleError, RelevanceStopsWarning, ReverseModeError
 from rfp_jax.rules import register
 
+__version__ = "0.2.0"
+
 __all__ = [
     "Audit",
     "MissingRuleError",
     "Relevance",
     "RelevanceStopsWarning",
     "ReverseModeError",
+    "__version__",
     "audit",
     "compiler_options",
     "gate",

@@ -27,7 +27,7 @@ class Data:
     """Which data.
 
     Attributes:
-        root: Folder with the archive, or what `python -m rfp_jax.datasets.sen12ms pack` wrote.
+        root: Folder with the archive, or what `rfp-jax sen12ms pack` wrote.
         labels: Folder with labels and splits; the archive's if not given.
         cloudy: Folder of SEN12MS-CR; the archive's if not given.
         size: Height and width of the patches; 256 in the published archive.

@@ -4,6 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class MissingExtraError(ModuleNotFoundError):
+    """A package of an extra is not installed; the message says what to install."""
+
+
 @contextmanager
 def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
     """Turn a missing optional package into an error that names the extra.
@@ -16,7 +20,7 @@ def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
         Nothing; put the imports into the block.
 
     Raises:
-        ModuleNotFoundError: If an import inside the block finds no such package.
+        MissingExtraError: If an import inside the block finds no such package.
 
     Examples:
         >>> with needs_extra("Reading the bundled digits"):
@@ -25,7 +29,7 @@ def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingExtraError(
             f"{what} needs the package {error.name!r}, which is not installed: "
             f"pip install 'rfp-jax[{extra}]'",
             name=error.name,

@@ -53,7 +53,7 @@ _WHERE = {
     "Parting": _ONNX,
     "check_onnx": _ONNX,
     "from_onnx": _ONNX,
-    "read_checkpoint": _FLAX,
+    "read_checkpoint": ("rfp_jax.convert.flax", "Reading a checkpoint", "convert"),
     "register_onnx_operation": _ONNX,
     "to_flax": _FLAX,
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 
-with needs_extra("Drawing pictures"):
+with needs_extra("Drawing pictures", "plot"):
     from matplotlib import colormaps
     from matplotlib.colors import Colormap, ListedColormap
 

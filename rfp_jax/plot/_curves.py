@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.plot._parts import SMALL, tidy
 
-with needs_extra("Drawing pictures"):
+with needs_extra("Drawing pictures", "plot"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -16,7 +16,7 @@ from rfp_jax.plot._tables import class_names, named_parts
 if TYPE_CHECKING:
     import xarray as xr
 
-with needs_extra("Drawing pictures"):
+with needs_extra("Drawing pictures", "plot"):
     import seaborn
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure

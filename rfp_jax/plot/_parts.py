@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.plot._colors import RELEVANCE_COLORS
 
-with needs_extra("Drawing pictures"):
+with needs_extra("Drawing pictures", "plot"):
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize

@@ -9,7 +9,7 @@ from rfp_jax._util.extras import needs_extra
 from rfp_jax.plot._colors import BIAS_COLOR, RELEVANCE_COLORS, source_colors
 from rfp_jax.plot._parts import SMALL, draw_image, draw_scale, greatest, signed
 
-with needs_extra("Drawing pictures"):
+with needs_extra("Drawing pictures", "plot"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine

@@ -23,7 +23,7 @@ from rfp_jax.plot._tables import class_names, is_table, parts_of
 if TYPE_CHECKING:
     import xarray as xr
 
-with needs_extra("Drawing pictures"):
+with needs_extra("Drawing pictures", "plot"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine

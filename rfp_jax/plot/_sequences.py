@@ -9,7 +9,7 @@ from rfp_jax._util.extras import needs_extra
 from rfp_jax.plot._colors import RELEVANCE_COLORS
 from rfp_jax.plot._parts import SMALL, draw_scale, greatest
 
-with needs_extra("Drawing pictures"):
+with needs_extra("Drawing pictures", "plot"):
     from matplotlib.figure import Figure
 
 

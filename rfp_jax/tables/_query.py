@@ -63,7 +63,7 @@ def open(
         Traceback (most recent call last):
         FileNotFoundError: no relevance table at .../no/such/table.zarr
     """
-    with needs_extra("Opening a relevance table"):
+    with needs_extra("Opening a relevance table", "tables"):
         from rfp_jax.tables._evaluate.opening import open_dataset
     journal = Journal(Path(path).absolute())
     if layout.is_table(journal.path):
@@ -292,9 +292,10 @@ def print_summary(table: xr.Dataset, *, failures: int = 5) -> None:
         table: a relevance table.
         failures: of how many samples to say why they failed.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    with needs_extra("Printing a summary", "tables"):
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
 
     found = summary(table)
     shown = Table(show_header=False, title="Relevance table")
@@ -351,7 +352,7 @@ def to_geodataframe(
         `finite`, and `share_SOURCE` of each source.
 
     Raises:
-        ImportError: GeoPandas is not installed.
+        ModuleNotFoundError: GeoPandas is not installed (extra `maps`).
         ValueError: there is no such metadata.
 
     Examples:
@@ -362,8 +363,9 @@ def to_geodataframe(
         if name not in names:
             known = ", ".join(n for n in names if n not in KNOWN) or "none"
             raise ValueError(f"no metadata called {name!r}; there are {known}")
-    import geopandas
-    import pandas as pd
+    with needs_extra("A map of samples", "maps"):
+        import geopandas
+        import pandas as pd
 
     shares = share(table).load()
     frame = pd.DataFrame({name: table[name].values for name in names})

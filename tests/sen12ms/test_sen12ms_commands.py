@@ -1,4 +1,4 @@
-"""`python -m rfp_jax.datasets.sen12ms`, the page's example, and missing packages."""
+"""`rfp-jax sen12ms`, the page's example, and missing packages."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rfp_jax.datasets.sen12ms.__main__ import main
+from rfp_jax.datasets.sen12ms._command import main
 
 
 def test_commands_say_where_their_results_are(tmp_path, capsys):

@@ -13,7 +13,7 @@ from rfp_jax.datasets.sen12ms import (
     Sen12MS,
     UnsafePickleError,
 )
-from rfp_jax.datasets.sen12ms.__main__ import main
+from rfp_jax.datasets.sen12ms._command import main
 from rfp_jax.datasets.sen12ms._lists import read_labels, read_list, read_split
 from rfp_jax.datasets.sen12ms._pickles import read_pickle
 

@@ -13,7 +13,7 @@ from rfp_jax.datasets.sen12ms import (
     Sen12MS,
     Sen12MSConfig,
 )
-from rfp_jax.datasets.sen12ms.__main__ import main
+from rfp_jax.datasets.sen12ms._command import main
 
 # The published statistics, typed in a second time: what the published networks were trained with
 S2_MEAN = """

@@ -16,16 +16,18 @@ from rfp_jax.convert.flax._errors import (
     StateDictError,
     UnknownArchitectureError,
 )
-from rfp_jax.convert.flax._files import convert_file
-from rfp_jax.convert.flax._mapping import get_architecture, recognise, to_flax, to_torch
-from rfp_jax.convert.flax._store import (
-    Converted,
-    Manifest,
-    load,
-    load_variables,
-    save_manifest,
-    save_variables,
-)
+
+with needs_extra("Converting to Flax", "models"):
+    from rfp_jax.convert.flax._files import convert_file
+    from rfp_jax.convert.flax._mapping import get_architecture, recognise, to_flax, to_torch
+    from rfp_jax.convert.flax._store import (
+        Converted,
+        Manifest,
+        load,
+        load_variables,
+        save_manifest,
+        save_variables,
+    )
 
 if TYPE_CHECKING:
     from rfp_jax.convert.flax._checkpoint import Checkpoint, read_checkpoint

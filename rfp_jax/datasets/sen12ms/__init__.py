@@ -1,6 +1,6 @@
 """SEN12MS and SEN12MS-CR: Sentinel-1 and Sentinel-2 patches of the whole world, clear and cloudy.
 
-`python -m rfp_jax.datasets.sen12ms` has commands that check, pack, convert and synthesise
+`rfp-jax sen12ms` has commands that check, pack, convert and synthesise
 an archive.
 """
 

@@ -126,7 +126,7 @@ def evaluate(
         >>> table.sizes["sample"], table.prediction.values.tolist()
         (6, [1, 0, 0, 0, 0, 0])
     """
-    with needs_extra("Evaluating a data set"):
+    with needs_extra("Evaluating a data set", "tables"):
         import grain  # noqa: F401  (found missing here rather than in the middle of a run)
         import rich  # noqa: F401
         import xarray  # noqa: F401

@@ -40,7 +40,7 @@ def to_parquet(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
         table: a relevance table.
         path: the file to write; it is replaced.
     """
-    with needs_extra("Writing Parquet"):
+    with needs_extra("Writing Parquet", "tables"):
         import pyarrow as pa
         import pyarrow.parquet as pq
     with _published(Path(path)) as draft:

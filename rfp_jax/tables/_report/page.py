@@ -78,7 +78,7 @@ def report(
         ...     "One patch" in Path(f"{folder}/report.html").read_text()
         True
     """
-    with needs_extra("Writing a report"):
+    with needs_extra("Writing a report", "tables"):
         import matplotlib as mpl  # noqa: F401  (found missing before the work)
         import PIL  # noqa: F401
     chosen = choose(table, samples, seed)
