@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import NamedTuple
 
-from rfp_jax._util.extras import MissingExtraError, needs_extra
+from rfp_jax._util.commands import run
+from rfp_jax._util.extras import needs_extra
 
 
 class Command(NamedTuple):
@@ -45,25 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name, *rest = given
         return run(COMMANDS[name].module, rest, prog=f"rfp-jax {name}")
     return run(__name__, given, prog="rfp-jax", function="show_commands")
-
-
-def run(module: str, arguments: Sequence[str], prog: str, function: str = "main") -> int:
-    """Run the command in a module. A missing extra is one line, not a traceback.
-
-    Args:
-        module: name of the module.
-        arguments: of the command line.
-        prog: what help calls the command.
-        function: the command in the module, called with `arguments` and `prog`.
-
-    Returns:
-        The exit status.
-    """
-    try:
-        return getattr(import_module(module), function)(arguments, prog)
-    except MissingExtraError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
 
 
 def show_commands(arguments: Sequence[str], prog: str) -> int:

@@ -141,7 +141,7 @@ def save(
         ((5, 1), 6.0)
     """
     if method is None:
-        from rfp_jax import relevance
+        from rfp_jax._transforms.relevance import relevance
 
         method = relevance
     from rfp_jax.tables._evaluate.fingerprint import describe, plain, versions

@@ -1,1 +1,1 @@
-"""Helpers of every room: whole folders, extras that are missing, options of the compiler."""
+"""Helpers of every room: whole folders, missing extras, commands, options of the compiler."""

@@ -29,29 +29,28 @@ from rfp_jax.convert._torch_network import from_torch, to_torch
 
 if TYPE_CHECKING:
     from rfp_jax.convert._onnx import (
-        Agreement,
         Fixed,
         Known,
         OnnxFunction,
-        Parting,
-        check_onnx,
         from_onnx,
         register_onnx_operation,
     )
+    from rfp_jax.convert._onnx_check import Agreement, Parting, check_onnx
     from rfp_jax.convert._torch_check import Comparison
     from rfp_jax.convert.flax import read_checkpoint, to_flax
 
 _ONNX = ("rfp_jax.convert._onnx", "Reading ONNX files", "convert")
+_ONNX_CHECK = ("rfp_jax.convert._onnx_check", "Checking ONNX files", "convert")
 _FLAX = ("rfp_jax.convert.flax", "Converting to Flax", "models")
 _TORCH = ("rfp_jax.convert._torch_check", "Comparing with PyTorch", "convert")
 _WHERE = {
-    "Agreement": _ONNX,
+    "Agreement": _ONNX_CHECK,
     "Comparison": _TORCH,
     "Fixed": _ONNX,
     "Known": _ONNX,
     "OnnxFunction": _ONNX,
-    "Parting": _ONNX,
-    "check_onnx": _ONNX,
+    "Parting": _ONNX_CHECK,
+    "check_onnx": _ONNX_CHECK,
     "from_onnx": _ONNX,
     "read_checkpoint": ("rfp_jax.convert.flax", "Reading a checkpoint", "convert"),
     "register_onnx_operation": _ONNX,

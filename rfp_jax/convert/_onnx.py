@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from rfp_jax.convert._onnx_check import Agreement, Parting, check_onnx
 from rfp_jax.convert._onnx_errors import OnnxFileError, OnnxNodeError, UnsupportedOnnxError
 from rfp_jax.convert._onnx_file import read_model
 from rfp_jax.convert._onnx_graph import Walk, is_float
@@ -33,15 +32,12 @@ from rfp_jax.convert._onnx_program import (
 from rfp_jax.convert._onnx_support import check_supported, fixed_names
 
 __all__ = [
-    "Agreement",
     "Fixed",
     "Known",
     "OnnxFileError",
     "OnnxFunction",
     "OnnxNodeError",
-    "Parting",
     "UnsupportedOnnxError",
-    "check_onnx",
     "from_onnx",
     "register_onnx_operation",
 ]
