@@ -8,7 +8,7 @@ LATEST ?= python3.12
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-latest zoo bench stress lint notebooks docs lock clean
+.PHONY: help demo test test-latest zoo bench stress lint notebooks docs dist lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,16 @@ docs: $(VENV)/.docs  ## build the documentation, strictly, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "documentation: site/index.html"
 
+dist: $(VENV)/.test  ## build wheel and source distribution, check them, run the first example from them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv --clear .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check \
+	  "$$(echo dist/*.whl)[models]" --constraint constraints.txt
+	$(BIN)/python tests/house/first_example.py | (cd .venv-dist && bin/python -)
+	@ls -sh dist/*
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "rfp_jax needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
@@ -71,4 +81,4 @@ lock: $(VENV)/.test $(VENV)/.docs  ## write the versions installed now to constr
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean:  ## remove the environment and everything that was built
-	rm -rf $(VENV) .venv-latest site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-latest .venv-dist dist site .pytest_cache .ruff_cache .hypothesis

@@ -20,7 +20,15 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from rfp_jax.data.sen12ms import Archive, Packed, Patches, Sen12MS, Sen12MSConfig, pack, synthesize
+from rfp_jax.datasets.sen12ms import (
+    Archive,
+    Packed,
+    Patches,
+    Sen12MS,
+    Sen12MSConfig,
+    pack,
+    synthesize,
+)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def measure(samples: int) -> dict[str, float]:
     import jax
     import jax.numpy as jnp
 
-    from rfp_jax.evaluate import RunOptions, evaluate
+    from rfp_jax.tables import RunOptions, evaluate
 
     def model(params: dict[str, jax.Array], optical: jax.Array, sar: jax.Array) -> jax.Array:
         x = jnp.concatenate([optical, sar], axis=-1)

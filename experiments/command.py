@@ -24,18 +24,21 @@ def importing() -> Iterator[None]:
         Nothing.
 
     Raises:
-        ModuleNotFoundError: if a package is not installed; names the extra that brings it.
-        SystemExit: with code 130, on Ctrl-C.
+        SystemExit: with one line that names the extra, if a package is not installed; with code
+            130, on Ctrl-C.
 
     Examples:
         >>> with importing():
         ...     import optax
     """
     try:
-        from rfp_jax._extras import needs_extra
+        from rfp_jax._util.extras import MissingExtraError, needs_extra
 
-        with needs_extra("This experiment"):
-            yield
+        try:
+            with needs_extra("This experiment"):
+                yield
+        except MissingExtraError as error:
+            raise SystemExit(f"error: {error}") from error
     except KeyboardInterrupt:
         _say_interrupted()
         raise SystemExit(INTERRUPTED) from None

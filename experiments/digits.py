@@ -28,7 +28,7 @@ with importing():
     from experiments.network import TwoBranchNet
     from experiments.training import Epoch, epochs
     from rfp_jax import plot
-    from rfp_jax.data import MultiSource, MultiSourceConfig, load_digits
+    from rfp_jax.datasets import MultiSource, MultiSourceConfig, load_digits
 
 SOURCES: tuple[str, ...] = ("left", "right")
 DATA = "real handwritten digits from scikit-learn"

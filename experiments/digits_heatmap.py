@@ -23,7 +23,7 @@ with importing():
     from experiments.digits import Config as Training
     from experiments.network import TwoBranchNet
     from rfp_jax import plot, rules
-    from rfp_jax.data import MultiSource, MultiSourceConfig, load_digits
+    from rfp_jax.datasets import MultiSource, MultiSourceConfig, load_digits
 
 RULES = {"lrp0": rules.lrp0, "EpsilonPlus": rules.EpsilonPlus()}
 

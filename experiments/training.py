@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from rich.progress import Progress
 
-from rfp_jax.data import MultiSource
+from rfp_jax.datasets import MultiSource
 
 Loss = Callable[[Any, tuple[Any, ...], Any], jax.Array]
 """Mean loss of a batch, a scalar, from variables, images of each source, and labels."""

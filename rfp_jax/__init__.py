@@ -7,9 +7,11 @@ from rfp_jax._transforms.gate import gate
 from rfp_jax._transforms.heatmap import heatmap
 from rfp_jax._transforms.relevance import relevance
 from rfp_jax._transforms.result import Relevance
-from rfp_jax.compiler import compiler_options
+from rfp_jax._util.compiler import compiler_options
 from rfp_jax.errors import MissingRuleError, RelevanceStopsWarning, ReverseModeError
 from rfp_jax.rules import register
+
+__version__ = "0.2.0"
 
 __all__ = [
     "Audit",
@@ -17,6 +19,7 @@ __all__ = [
     "Relevance",
     "RelevanceStopsWarning",
     "ReverseModeError",
+    "__version__",
     "audit",
     "compiler_options",
     "gate",

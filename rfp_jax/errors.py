@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+__all__ = ["MissingRuleError", "RelevanceStopsWarning", "ReverseModeError"]
+
 
 class _Equation(Protocol):
     """The facts that a message tells of an equation."""

@@ -115,7 +115,8 @@ def save(
         sources: names of the sources; by default those of the inputs.
         rules: the rules of propagation, as for `rfp_jax.relevance`.
         method: what makes the function that returns a `Relevance`; `rfp_jax.relevance` by default.
-            Called as `method(fun, argnums=(1, 2, ...), rules=rules)`; see `rfp_jax.evaluate`.
+            Called as `method(fun, argnums=(1, 2, ...), rules=rules)`, as by
+            `rfp_jax.tables.evaluate`.
         model: what to know about the model, kept in the manifest; what JSON can keep.
         batch: the batch size; None for any, which needs a model, and a method, that do not ask
             how large it is (sources inside one array do).
@@ -140,11 +141,11 @@ def save(
         ((5, 1), 6.0)
     """
     if method is None:
-        from rfp_jax import relevance
+        from rfp_jax._transforms.relevance import relevance
 
         method = relevance
-    from rfp_jax.evaluate.fingerprint import describe, plain, versions
-    from rfp_jax.evaluate.rows import as_arrays
+    from rfp_jax.tables._evaluate.fingerprint import describe, plain, versions
+    from rfp_jax.tables._evaluate.rows import as_arrays
 
     if not inputs:
         raise ValueError("give one sample of each source: inputs={'optical': array, ...}")

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+__all__ = ["Loss", "RelevanceLike", "cross_entropy", "relevance_loss", "source_losses"]
+
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 

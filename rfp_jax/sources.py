@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+__all__ = ["Split", "axis", "groups", "masks", "segments"]
+
 Index = int | slice | list[int] | np.ndarray
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import rfp_jax
-from rfp_jax import compiler
-from rfp_jax.evaluate import devices
-from rfp_jax.evaluate.samples import Schema
+from rfp_jax._util import compiler
 from rfp_jax.models import SmallNet
+from rfp_jax.tables._evaluate import devices
+from rfp_jax.tables._evaluate.samples import Schema
 
 
 def fused_convolutions(program):

@@ -16,12 +16,12 @@ import pytest
 import torch
 from golden_weights import golden_state_dict, key_shapes, relative_error
 
-import convert
-from convert.__main__ import main
-from convert.architectures import ARCHITECTURES, Name, Size
-from convert.check import self_check
-from convert.checkpoint import read_checkpoint
-from convert.torch_models import MODELS
+from rfp_jax.convert import flax
+from rfp_jax.convert._command import main
+from rfp_jax.convert.flax import read_checkpoint
+from rfp_jax.convert.flax._architectures import ARCHITECTURES, Name, Size
+from rfp_jax.convert.flax._check import self_check
+from rfp_jax.convert.flax._torch_models import MODELS
 from rfp_jax.models import SmallNet
 
 # Architecture, channels of its arrays, classes, positions of its last feature map.
@@ -80,7 +80,7 @@ def test_flax_computes_what_pytorch_computes(random_network):
         model = architecture.model(num_classes=size.classes)
         quick = {"xla_backend_optimization_level": 0}  # compiling takes longer than computing
         apply = jax.jit(model.apply, compiler_options=quick)
-        actual = apply(convert.to_flax(arch, state_dict), *sources)
+        actual = apply(flax.to_flax(arch, state_dict), *sources)
     assert actual.shape == (2, size.classes)
     assert actual.dtype == np.float64
     assert relative_error(actual, expected) < 1e-11
@@ -88,13 +88,13 @@ def test_flax_computes_what_pytorch_computes(random_network):
 
 def test_round_trip_is_exact(random_network):
     arch, _, state_dict = random_network
-    variables = convert.to_flax(arch, state_dict)
-    back = convert.to_torch(arch, variables, num_batches_tracked=7)
+    variables = flax.to_flax(arch, state_dict)
+    back = flax.to_torch(arch, variables, num_batches_tracked=7)
     assert back.keys() == state_dict.keys()
     for key, array in state_dict.items():
         assert back[key].dtype == array.dtype
         np.testing.assert_array_equal(back[key], array, err_msg=key)
-    again = convert.to_flax(arch, back)
+    again = flax.to_flax(arch, back)
     jax.tree.map(np.testing.assert_array_equal, again, variables)
 
 
@@ -105,10 +105,10 @@ def test_published_keys_and_shapes(arch):
     positions = {"resnet50": 1}.get(arch, 64)
     ours = _network(arch, (12,), 10, positions).state_dict()
     assert {key: tuple(tensor.shape) for key, tensor in ours.items()} == shapes
-    assert convert.recognise(shapes) == arch
+    assert flax.recognise(shapes) == arch
     zero = np.zeros((), np.float16)  # one number, seen in every shape
     state_dict = {key: np.broadcast_to(zero, shape) for key, shape in shapes.items()}
-    variables = convert.to_flax(arch, state_dict)
+    variables = flax.to_flax(arch, state_dict)
     model = ARCHITECTURES[arch].model(num_classes=10)
     image = jax.ShapeDtypeStruct((1, 256, 256, 12), jnp.float32)
     declared = jax.eval_shape(model.init, jax.random.key(0), image)
@@ -119,8 +119,8 @@ def test_every_architecture_is_complete():
     assert set(ARCHITECTURES) == set(Name.__args__) == set(MODELS)
     for arch, *size in NETWORKS:
         keys = list(_network(arch, *size).state_dict())
-        assert convert.recognise(keys) == arch
-        assert convert.recognise([f"module.{key}" for key in keys]) == arch
+        assert flax.recognise(keys) == arch
+        assert flax.recognise([f"module.{key}" for key in keys]) == arch
 
 
 @pytest.mark.parametrize(
@@ -139,19 +139,19 @@ def test_takes_any_kind_of_array(make):
         key: array.astype(np.float32).round(1) for key, array in _state_dict("smallnet").items()
     }
     given = {key: make(array) for key, array in smallnet.items() if array.ndim == 2}
-    dtype = jax.tree.leaves(convert.to_flax("smallnet", smallnet | given))[0].dtype
-    variables = convert.to_flax("smallnet", smallnet | given)
+    dtype = jax.tree.leaves(flax.to_flax("smallnet", smallnet | given))[0].dtype
+    variables = flax.to_flax("smallnet", smallnet | given)
     kernel = variables["params"]["fc2"]["kernel"]
     assert isinstance(kernel, np.ndarray)
     assert dtype == np.float32
     expected = np.asarray(jnp.asarray(smallnet["fc2.weight"].T, kernel.dtype))
     np.testing.assert_array_equal(kernel, expected)
-    back = convert.to_torch("smallnet", variables)
+    back = flax.to_torch("smallnet", variables)
     assert back["fc2.weight"].dtype == kernel.dtype
 
 
 def test_variables_own_their_memory(smallnet):
-    variables = convert.to_flax("smallnet", smallnet)
+    variables = flax.to_flax("smallnet", smallnet)
     before = variables["params"]["fc2"]["bias"].copy()
     smallnet["fc2.bias"][:] = 0
     np.testing.assert_array_equal(variables["params"]["fc2"]["bias"], before)
@@ -161,28 +161,28 @@ def test_data_parallel_prefix(smallnet):
     prefixed = {f"module.{key}": array for key, array in smallnet.items()}
     jax.tree.map(
         np.testing.assert_array_equal,
-        convert.to_flax("smallnet", prefixed),
-        convert.to_flax("smallnet", smallnet),
+        flax.to_flax("smallnet", prefixed),
+        flax.to_flax("smallnet", smallnet),
     )
 
 
 @pytest.mark.parametrize("without", ["conv1.weight", "encoder.0.weight"])
 def test_one_of_two_aliases_suffices(without):
     state_dict = _state_dict("resnet50", (12,), 10, 1)
-    variables = convert.to_flax("resnet50", state_dict)
+    variables = flax.to_flax("resnet50", state_dict)
     del state_dict[without]
     counters = [key for key in state_dict if key.endswith("num_batches_tracked")]
     for key in counters:  # files from before PyTorch 0.4.1 have none
         del state_dict[key]
     assert counters
-    jax.tree.map(np.testing.assert_array_equal, convert.to_flax("resnet50", state_dict), variables)
+    jax.tree.map(np.testing.assert_array_equal, flax.to_flax("resnet50", state_dict), variables)
 
 
 def test_unequal_aliases_are_refused():
     state_dict = _state_dict("resnet50", (12,), 10, 1)
     state_dict["conv1.weight"] = state_dict["conv1.weight"] + 1
-    with pytest.raises(convert.StateDictError, match="names the same tensor") as raised:
-        convert.to_flax("resnet50", state_dict)
+    with pytest.raises(flax.StateDictError, match="names the same tensor") as raised:
+        flax.to_flax("resnet50", state_dict)
     assert raised.value.invalid == ("conv1.weight",)
 
 
@@ -193,8 +193,8 @@ def test_one_error_lists_everything(smallnet):
     smallnet["branch2.2.bias"] = np.zeros(63)
     smallnet["fc2.bias"] = np.zeros((10, 1))
     smallnet["branch1.0.bias"] = np.zeros(32, np.int32)
-    with pytest.raises(convert.StateDictError) as raised:
-        convert.to_flax("smallnet", smallnet)
+    with pytest.raises(flax.StateDictError) as raised:
+        flax.to_flax("smallnet", smallnet)
     error = raised.value
     assert set(error.missing) == {"fc1.bias", "branch1.0.weight"}
     assert set(error.unexpected) == {"fc3.weight", "fc1.num_batches_tracked"}
@@ -222,8 +222,8 @@ def test_each_fault_alone_is_an_error(smallnet, kind, key, array):
     smallnet.pop(key, None)
     if array is not None:
         smallnet[key] = array
-    with pytest.raises(convert.StateDictError) as raised:
-        convert.to_flax("smallnet", smallnet)
+    with pytest.raises(flax.StateDictError) as raised:
+        flax.to_flax("smallnet", smallnet)
     kinds = ("missing", "unexpected", "misshapen", "invalid")
     found = {name: getattr(raised.value, name) for name in kinds}
     assert found == {name: (key,) if name == kind else () for name in kinds}
@@ -232,35 +232,35 @@ def test_each_fault_alone_is_an_error(smallnet, kind, key, array):
 @pytest.mark.parametrize("shape", [(128,), (128, 7681), (128, 0), (128, 64, 120)])
 def test_flattened_size_must_fit(smallnet, shape):
     smallnet["fc1.weight"] = np.zeros(shape)
-    with pytest.raises(convert.StateDictError) as raised:
-        convert.to_flax("smallnet", smallnet)
+    with pytest.raises(flax.StateDictError) as raised:
+        flax.to_flax("smallnet", smallnet)
     assert raised.value.misshapen == ("fc1.weight",)
 
 
 def test_wrong_architecture_is_named(smallnet):
-    with pytest.raises(convert.StateDictError, match="keys look like those of smallnet") as raised:
-        convert.to_flax("resnet50", smallnet)
+    with pytest.raises(flax.StateDictError, match="keys look like those of smallnet") as raised:
+        flax.to_flax("resnet50", smallnet)
     assert len(raised.value.missing) == 267
     assert set(raised.value.unexpected) == set(smallnet)
-    with pytest.raises(convert.UnknownArchitectureError, match="expected one of smallnet"):
-        convert.to_flax("resnet51", smallnet)
-    with pytest.raises(convert.UnknownArchitectureError, match=r"belong to none of .*: a, b"):
-        convert.recognise(["b", "a"])
-    with pytest.raises(convert.UnknownArchitectureError, match="there are none"):
-        convert.recognise([])
+    with pytest.raises(flax.UnknownArchitectureError, match="expected one of smallnet"):
+        flax.to_flax("resnet51", smallnet)
+    with pytest.raises(flax.UnknownArchitectureError, match=r"belong to none of .*: a, b"):
+        flax.recognise(["b", "a"])
+    with pytest.raises(flax.UnknownArchitectureError, match="there are none"):
+        flax.recognise([])
     keys: Any = list(smallnet)
     with pytest.raises(TypeError, match=r"pass model.state_dict\(\), not list"):
-        convert.to_flax("smallnet", keys)
+        flax.to_flax("smallnet", keys)
 
 
 def test_to_torch_lists_everything(smallnet):
-    variables = convert.to_flax("smallnet", smallnet)
+    variables = flax.to_flax("smallnet", smallnet)
     params = variables["params"]
     del params["fc1"]["bias"]
     params["fc2"]["bias"] = np.zeros(9)
     params["fc3"] = {"kernel": np.zeros((2, 2))}
-    with pytest.raises(convert.StateDictError) as raised:
-        convert.to_torch("smallnet", variables)
+    with pytest.raises(flax.StateDictError) as raised:
+        flax.to_torch("smallnet", variables)
     assert raised.value.missing == ("params/fc1/bias",)
     assert raised.value.misshapen == ("params/fc2/bias",)
     assert raised.value.unexpected == ("params/fc3/kernel",)
@@ -316,8 +316,8 @@ def test_reads_every_form(tmp_path, smallnet, legacy, prefix, wrapped):
     assert list(checkpoint.state_dict) == [prefix + key for key in smallnet]
     jax.tree.map(
         np.testing.assert_array_equal,
-        convert.to_flax("smallnet", checkpoint.state_dict),
-        convert.to_flax("smallnet", smallnet),
+        flax.to_flax("smallnet", checkpoint.state_dict),
+        flax.to_flax("smallnet", smallnet),
     )
 
 
@@ -342,7 +342,7 @@ def test_runs_no_code(tmp_path, smallnet, legacy):
     mark = tmp_path / "mark"
     content = {"model_state_dict": _tensors(smallnet), "config": _Code(mark)}
     path = _save(tmp_path / "evil.pth", content, legacy=legacy)
-    with pytest.raises(convert.CheckpointError, match=r"evil.pth carries more than tensors.*mkdir"):
+    with pytest.raises(flax.CheckpointError, match=r"evil.pth carries more than tensors.*mkdir"):
         read_checkpoint(path)
     assert not mark.exists()
     torch.load(path, weights_only=False)
@@ -353,7 +353,7 @@ def test_refuses_objects_in_numpys_clothes(tmp_path):
     """NumPy's scalar maker would take any type; a structured type with pointers among them."""
     scalar = np.zeros(1, [("pointer", "O")])[0]
     content = {"model_state_dict": {"w": torch.ones(1)}, "best_prec": scalar}
-    with pytest.raises(convert.CheckpointError):
+    with pytest.raises(flax.CheckpointError):
         read_checkpoint(_save(tmp_path / "a.pth", content))
 
 
@@ -363,7 +363,7 @@ def test_half_a_download(tmp_path, smallnet, legacy, kept):
     path = _save(tmp_path / "half.pth", _tensors(smallnet), legacy=legacy)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(convert.CheckpointError, match=r"half.pth is (empty|no PyTorch checkpoint)"):
+    with pytest.raises(flax.CheckpointError, match=r"half.pth is (empty|no PyTorch checkpoint)"):
         read_checkpoint(path)
 
 
@@ -372,7 +372,7 @@ def test_damaged_byte(tmp_path, smallnet):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(convert.CheckpointError, match=r"damaged.pth is damaged: the check sum of"):
+    with pytest.raises(flax.CheckpointError, match=r"damaged.pth is damaged: the check sum of"):
         read_checkpoint(path)
 
 
@@ -398,14 +398,14 @@ def test_no_checkpoint(tmp_path, content, message):
         path.write_bytes(content)
     else:
         _save(path, content)
-    with pytest.raises(convert.CheckpointError, match=message):
+    with pytest.raises(flax.CheckpointError, match=message):
         read_checkpoint(path)
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(convert.CheckpointError, match="cannot be read: No such file"):
+    with pytest.raises(flax.CheckpointError, match="cannot be read: No such file"):
         read_checkpoint(tmp_path / "none.pth")
-    with pytest.raises(convert.CheckpointError, match="cannot be read: Is a directory"):
+    with pytest.raises(flax.CheckpointError, match="cannot be read: Is a directory"):
         read_checkpoint(tmp_path)
 
 
@@ -416,7 +416,7 @@ def _published(smallnet):
 def test_converts_a_file(tmp_path, smallnet):
     path = _save(tmp_path / "a.pth", _published(smallnet))
     target = tmp_path / "deep" / "er" / "smallnet"
-    manifest = convert.convert_file(path, target)
+    manifest = flax.convert_file(path, target)
     written = json.loads((target / "manifest.json").read_text())
     assert written["architecture"] == "smallnet"
     assert (written["inputs"], written["channels"], written["classes"]) == (2, [1, 1], 10)
@@ -430,11 +430,11 @@ def test_converts_a_file(tmp_path, smallnet):
     assert os.listdir(target.parent) == ["smallnet"]
     assert sorted(os.listdir(target)) == ["manifest.json", "variables"]
 
-    model, variables, loaded = convert.load(target)
+    model, variables, loaded = flax.load(target)
     assert loaded == manifest
     assert model == SmallNet(num_classes=10)
-    jax.tree.map(np.testing.assert_array_equal, variables, convert.to_flax("smallnet", smallnet))
-    back = convert.to_torch("smallnet", variables)
+    jax.tree.map(np.testing.assert_array_equal, variables, flax.to_flax("smallnet", smallnet))
+    back = flax.to_torch("smallnet", variables)
     assert all(np.array_equal(back[key], array) for key, array in smallnet.items())
 
 
@@ -445,7 +445,7 @@ def test_manifest_of_a_published_network(tmp_path):
     }
     state_dict["encoder.1.num_batches_tracked"][()] = 254000
     path = _save(tmp_path / "single_ResNet50_s1s2.pth", _tensors(state_dict))
-    manifest = convert.convert_file(path, tmp_path / "resnet50")
+    manifest = flax.convert_file(path, tmp_path / "resnet50")
     assert manifest.architecture == "resnet50"
     assert (manifest.inputs, manifest.channels, manifest.classes) == (12, [12], 10)
     assert manifest.input_size is None
@@ -465,7 +465,7 @@ def test_leaves_an_existing_target_alone(tmp_path, smallnet, kind):
     else:
         target.symlink_to("nowhere")
     with pytest.raises(FileExistsError, match="out exists already"):
-        convert.convert_file(path, target)
+        flax.convert_file(path, target)
     assert _listing(tmp_path) == ["a.pth", "out"]
     assert kind != "file" or target.read_text() == "precious"
 
@@ -477,9 +477,9 @@ def test_leaves_alone_what_appears_meanwhile(tmp_path, smallnet, monkeypatch):
         target.mkdir()
         return self_check(*arguments)
 
-    monkeypatch.setattr("convert.check.self_check", somebody_else)
+    monkeypatch.setattr("rfp_jax.convert.flax._check.self_check", somebody_else)
     with pytest.raises(FileExistsError, match="out exists already"):
-        convert.convert_file(path, target)
+        flax.convert_file(path, target)
     assert _listing(tmp_path) == ["a.pth", "out"]
 
 
@@ -491,44 +491,44 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, smallnet, error, mon
         assert any(name.startswith(".out.") for name in os.listdir(tmp_path))
         raise error
 
-    monkeypatch.setattr("convert.check.self_check", interrupted)
+    monkeypatch.setattr("rfp_jax.convert.flax._check.self_check", interrupted)
     with pytest.raises(error):
-        convert.convert_file(path, tmp_path / "out")
+        flax.convert_file(path, tmp_path / "out")
     assert _listing(tmp_path) == ["a.pth"]
 
 
 def test_self_check_finds_a_wrong_conversion(tmp_path, smallnet, monkeypatch):
     state_dict = _tensors(smallnet)
-    variables = convert.to_flax("smallnet", smallnet)
+    variables = flax.to_flax("smallnet", smallnet)
     check = self_check("smallnet", state_dict, variables)
     assert check.relative_difference <= 1e-5
     assert check.input_shapes == [(2, 28, 14, 1), (2, 28, 14, 1)]
     kernel = variables["params"]["fc1"]["kernel"]
     kernel[:] = smallnet["fc1.weight"].T  # flattened as PyTorch does
-    with pytest.raises(convert.SelfCheckError, match=r"differ by .* at most 0.0001 passes"):
+    with pytest.raises(flax.SelfCheckError, match=r"differ by .* at most 0.0001 passes"):
         self_check("smallnet", state_dict, variables)
 
     path = _save(tmp_path / "a.pth", state_dict)
-    monkeypatch.setattr("convert.files.to_flax", lambda *_: variables)
-    with pytest.raises(convert.SelfCheckError):
-        convert.convert_file(path, tmp_path / "out")
+    monkeypatch.setattr("rfp_jax.convert.flax._files.to_flax", lambda *_: variables)
+    with pytest.raises(flax.SelfCheckError):
+        flax.convert_file(path, tmp_path / "out")
     assert _listing(tmp_path) == ["a.pth"]
 
 
 def test_self_check_refuses_nan(tmp_path, smallnet):
     smallnet["fc2.bias"][3] = np.nan
     path = _save(tmp_path / "a.pth", _tensors(smallnet))
-    with pytest.raises(convert.SelfCheckError, match="not finite"):
-        convert.convert_file(path, tmp_path / "out")
+    with pytest.raises(flax.SelfCheckError, match="not finite"):
+        flax.convert_file(path, tmp_path / "out")
     assert _listing(tmp_path) == ["a.pth"]
 
 
 def test_load_says_what_is_no_conversion(tmp_path):
-    with pytest.raises(convert.ConversionError, match="is no folder that `python -m convert`"):
-        convert.load(tmp_path)
+    with pytest.raises(flax.ConversionError, match="is no folder that `python -m convert`"):
+        flax.load(tmp_path)
     (tmp_path / "manifest.json").write_text('{"architecture": "smallnet"}')
-    with pytest.raises(convert.ConversionError, match=r"missing .* required"):
-        convert.load(tmp_path)
+    with pytest.raises(flax.ConversionError, match=r"missing .* required"):
+        flax.load(tmp_path)
 
 
 # ---- the command -------------------------------------------------------------------------------
@@ -555,8 +555,8 @@ def test_command(tmp_path, smallnet, capsys):
 def test_a_stopped_command_leaves_nothing(tmp_path, smallnet, number):
     path = _save(tmp_path / "a.pth", _tensors(smallnet))
     script = (
-        "import os, sys, convert.check, convert.__main__ as command\n"
-        f"convert.check.self_check = lambda *_: os.kill(os.getpid(), {int(number)})\n"
+        "import os, sys, rfp_jax.convert.flax._check, rfp_jax.convert._command as command\n"
+        f"rfp_jax.convert.flax._check.self_check = lambda *_: os.kill(os.getpid(), {int(number)})\n"
         "sys.exit(command.main(sys.argv[1:]))\n"
     )
     done = subprocess.run(

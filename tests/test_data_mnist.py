@@ -18,7 +18,7 @@ from fixtures.tiny_mnist import (
 )
 from PIL import Image
 
-from rfp_jax.data import MultiSource, load_images, load_mnist
+from rfp_jax.datasets import MultiSource, load_images, load_mnist
 
 TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
 TRAIN_LABELS = "train-labels-idx1-ubyte.gz"

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits as load_bundled_digits
 
-from rfp_jax.data import LabelledImages, MultiSource, MultiSourceConfig, SourceConfig, load_digits
+from rfp_jax.datasets import (
+    LabelledImages,
+    MultiSource,
+    MultiSourceConfig,
+    SourceConfig,
+    load_digits,
+)
 
 MAXIMUM = 16
 

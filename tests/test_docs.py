@@ -26,7 +26,7 @@ EXAMPLE = re.compile(
 
 @pytest.fixture
 def registered_rules():
-    from rfp_jax.convert.aten import TABLE as OPERATIONS
+    from rfp_jax.convert._aten import TABLE as OPERATIONS
     from rfp_jax.rules._registry import REGISTERED
 
     before = [(table, dict(table)) for table in (OPERATIONS, REGISTERED)]

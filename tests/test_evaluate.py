@@ -17,22 +17,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rfp_jax
-from rfp_jax import store
-from rfp_jax.evaluate import (
+from rfp_jax import tables
+from rfp_jax.tables import (
     BadSampleError,
     Columns,
     RunOptions,
     TableInUseError,
     TableMismatchError,
     evaluate,
-    fingerprint,
 )
-from rfp_jax.evaluate.devices import batched, build, fit
-from rfp_jax.evaluate.journal import Journal
-from rfp_jax.evaluate.plan import Chunks, Slots
-from rfp_jax.evaluate.rows import compute
-from rfp_jax.evaluate.samples import Keys, Reader
-from rfp_jax.evaluate.schema import infer, look, spaced
+from rfp_jax.tables._evaluate import fingerprint
+from rfp_jax.tables._evaluate.devices import batched, build, fit
+from rfp_jax.tables._evaluate.journal import Journal
+from rfp_jax.tables._evaluate.plan import Chunks, Slots
+from rfp_jax.tables._evaluate.rows import compute
+from rfp_jax.tables._evaluate.samples import Keys, Reader
+from rfp_jax.tables._evaluate.schema import infer, look, spaced
 
 SOURCES, CLASSES = ("optical", "sar"), ("water", "forest", "urban")
 RNG = np.random.default_rng(0)
@@ -133,7 +133,7 @@ def test_plain_xarray_opens_it_without_a_warning(tmp_path):
         table = xr.open_zarr(tmp_path / "t.zarr").load()
     assert set(table.data_vars) == {"relevance", "output"}
     assert table.attrs["complete"] == 1
-    made = store.provenance(table)
+    made = tables.provenance(table)
     assert made["rules"] == "lrp0"
     assert made["versions"]["jax"] == jax.__version__
     assert made["model"]["manifest"] == {"architecture": "linear"}
@@ -153,7 +153,7 @@ def test_samples_without_label_and_id(tmp_path):
     table = run(data, tmp_path / "t.zarr", metadata=())
     assert "label" not in table.coords
     assert table.id.values.tolist() == ["0", "1", "2", "3"]
-    assert store.summary(table)["accuracy"] is None
+    assert tables.summary(table)["accuracy"] is None
 
 
 def test_several_labels_a_sample(tmp_path):
@@ -164,7 +164,7 @@ def test_several_labels_a_sample(tmp_path):
     assert table.label.values[3].tolist() == [True, True, False]
     assert (table.prediction.values == expected).all()
     labels = np.array([[i % 2, 1, 0] for i in range(6)], bool)
-    assert store.accuracy(table) == (labels == expected).all(1).mean()
+    assert tables.accuracy(table) == (labels == expected).all(1).mean()
 
 
 def test_one_output_without_class_axis(tmp_path):
@@ -295,7 +295,7 @@ def test_bad_samples_are_recorded_and_the_rest_goes_on(tmp_path, capsys):
     assert table.id.values[3] == "patch-3"  # what could be read is kept
     assert table.label.values[3] == 0
     assert table.id.values[2] == "2"  # nothing could be read: the index
-    summary = store.summary(table)
+    summary = tables.summary(table)
     assert (summary["samples"], summary["failures"], summary["nonfinite"]) == (21, len(BAD), 0)
     printed = capsys.readouterr().err
     assert "21/21" in printed
@@ -307,7 +307,7 @@ def test_bad_samples_are_recorded_and_the_rest_goes_on(tmp_path, capsys):
 def test_failed_samples_keep_given_ids(tmp_path):
     ids = [f"s2_{i}.tif" for i in range(21)]
     table = run(Patches(spoil={2: unreadable}), tmp_path / "t.zarr", ids=ids)
-    assert store.first_failures(table, 5) == [("s2_2.tif", "OSError: truncated file")]
+    assert tables.first_failures(table, 5) == [("s2_2.tif", "OSError: truncated file")]
 
 
 def test_strict_stops_at_the_first_and_keeps_what_is_committed(tmp_path):
@@ -315,7 +315,7 @@ def test_strict_stops_at_the_first_and_keeps_what_is_committed(tmp_path):
     with pytest.raises(BadSampleError, match=r"sample 17 \(17\): OSError: truncated file") as error:
         run(data, tmp_path / "t.zarr", strict=True)
     assert "the same call goes on there" in error.value.__notes__[0]
-    table = store.open(tmp_path / "t.zarr", incomplete=True)
+    table = tables.open(tmp_path / "t.zarr", incomplete=True)
     np.testing.assert_allclose(table.relevance, by_hand(16), rtol=1e-5, atol=1e-5)
 
 
@@ -338,7 +338,7 @@ def test_overflow_is_flagged(tmp_path, strict):
     assert np.flatnonzero(~table.finite.values).tolist() == [4]
     assert table.failure.values[4] == ""
     assert not np.isfinite(table.relevance[4]).all()
-    summary = store.summary(table)
+    summary = tables.summary(table)
     assert (summary["failures"], summary["nonfinite"]) == (0, 1)
 
 
@@ -381,11 +381,11 @@ def test_an_incomplete_table_is_never_taken_for_complete(tmp_path):
     with pytest.raises(FileNotFoundError):
         xr.open_zarr(path)
     with pytest.raises(
-        store.IncompleteTableError, match="1 of 3 chunks are there; call evaluate again"
+        tables.IncompleteTableError, match="1 of 3 chunks are there; call evaluate again"
     ):
-        store.open(path)
+        tables.open(path)
     (tmp_path / "t.zarr.partial/table.zarr/zarr.0f.partial").write_text("half of what was writ")
-    part = store.open(path, incomplete=True)
+    part = tables.open(path, incomplete=True)
     assert part.sizes["sample"] == 8
     assert part.attrs["complete"] == 0
     root = json.loads((path.parent / "t.zarr.partial/table.zarr/zarr.json").read_text())

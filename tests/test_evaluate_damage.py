@@ -11,15 +11,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rfp_jax import store
-from rfp_jax.evaluate import (
-    BadSampleError,
-    DamagedTableError,
-    RunOptions,
-    TableFormatError,
-    evaluate,
-)
-from rfp_jax.evaluate.journal import Journal
+from rfp_jax import tables
+from rfp_jax.tables import BadSampleError, DamagedTableError, RunOptions, TableFormatError, evaluate
+from rfp_jax.tables._evaluate.journal import Journal
 
 WEIGHTS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
@@ -103,23 +97,28 @@ def cut(file):
 def test_opening_names_what_is_missing_or_cut(path, how, words, file, samples):
     how(path / file)
     with pytest.raises(DamagedTableError, match=f"{file}{samples} {words}") as error:
-        store.open(path)
+        tables.open(path)
     assert str(path) in str(error.value)
     assert "Call evaluate again with the same arguments" in str(error.value)
 
 
 def test_a_table_copied_without_some_chunks_is_not_taken_for_whole(path, whole):
-    expected = store.summary(store.open(whole))
+    expected = tables.summary(tables.open(whole))
     for chunk in (path / "relevance").glob("c.[13]*"):
         chunk.unlink()
     with pytest.raises(DamagedTableError, match=r"relevance/c\.1\.0\.0"):
-        store.open(path)
+        tables.open(path)
     plain = xr.open_zarr(path)  # whoever does not ask the proof sees a contradiction
-    for ask in (store.summary, store.share, store.accuracy, lambda t: store.of_class(t, "water")):
+    for ask in (
+        tables.summary,
+        tables.share,
+        tables.accuracy,
+        lambda t: tables.of_class(t, "water"),
+    ):
         with pytest.raises(DamagedTableError, match=r"8 samples|4 samples.*p4"):
             ask(plain)
     data = Patches()
-    assert store.summary(run(path, data)) == expected
+    assert tables.summary(run(path, data)) == expected
     assert set(range(4, 8)) | set(range(12, 16)) <= set(data.read)
     assert files(path) == files(whole)
 
@@ -128,9 +127,9 @@ def test_a_table_copied_without_some_chunks_is_not_taken_for_whole(path, whole):
 def test_a_flipped_bit_is_named_where_it_is_read(path, where, whole):
     flip(path / where)
     with pytest.raises(DamagedTableError, match=f"{where} holds other bytes than were written"):
-        store.open(path).load()
+        tables.open(path).load()
     with pytest.raises(DamagedTableError, match=where):
-        store.open(path, thorough=True)
+        tables.open(path, thorough=True)
     with pytest.raises(Exception, match=r"checksum|Crc32c|crc32c") as error:
         xr.open_zarr(path).load()  # zarr's own checksum
     assert error.type is not AssertionError
@@ -143,7 +142,7 @@ def test_a_chunk_in_the_place_of_another_is_found(path, whole):
     shutil.copy(path / "relevance/c.1.0.0", path / "relevance/c.2.0.0")
     xr.open_zarr(path).load()
     with pytest.raises(DamagedTableError, match=r"relevance/c\.2\.0\.0"):
-        store.open(path).load()
+        tables.open(path).load()
     data = Patches()
     run(path, data)
     assert files(path) == files(whole)
@@ -158,7 +157,7 @@ def test_opening_does_not_read_the_chunks(path, monkeypatch):
         return read_bytes(self, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", opened)
-    table = store.open(path)
+    table = tables.open(path)
     assert not [file for file in read if re.fullmatch(r"c\.\d+\.0\.0", file.name)]
     assert table.sizes["sample"] == 20
 
@@ -206,7 +205,7 @@ def test_markers_count_for_their_table_and_their_chunk(tmp_path, whole):
 @pytest.mark.parametrize("damage", [flip, cut, unlink])
 def test_a_table_that_no_longer_says_what_it_is(path, damage):
     damage(path / "zarr.json")
-    for ask in (store.open, run):
+    for ask in (tables.open, run):
         with pytest.raises(DamagedTableError, match=f"{path}/zarr.json.*restore.*or remove {path}"):
             ask(path)
     assert (path / "relevance/c.0.0.0").exists()  # nothing is thrown away
@@ -221,7 +220,7 @@ def test_what_is_computed_anew_is_said(path, capsys):
 def test_a_lost_proof_means_computing_anew(path, whole):
     (path / "proof/zarr.json").unlink()
     with pytest.raises(DamagedTableError, match=r"proof/zarr\.json is missing or damaged"):
-        store.open(path)
+        tables.open(path)
     run(path)
     assert files(path) == files(whole)
 
@@ -233,8 +232,8 @@ def test_a_repair_that_is_killed_goes_on(path, whole, monkeypatch):
     with pytest.raises(OSError, match="full"):
         run(path)
     assert not path.exists()
-    with pytest.raises(store.IncompleteTableError, match="4 of 5 chunks"):
-        store.open(path)
+    with pytest.raises(tables.IncompleteTableError, match="4 of 5 chunks"):
+        tables.open(path)
     monkeypatch.setattr(Journal, "commit", commit)
     data = Patches()
     run(path, data)
@@ -267,20 +266,20 @@ def test_a_table_of_the_first_edition_is_refused_with_the_remedy(tmp_path, compl
     attributes = {"complete": complete, "chunk": 4, "data": {"samples": 20}}
     root = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
     (folder / "zarr.json").write_text(json.dumps(root))
-    for ask in (store.open, run):
+    for ask in (tables.open, run):
         with pytest.raises(TableFormatError, match=r"first edition.*xarray\.open_zarr.*remove it"):
             ask(path)
 
 
 def test_what_is_written_by_others_is_no_table_of_ours(path, tmp_path):
-    store.open(path).to_zarr(tmp_path / "copy.zarr", zarr_format=2)
+    tables.open(path).to_zarr(tmp_path / "copy.zarr", zarr_format=2)
     with pytest.raises(FileExistsError, match="not a relevance table"):
-        store.open(tmp_path / "copy.zarr")
+        tables.open(tmp_path / "copy.zarr")
 
 
 def test_everything_of_a_sound_table_is_proved(whole):
     """No file could be changed without being found out."""
-    table = store.open(whole, thorough=True)
+    table = tables.open(whole, thorough=True)
     assert table.sizes["sample"] == 20
     proof = json.loads((whole / "proof/zarr.json").read_text())["attributes"]
     proved = set(proof["files"]) | {f for each in proof["chunks"].values() for f in each["files"]}

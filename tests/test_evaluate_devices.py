@@ -12,9 +12,9 @@ import jax
 import numpy as np
 import pytest
 
-from rfp_jax import store
-from rfp_jax.evaluate import processes
-from rfp_jax.evaluate.schema import spaced
+from rfp_jax import tables
+from rfp_jax.tables._evaluate import processes
+from rfp_jax.tables._evaluate.schema import spaced
 
 WORKER = Path(__file__).parent / "stress" / "cluster.py"
 
@@ -84,8 +84,8 @@ def test_who_is_ready_first_waits_for_files_before_it_joins_a_collective(tmp_pat
 
 
 def test_the_table_holds_what_it_should(alone):
-    table = store.open(alone).load()
-    assert store.summary(table)["failures"] == 1
+    table = tables.open(alone).load()
+    assert tables.summary(table)["failures"] == 1
     assert table.id.values[[0, 49]].tolist() == ["digit0", "digit49"]
     total = table.relevance.sum("source")
     np.testing.assert_allclose(

@@ -104,7 +104,7 @@ def test_clusters_page(tmp_path):
 
 
 def test_join_names_what_is_missing(monkeypatch):
-    from rfp_jax.evaluate import join
+    from rfp_jax.tables import join
 
     monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
     with pytest.raises(ValueError, match="set JAX_COORDINATOR_ADDRESS and JAX_PROCESS_ID"):

@@ -11,9 +11,9 @@ import pytest
 from sklearn import metrics
 
 import rfp_jax
-from rfp_jax import store
-from rfp_jax.evaluate import BadSampleError, Columns, RunOptions, TableMismatchError, evaluate
-from rfp_jax.evaluate.labels import LABELS, readings
+from rfp_jax import tables
+from rfp_jax.tables import BadSampleError, Columns, RunOptions, TableMismatchError, _query, evaluate
+from rfp_jax.tables._evaluate.labels import LABELS, readings
 
 CLASSES = ("water", "forest", "urban")
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
@@ -22,7 +22,7 @@ WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """A table of 24 samples is gone through in three blocks."""
-    monkeypatch.setattr(store, "blocks", functools.partial(store.blocks, samples=8))
+    monkeypatch.setattr(_query, "blocks", functools.partial(tables.blocks, samples=8))
 
 
 def linear(weights, x):
@@ -425,9 +425,9 @@ def test_labels_with_several_readings_are_refused_with_the_choices(tmp_path):
     table = run(data, tmp_path, labels="class")
     assert table.label.values.tolist() == expected
     prediction = table.output.values.argmax(1)
-    assert store.summary(table)["accuracy"] == (prediction == expected).mean()
+    assert tables.summary(table)["accuracy"] == (prediction == expected).mean()
     soft = run(data, tmp_path, name="soft.zarr", labels="soft")
-    assert store.summary(soft)["accuracy"] == (prediction == expected).mean()
+    assert tables.summary(soft)["accuracy"] == (prediction == expected).mean()
     np.testing.assert_array_equal(soft.label, np.eye(3)[expected])
     with pytest.raises(ValueError, match="labels='classes': must be one of 'class', 'multi'"):
         run(data, tmp_path, name="u.zarr", labels="classes")
@@ -447,7 +447,7 @@ def test_names_and_floats_as_class_labels(tmp_path):
     assert list(failures(table)) == [1]
     assert "the label: 2.7 is not the number of a class" in table.failure.values[1]
     assert table.label.values[[2, 3, 4]].tolist() == [-1, -1, 1]
-    assert store.summary(table)["labelled"] == 21
+    assert tables.summary(table)["labelled"] == 21
 
 
 def test_one_bad_label_among_those_looked_at_is_one_failure(tmp_path):
@@ -462,7 +462,7 @@ def test_multi_label_scores_are_those_of_scikit_learn(tmp_path):
     data = [each | {"label": hot[i]} for i, each in enumerate(samples())]
     table = run(data, tmp_path)
     assert table.label.attrs["label_kind"] == "multi"
-    predicted, found = table.output.values >= 0, store.summary(table)
+    predicted, found = table.output.values >= 0, tables.summary(table)
     assert found["accuracy"] == metrics.accuracy_score(hot, predicted)
     for average in ("micro", "macro", None):
         expected = metrics.precision_recall_fscore_support(
@@ -491,7 +491,7 @@ def test_regression_with_one_output(tmp_path, alone):
     assert table.label.attrs["label_kind"] == "target"
     assert "prediction" not in table.coords
     assert table.relevance.units == table.output.units == table.label.units == "m"
-    found, known = store.summary(table), np.arange(24) != 7
+    found, known = tables.summary(table), np.arange(24) != 7
     output = table.output.values[known, 0].astype(float)
     assert (found["labelled"], found["accuracy"]) == (23, None)
     errors = found["errors"]["height"]
@@ -499,14 +499,14 @@ def test_regression_with_one_output(tmp_path, alone):
     assert errors["mae"] == pytest.approx(metrics.mean_absolute_error(truth[known], output))
     assert errors["r2"] == pytest.approx(metrics.r2_score(truth[known], output))
     assert found["share"] == {"x": 1.0}
-    assert store.share(table).shape == (24, 1)
+    assert tables.share(table).shape == (24, 1)
 
 
 def test_integers_and_bools_can_be_targets(tmp_path):
     data = [each | {"label": [i, 1, 0]} for i, each in enumerate(samples())]
     table = run(data, tmp_path, labels="target")
     np.testing.assert_array_equal(table.label, [[i, 1, 0] for i in range(24)])
-    assert set(store.summary(table)["errors"]) == set(CLASSES)
+    assert set(tables.summary(table)["errors"]) == set(CLASSES)
 
 
 # --- inputs that are no sources -------------------------------------------------------------------
@@ -582,7 +582,7 @@ def test_what_becomes_of_the_bias_is_an_argument(tmp_path):
         for name, part in zip(("left", "right"), expected.sources, strict=True):
             np.testing.assert_allclose(table.relevance.sel(source=name), part, rtol=1e-4, atol=1e-4)
     assert np.abs(kept.relevance.sel(source="bias")).max() > 1
-    assert store.provenance(shared)["bias"] == "share"
+    assert tables.provenance(shared)["bias"] == "share"
     with pytest.raises(TableMismatchError, match=r'bias: "share" in the table'):
         run(data, tmp_path, name="u.zarr", **arguments)
     with pytest.raises(ValueError, match="bias='none' is not known"):

@@ -16,7 +16,7 @@ from rich.progress import Progress
 import rfp_jax
 from experiments import command, digits
 from rfp_jax import plot
-from rfp_jax.data import MultiSource, MultiSourceConfig, load_digits
+from rfp_jax.datasets import MultiSource, MultiSourceConfig, load_digits
 
 SETTINGS = {"epochs": 1, "batch_size": 120, "seed": 3}
 
@@ -148,7 +148,7 @@ def test_ctrl_c_while_importing_ends_cleanly(capsys):
 
 def test_a_missing_package_names_the_extra():
     remedy = r"pip install 'rfp-jax\[experiments\]'"
-    with pytest.raises(ModuleNotFoundError, match=remedy), command.importing():
+    with pytest.raises(SystemExit, match=remedy), command.importing():
         importlib.import_module("no_such_package")
 
 

@@ -20,8 +20,8 @@ from experiments.mnist.evaluate import evaluate, table_path
 from experiments.mnist.figures import draw
 from experiments.mnist.settings import Settings
 from experiments.mnist.train import train, trained
-from rfp_jax import plot, store
-from rfp_jax.data import MultiSourceConfig, SourceConfig
+from rfp_jax import plot, tables
+from rfp_jax.datasets import MultiSourceConfig, SourceConfig
 
 QUIET = Console(quiet=True)
 SETTINGS = Settings(epochs=2, batch_size=120)
@@ -92,9 +92,9 @@ def test_table_is_gradient_times_input(out, samples):
 
         return jax.jacrev(scores, argnums=(0, 1))(*images)
 
-    table = store.open(table_path(out)).load()
+    table = tables.open(table_path(out)).load()
     assert table.id.values.tolist() == [str(name) for name in samples["id"]]
-    assert store.provenance(table)["data"]["arguments"]["view"] == "halves"
+    assert tables.provenance(table)["data"]["arguments"]["view"] == "halves"
     for name, gradient, image in zip(
         SETTINGS.sources, jacobian(*samples["images"]), samples["images"], strict=True
     ):
@@ -107,7 +107,7 @@ def test_table_is_gradient_times_input(out, samples):
 
 def test_evaluation_says_what_the_table_holds(out):
     found = json.loads((out / "evaluation.json").read_text())
-    table = store.open(table_path(out)).load()
+    table = tables.open(table_path(out)).load()
     total, label = table.relevance.sum("source").values, table.label.values
     assert found["accuracy"] == found["accuracy_of_sum"] == np.mean(total.argmax(1) == label)
     assert found["loss_of_sum"] == pytest.approx(found["loss"], rel=1e-5)
@@ -125,7 +125,7 @@ def test_evaluation_says_what_the_table_holds(out):
 def test_relevances_add_up_to_the_output_in_double_precision(out):
     found = evaluate(SETTINGS, out, QUIET, dtype="float64")
     assert 0 < found["largest_difference"] < 1e-12
-    assert store.open(table_path(out, "float64")).relevance.dtype == np.float64
+    assert tables.open(table_path(out, "float64")).relevance.dtype == np.float64
 
 
 def test_that_relevances_add_up_can_fail(x64):

@@ -16,7 +16,7 @@ from experiments.mnist.evaluate import evaluate, table_path
 from experiments.mnist.figures import FOLDER, draw
 from experiments.mnist.settings import Settings
 from experiments.mnist.train import train
-from rfp_jax import store
+from rfp_jax import tables
 
 QUIET = Console(quiet=True)
 SETTINGS = Settings(epochs=2, batch_size=120)
@@ -24,7 +24,7 @@ SETTINGS = Settings(epochs=2, batch_size=120)
 
 def loss_of_sources(folder):
     """Cross-entropy of the relevances of each source, taken as logits; their sum."""
-    table = store.open(table_path(folder)).load()
+    table = tables.open(table_path(folder)).load()
     relevance = [jnp.asarray(table.relevance.sel(source=name)) for name in SETTINGS.sources]
     label = jnp.asarray(table.label.values)
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels
@@ -62,7 +62,7 @@ def test_mnist_from_idx_files_in_one_go(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert f"checkpoint and metrics: {out}" in shown
     assert "test accuracy    network" in shown
-    table = store.open(table_path(out)).load()
+    table = tables.open(table_path(out)).load()
     assert table.sizes["sample"] == 20
     assert table.data_noise_right.values.all()
     assert not table.data_noise_left.values.any()

@@ -20,20 +20,20 @@ from flax import linen as nn
 from PIL import Image
 from rich.console import Console
 
-import convert
 import rfp_jax
-from convert.store import save_manifest, save_variables
 from experiments.results import OtherExperimentError
 from experiments.sen12ms import checkpoint, figures, plotting, training
 from experiments.sen12ms.__main__ import main, show
 from experiments.sen12ms.demo import demo
-from experiments.sen12ms.evaluation import bias_of, evaluate, share_by_cover, tables
+from experiments.sen12ms.evaluation import bias_of, evaluate, open_tables, share_by_cover
 from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.settings import Data, Demo, Evaluate, Plot, Train
 from experiments.sen12ms.training import augment, make_step, train
-from rfp_jax import store
-from rfp_jax.data.sen12ms import synthesize
-from rfp_jax.evaluate import TableMismatchError
+from rfp_jax import tables
+from rfp_jax.convert import flax
+from rfp_jax.convert.flax import save_manifest, save_variables
+from rfp_jax.datasets.sen12ms import synthesize
+from rfp_jax.tables import TableMismatchError
 
 SIZE, PATCHES = 16, 40
 QUIET = Console(quiet=True)
@@ -124,7 +124,7 @@ def samples(config, fraction):
 def test_table_is_relevance_of_the_network_on_every_patch(evaluated, condition, fraction):
     config, model, variables, summary = evaluated
     data, each = samples(config, fraction)
-    table = tables(config.out)[condition].load()
+    table = open_tables(config.out)[condition].load()
     assert table.id.values.tolist() == data.ids
     for key in ("label", "cloudy", "cloud_cover"):
         np.testing.assert_array_equal(table[key].values, [sample[key] for sample in each])
@@ -220,7 +220,8 @@ def test_broken_patches_are_recorded_and_the_rest_goes_on(evaluated, root, tmp_p
     config = dataclasses.replace(config, data=data, out=tmp_path / "out", scores=12)
     summary = evaluate(config, QUIET)
     failures = {
-        name: dict(store.first_failures(table, 9)) for name, table in tables(config.out).items()
+        name: dict(tables.first_failures(table, 9))
+        for name, table in open_tables(config.out).items()
     }
     names = [patch.name for patch in patches.patches]
     assert set(failures["clear"]) == {names[truncated], names[banded]}
@@ -231,7 +232,7 @@ def test_broken_patches_are_recorded_and_the_rest_goes_on(evaluated, root, tmp_p
     assert summary["cloudy"]["failures"] == 3
     assert summary["cloudy"]["scores"]["patches"] == 9
     good = [i for i in range(len(names)) if i not in (truncated, banded)]
-    before, after = (tables(c.out)["clear"].load() for c in (evaluated[0], config))
+    before, after = (open_tables(c.out)["clear"].load() for c in (evaluated[0], config))
     np.testing.assert_array_equal(after.relevance[good], before.relevance[good])
 
 
@@ -302,7 +303,7 @@ def test_a_folder_without_a_network_is_refused(tmp_path, content, message):
 
 def test_a_converted_network_is_loaded_as_it_was_written(tmp_path):
     """What `python -m convert` writes for the published ResNet-50 of both sensors."""
-    about = convert.Manifest(
+    about = flax.Manifest(
         architecture="resnet50",
         inputs=12,
         channels=[12],
@@ -343,7 +344,7 @@ def test_several_labels_one_source_and_17_classes(root, tmp_path):
         draws=1,
     )
     summary = evaluate(config, QUIET)
-    table = tables(config.out)["clear"].load()
+    table = open_tables(config.out)["clear"].load()
     right = ((table.output.values >= 0) == table.label.values).all(1)
     assert summary["clear"]["plain"]["accuracy"] == pytest.approx(right.mean())
     p = 1 / (1 + np.exp(-table.output.values.astype(float)))
@@ -566,7 +567,7 @@ def test_table_of_classes_by_hand(drawn, evaluated):
     settings, *_ = drawn
     with (settings.out / "per_class.csv").open() as file:
         rows = list(csv.DictReader(file))
-    table = tables(settings.evaluation)["cloudy"].load()
+    table = open_tables(settings.evaluation)["cloudy"].load()
     names = [str(name) for name in table["class"].values]
     assert [row["class"] for row in rows] == 2 * [*names, "all"]
     for row in rows[11:]:
@@ -620,7 +621,7 @@ def test_bins_take_every_sample_once():
 
 
 def test_true_colours_are_red_green_blue():
-    from rfp_jax.data.sen12ms.normalise import normalise_s2
+    from rfp_jax.datasets.sen12ms import normalise_s2
 
     image = np.zeros((1, 1, 10), np.float32)
     image[..., :3] = 300, 1500, 3000  # blue, green, red
@@ -654,7 +655,8 @@ def test_demo_does_everything_and_goes_on(tmp_path, monkeypatch, capsys):
         there = {path.name for path in config.figures("cross_entropy", bias).iterdir()}
         assert {"cloud_cover.png", "sheet.png", "examples.png"} <= there
     kept, shared = (
-        tables(config.evaluate("cross_entropy", bias).out)["cloudy"] for bias in ("keep", "share")
+        open_tables(config.evaluate("cross_entropy", bias).out)["cloudy"]
+        for bias in ("keep", "share")
     )
     assert (bias_of(kept), bias_of(shared)) == ("keep", "share")
     np.testing.assert_array_equal(kept.output, shared.output)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rfp_jax._folders import new_folder
+from rfp_jax._util.files import new_folder
 
 
 def fill(place, interfere):

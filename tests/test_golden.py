@@ -6,7 +6,7 @@ import pytest
 from golden_weights import GOLDEN, golden_state_dict, key_shapes, relative_error
 
 import rfp_jax
-from convert import to_flax
+from rfp_jax.convert.flax import to_flax
 from rfp_jax.models import ResNet50, SmallNet
 
 

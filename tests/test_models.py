@@ -14,10 +14,10 @@ import torch
 from flax.traverse_util import flatten_dict, unflatten_dict
 from golden_weights import relative_error
 
-from convert import to_torch
-from convert.torch_models import MODELS
+from rfp_jax.convert.flax import to_torch
+from rfp_jax.convert.flax._torch_models import MODELS
 from rfp_jax.models import VGG16, DenseNet121, FusionResNet18, ResNet50, SmallNet
-from rfp_jax.models.layers import max_pool
+from rfp_jax.models._layers import max_pool
 
 SIZES = {SmallNet: 10, ResNet50: 32, FusionResNet18: 32, DenseNet121: 32, VGG16: 32}
 # The networks here are run once and small: compiling them takes longest.

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rfp_jax import report, store
+from rfp_jax import tables
+from rfp_jax.tables import _query
 
 EVIL = (
     "<script>document.title='taken over'</script>",
@@ -98,8 +99,8 @@ def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     options = {"title": EVIL[0], "note": EVIL[1], "pictures": picture, "bins": ["cloud_cover"]}
     with pytest.MonkeyPatch.context() as patch:  # several blocks
-        patch.setattr(store, "blocks", functools.partial(store.blocks, samples=16))
-        report.write(make(), path, **options)
+        patch.setattr(_query, "blocks", functools.partial(tables.blocks, samples=16))
+        tables.report(make(), path, **options)
     return path
 
 
@@ -109,7 +110,7 @@ def test_class_table_holds_what_numpy_says(written):
     rows = {row[0]: row for row in page.cells if len(row) == 9}
     good = np.arange(SAMPLES) != 4
     label, prediction = table.label.values, table.prediction.values
-    shares = store.share(table).values
+    shares = tables.share(table).values
     for k, name in enumerate(EVIL):
         chosen = good & (label == k)
         expected = [name, str(chosen.sum()), f"{(prediction == k)[chosen].mean():.3f}"]
@@ -137,7 +138,7 @@ def test_rounding_errors_are_zero_and_metadata_are_whole(tmp_path):
         day=("sample", np.datetime64("2017-03-01T10:30", "us") + np.arange(9)),
         patch=("sample", 10**15 + np.arange(9)),
     )
-    report.write(table, tmp_path / "r.html")
+    tables.report(table, tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text()
     assert "-4.47e-08" not in text
     assert "<span>0.001</span>" in text
@@ -148,7 +149,7 @@ def test_rounding_errors_are_zero_and_metadata_are_whole(tmp_path):
     assert "day 2017-03-01T10:30, " in text
     assert "day 2017-03-01T10:30:00.000001, " in text
     assert "patch 1000000000000008" in text
-    share = store.share(table).values[0]
+    share = tables.share(table).values[0]
     assert f"optical {share[0]:.2f}, " in text
 
 
@@ -158,12 +159,12 @@ def test_reports_of_several_labels_and_of_regression(tmp_path):
         label=(("sample", "class"), table.output.values > 1),
         prediction=(("sample", "class"), table.output.values >= 0),
     )
-    report.write(several, tmp_path / "several.html")
-    f1 = store.summary(several)["scores"]["micro"]["f1"]
+    tables.report(several, tmp_path / "several.html")
+    f1 = tables.summary(several)["scores"]["micro"]["f1"]
     assert f"<b>{f1:.4f}</b><span>f1, micro</span>" in (tmp_path / "several.html").read_text()
     heights = table.isel({"class": [1]}).drop_vars(["label", "prediction"])
     heights = heights.assign_coords(label=(("sample", "class"), heights.output.values + 0.5))
-    report.write(heights, tmp_path / "heights.html")
+    tables.report(heights, tmp_path / "heights.html")
     assert "<b>0.5</b><span>RMSE, " in (tmp_path / "heights.html").read_text()
 
 
@@ -240,7 +241,7 @@ def test_gallery_sorts_and_filters_in_a_browser(written, fragment, key, down):
     label, correct = table.label.values, (table.label == table.prediction).values.astype(int)
     values = {
         "order": np.arange(SAMPLES),
-        "share1": store.share(table).values[:, 1],
+        "share1": tables.share(table).values[:, 1],
         "meta0": table.cloud_cover.values,
         "class": label,
         "correct": correct,
@@ -272,7 +273,7 @@ def test_names_do_nothing_in_a_browser_and_all_pictures_show(written, tmp_path):
 
 def test_without_labels_pictures_and_metadata(tmp_path):
     table = make(labels=False).drop_vars(["cloud_cover", "place"])
-    report.write(table, tmp_path / "r.html", samples=7)
+    tables.report(table, tmp_path / "r.html", samples=7)
     page = Page((tmp_path / "r.html").read_text())
     assert len(page.all("article")) == 7
     assert [row[0] for row in page.cells if len(row) == 8][1:] == [*EVIL, "all"]
@@ -281,7 +282,7 @@ def test_without_labels_pictures_and_metadata(tmp_path):
 
 def test_many_sources_have_colours_of_their_own(tmp_path):
     names = tuple(f"B{i}" for i in range(12))
-    report.write(make(sources=names), tmp_path / "r.html", samples=2)
+    tables.report(make(sources=names), tmp_path / "r.html", samples=2)
     page = Page((tmp_path / "r.html").read_text())
     colours = {a["style"] for a in page.all("i") if a["style"].startswith("background:#")}
     assert len({style[11:18] for style in colours}) == 13
@@ -289,7 +290,7 @@ def test_many_sources_have_colours_of_their_own(tmp_path):
 
 def test_the_same_table_gives_the_same_file(tmp_path):
     for name in "ab":
-        report.write(make(), tmp_path / name, samples=5, bins=["cloud_cover"])
+        tables.report(make(), tmp_path / name, samples=5, bins=["cloud_cover"])
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -304,14 +305,14 @@ def test_the_same_table_gives_the_same_file(tmp_path):
 )
 def test_bad_arguments_leave_no_file(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
-        report.write(change.pop("table", make()), tmp_path / "r.html", **change)
+        tables.report(change.pop("table", make()), tmp_path / "r.html", **change)
     assert not list(tmp_path.iterdir())
 
 
 def test_thumbnails_are_small_and_stretched():
     rng = np.random.default_rng(0)
     data = [{"optical": rng.normal(3000, 500, size=(256, 200, 13)).astype(np.float32)}]
-    found = report.thumbnails(data, {"optical": (3, 2, 1)}, size=64)(0)["optical"]
+    found = tables.thumbnails(data, {"optical": (3, 2, 1)}, size=64)(0)["optical"]
     assert found.shape == (64, 50, 3)
     assert found.dtype == np.uint8
     assert found.min() == 0

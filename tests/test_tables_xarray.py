@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from rfp_jax import store
-from rfp_jax.evaluate import Columns, RunOptions, evaluate
+from rfp_jax import tables
+from rfp_jax.tables import Columns, RunOptions, evaluate
 
 CLASSES = ("Forest", "Open Water", "été")
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
@@ -54,7 +54,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture
 def table(path):
-    return store.open(path)
+    return tables.open(path)
 
 
 def test_coordinates_have_a_fixed_width_and_can_be_cast(table):
@@ -100,7 +100,7 @@ def test_everything_says_what_it_is(table):
 def test_attributes_are_flat_and_nothing_is_lost(table):
     assert all(isinstance(value, str | int | float) for value in table.attrs.values())
     assert json.loads(table.attrs["model"])["manifest"] == {"architecture": {"layers": [4, 3]}}
-    made = store.provenance(table)
+    made = tables.provenance(table)
     assert made["model"]["manifest"] == {"architecture": {"layers": [4, 3]}}
     assert made["classes"] == list(CLASSES)
 
@@ -138,10 +138,10 @@ def test_everything_can_be_plotted(table):
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    good = store.valid(table).load()
-    share = store.share(good)
+    good = tables.valid(table).load()
+    share = tables.share(good)
     share.mean("sample").plot()
-    store.by_class(share, good["class"]).plot()
+    tables.by_class(share, good["class"]).plot()
     good.relevance.sel(source="sar").plot()
     good.relevance.isel(sample=0).plot.line(x="class")
     good.output.isel(sample=1).plot()
@@ -151,8 +151,8 @@ def test_everything_can_be_plotted(table):
 
 
 def test_group_by_class_season_and_time(table):
-    good = store.valid(table).load()
-    share = store.share(good)
+    good = tables.valid(table).load()
+    share = tables.share(good)
     by_label = share.groupby("label").mean()
     values, labels = share.values, good.label.values
     for k in range(3):
@@ -168,7 +168,7 @@ def test_pandas(table):
     frame = table.to_dataframe(dim_order=["sample", "source", "class"])
     assert len(frame) == COUNT * 3 * 3
     assert frame.loc[(3, "sar", "été"), "relevance"] == table.relevance.values[3, 1, 2]
-    wide = store.share(table).to_pandas()
+    wide = tables.share(table).to_pandas()
     assert wide.columns.tolist() == ["optical", "sar"]
     assert pd.api.types.is_datetime64_any_dtype(frame.day)
 
@@ -180,12 +180,12 @@ def test_it_can_be_sent_to_another_process(table):
 def test_centres_become_points_on_one_map(table):
     geopandas = pytest.importorskip("geopandas")
     pyproj = pytest.importorskip("pyproj")
-    frame = store.to_geodataframe(table, x="easting", y="northing")
+    frame = tables.to_geodataframe(table, x="easting", y="northing")
     assert isinstance(frame, geopandas.GeoDataFrame)
     assert frame.crs == "EPSG:4326"
     assert len(frame) == COUNT
     assert {"id", "label", "cloud_cover", "day", "share_optical", "share_sar"} <= set(frame)
-    np.testing.assert_allclose(frame.share_sar, store.share(table).sel(source="sar"))
+    np.testing.assert_allclose(frame.share_sar, tables.share(table).sel(source="sar"))
     for row in (0, 1):  # in two zones
         project = pyproj.Transformer.from_crs(sample(row)["crs"], 4326, always_xy=True)
         expected = project.transform(sample(row)["easting"], 5700120.0)
@@ -196,4 +196,4 @@ def test_centres_need_their_coordinates(table):
     with pytest.raises(
         ValueError, match="no metadata called 'x'; there are cloud_cover, cloudy, crs, day"
     ):
-        store.to_geodataframe(table)
+        tables.to_geodataframe(table)

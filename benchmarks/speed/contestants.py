@@ -13,7 +13,7 @@ import numpy as np
 import rfp_jax
 from benchmarks.speed.program import Cost, Options, Program, build
 from benchmarks.speed.workloads import Workload
-from rfp_jax import baselines
+from rfp_jax import attribution
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,10 @@ def of_jax(work: Workload) -> Iterator[Contestant]:
 def of_baselines(work: Workload) -> Iterator[Contestant]:
     """Other notions of what a source matters; they answer another question."""
     places = work.argnums
-    yield _program("Shapley value", baselines.shapley(work.fun, places), work)
+    yield _program("Shapley value", attribution.shapley(work.fun, places), work)
     labels = jnp.zeros(work.batch, int)
     draws = 10
-    score = baselines.perceptual_score(work.fun, places, draws=draws)
+    score = attribution.perceptual_score(work.fun, places, draws=draws)
     scoring = build(score, (jax.random.key(0), labels, *work.arguments))
     yield Contestant(f"perceptual score, {draws} draws", scoring, "", scoring.cost)
 

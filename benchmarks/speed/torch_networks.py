@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import convert
 from benchmarks.speed.workloads import Workload
-from convert.torch_models import MODELS, ResNet50, SmallNet
+from rfp_jax.convert import flax
+from rfp_jax.convert.flax._torch_models import MODELS, ResNet50, SmallNet
 
 Join = Callable[[list[Tensor]], tuple[Tensor, ...]]
 Split = Callable[[Sequence[Tensor]], Sequence[Tensor]]
@@ -19,7 +19,7 @@ Split = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
 def state_dict(work: Workload) -> dict[str, np.ndarray]:
     """The workload's weights by the keys of PyTorch."""
-    return convert.to_torch(work.arch, work.variables)
+    return flax.to_torch(work.arch, work.variables)
 
 
 def network(arch: str, weights: Mapping[str, np.ndarray], inputs: Sequence[np.ndarray]) -> Any:
@@ -75,7 +75,7 @@ class BlockOfModules(nn.Module):
 
     shortcut: nn.Sequential | None
 
-    def __init__(self, block: Any) -> None:  # a Bottleneck of convert.torch_models
+    def __init__(self, block: Any) -> None:  # a Bottleneck of rfp_jax.convert.flax._torch_models
         super().__init__()
         from captum.attr._utils.custom_modules import Addition_Module
 
@@ -96,7 +96,7 @@ class BlockOfModules(nn.Module):
 class SmallNetOfAuthors(nn.Module):
     """SmallNet in the calls that the authors' code replaces."""
 
-    def __init__(self, model: Any) -> None:  # a SmallNet of convert.torch_models
+    def __init__(self, model: Any) -> None:  # a SmallNet of rfp_jax.convert.flax._torch_models
         super().__init__()
         self.branch1, self.branch2 = model.branch1, model.branch2
         self.fc1, self.relu, self.fc2 = model.fc1, nn.ReLU(), model.fc2

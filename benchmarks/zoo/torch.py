@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.zoo.entry import Builder, Entry, draw, randomize
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.convert import from_torch, to_torch
 
 CLASSES = 5

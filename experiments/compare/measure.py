@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.compare.methods import Attribution, Cost, Score, attributions, scores
-from rfp_jax import baselines, plot
+from rfp_jax import attribution, plot
 
 SECONDS = 1.0
 """A method is timed again and again for so long."""
@@ -98,11 +98,11 @@ def compare(case: Case, key: jax.Array) -> Iterator[Row]:
 
 
 def _attribution(case: Case, method: Attribution, found: Any, reference: Any) -> Row:
-    agreement = baselines.agreement(found, reference)
+    agreement = attribution.agreement(found, reference)
     places = tuple(range(1, 1 + len(case.sources)))
     labels = jnp.asarray(case.labels)
-    deletion = baselines.deletion(case.fun, places)(found, labels, case.variables, *case.images)
-    randomised = baselines.randomization(
+    deletion = attribution.deletion(case.fun, places)(found, labels, case.variables, *case.images)
+    randomised = attribution.randomization(
         lambda variables: method.explain(variables, case.images),
         case.variables,
         case.random_variables,

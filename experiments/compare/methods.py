@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 import rfp_jax
-from rfp_jax import baselines, rules
+from rfp_jax import attribution, rules
 
 STEPS = 50
 PERMUTATIONS = 4
@@ -79,7 +79,7 @@ def attributions(
         return lambda *args: explain(*args).sources
 
     def sampled(fun: Callable[..., Any], argnums: tuple[int, ...]) -> Callable[..., Any]:
-        explain = baselines.shapley_sampled(fun, argnums, permutations=PERMUTATIONS)
+        explain = attribution.shapley_sampled(fun, argnums, permutations=PERMUTATIONS)
         return lambda *args: explain(key, *args)
 
     def random(variables: Any, images: tuple[Any, ...]) -> tuple[jax.Array, ...]:
@@ -88,18 +88,18 @@ def attributions(
 
     return [
         Attribution("RFP", Cost(1, sources), of(relevance)),
-        Attribution("LRP by output", Cost(1, classes), of(baselines.lrp)),
+        Attribution("LRP by output", Cost(1, classes), of(attribution.lrp)),
         Attribution(
-            "LRP, EpsilonPlus", Cost(1, classes), of(baselines.lrp, rules=rules.EpsilonPlus())
+            "LRP, EpsilonPlus", Cost(1, classes), of(attribution.lrp, rules=rules.EpsilonPlus())
         ),
-        Attribution("gradient × input", Cost(1, sources), of(baselines.gradient_x_input)),
+        Attribution("gradient × input", Cost(1, sources), of(attribution.gradient_x_input)),
         Attribution(
             "integrated gradients",
             Cost(STEPS, STEPS * sources),
-            of(baselines.integrated_gradients, steps=STEPS),
+            of(attribution.integrated_gradients, steps=STEPS),
         ),
-        Attribution("occlusion", Cost(sources + 1), of(baselines.occlusion)),
-        Attribution("Shapley value", Cost(2**sources), of(baselines.shapley)),
+        Attribution("occlusion", Cost(sources + 1), of(attribution.occlusion)),
+        Attribution("Shapley value", Cost(2**sources), of(attribution.shapley)),
         Attribution(
             "Shapley value, sampled", Cost(2 * PERMUTATIONS * (sources - 1) + 2), of(sampled)
         ),
@@ -124,24 +124,24 @@ def scores(fun: Callable[..., Any], sources: int, samples: int, key: jax.Array) 
     def of(measure: Callable[..., Any], *before: Any, read: Callable[[Any], Any] = tuple) -> Any:
         return lambda variables, images, labels: read(measure(*before, labels, variables, *images))
 
-    def score(found: baselines.PerceptualScore) -> tuple[jax.Array, ...]:
+    def score(found: attribution.PerceptualScore) -> tuple[jax.Array, ...]:
         return tuple(found.score)
 
     return [
         Score(
             "perceptual score",
             Cost(sources * samples + 1),
-            of(baselines.perceptual_score_exact(fun, **options), read=score),
+            of(attribution.perceptual_score_exact(fun, **options), read=score),
         ),
         Score(
             "perceptual score, sampled",
             Cost(sources * DRAWS + 1),
-            of(baselines.perceptual_score(fun, draws=DRAWS, **options), key, read=score),
+            of(attribution.perceptual_score(fun, draws=DRAWS, **options), key, read=score),
         ),
-        Score("SHAPE score", Cost(2**sources), of(baselines.shape_score(fun, **options))),
+        Score("SHAPE score", Cost(2**sources), of(attribution.shape_score(fun, **options))),
         Score(
             "SHAPE score, sampled",
             Cost(2 * PERMUTATIONS * (sources - 1) + 2),
-            of(baselines.shape_score_sampled(fun, permutations=PERMUTATIONS, **options), key),
+            of(attribution.shape_score_sampled(fun, permutations=PERMUTATIONS, **options), key),
         ),
     ]

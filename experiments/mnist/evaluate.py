@@ -16,11 +16,11 @@ from experiments.mnist.settings import CLASSES, Settings
 from experiments.mnist.train import trained
 from experiments.results import write_json
 from experiments.training import outputs
-from rfp_jax import losses, store
-from rfp_jax.data import Sample
-from rfp_jax.evaluate import Columns, RunOptions
-from rfp_jax.evaluate import evaluate as evaluate_all
-from rfp_jax.evaluate.table import BIAS
+from rfp_jax import losses, tables
+from rfp_jax.datasets import Sample
+from rfp_jax.tables import Columns, RunOptions
+from rfp_jax.tables import evaluate as evaluate_all
+from rfp_jax.tables._evaluate.table import BIAS
 
 Precision = Literal["float32", "float64"]
 
@@ -81,13 +81,13 @@ def evaluate(
 
 
 def records(settings: Settings) -> grain.MapDataset:
-    """The test samples as `rfp_jax.evaluate` reads them."""
+    """The test samples as `rfp_jax.tables.evaluate` reads them."""
     data = grain.MapDataset.source(settings.load("test"))
     return data.map(lambda sample: record(settings, sample))
 
 
 def record(settings: Settings, sample: Sample) -> dict[str, Any]:
-    """Turn a sample into what `rfp_jax.evaluate` reads: values by name."""
+    """Turn a sample into what `rfp_jax.tables.evaluate` reads: values by name."""
     flags = {name: sample[what][source].item() for name, (what, source) in _flags(settings).items()}
     images = dict(zip(settings.sources, sample["images"], strict=True))
     return images | {"label": sample["label"], "id": sample["id"].item()} | flags
@@ -122,16 +122,16 @@ def summarize(table: xr.Dataset, plain: Any) -> dict[str, Any]:
         "largest_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
         "largest_output": float(np.abs(plain).max()),
-        "median_relevance": _medians(store.of_class(table)),
-        "median_share": _medians(store.share(table)),
+        "median_relevance": _medians(tables.of_class(table)),
+        "median_share": _medians(tables.share(table)),
     }
 
 
 def show(console: Console, table: xr.Dataset, summary: dict[str, Any]) -> None:
     """Print the medians of each class, and how the sum of relevances compares with the output."""
-    relevance, share = store.of_class(table), store.share(table)
+    relevance, share = tables.of_class(table), tables.share(table)
     right = (table.label == table.prediction).groupby("label").mean()
-    medians = [store.by_class(values, table["class"]) for values in (relevance, share)]
+    medians = [tables.by_class(values, table["class"]) for values in (relevance, share)]
     columns = [
         f"{word} {name}"
         for word, each in zip(("", "share"), medians, strict=True)

@@ -15,8 +15,8 @@ from experiments.mnist.evaluate import by_source, records, table_path
 from experiments.mnist.settings import CLASSES, Settings
 from experiments.mnist.train import METRICS
 from experiments.results import OtherExperimentError, differences
-from rfp_jax import plot, report, store
-from rfp_jax.evaluate.table import BIAS
+from rfp_jax import plot, tables
+from rfp_jax.tables._evaluate.table import BIAS
 
 FOLDER = "figures"
 
@@ -51,13 +51,13 @@ def draw(
     networks = {settings.words: (settings, out)}
     if beside is not None:
         networks |= _other(settings, beside)
-    tables = {name: store.open(table_path(each)).load() for name, (_, each) in networks.items()}
-    pictures = single(settings, tables[settings.words], samples)
+    opened = {name: tables.open(table_path(each)).load() for name, (_, each) in networks.items()}
+    pictures = single(settings, opened[settings.words], samples)
     pictures["training"] = training({name: each for name, (_, each) in networks.items()})
     if beside is not None:
         pictures["densities"] = plot.densities(
-            {name: by_source(table) for name, table in tables.items()},
-            tables[settings.words].label.values,
+            {name: by_source(table) for name, table in opened.items()},
+            opened[settings.words].label.values,
             classes=classes,
             title=f"Relevance of each source, {len(networks)} networks on the same samples",
         )
@@ -67,12 +67,12 @@ def draw(
     for name in pictures:
         console.print(out / FOLDER / f"{name}.png", soft_wrap=True)
     page = out / "report.html"
-    report.write(
-        tables[settings.words],
+    tables.report(
+        opened[settings.words],
         page,
         title=f"Relevance of {' and '.join(settings.sources)}, {settings.data}",
         note=f"Trained with {settings.words}.",
-        pictures=report.thumbnails(records(settings), dict.fromkeys(settings.sources, 0)),
+        pictures=tables.thumbnails(records(settings), dict.fromkeys(settings.sources, 0)),
     )
     console.print(page, soft_wrap=True)
 

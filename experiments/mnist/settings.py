@@ -14,9 +14,14 @@ import rfp_jax
 from experiments import results
 from experiments.network import NETWORKS
 from rfp_jax import losses
-from rfp_jax.data import MultiSource, MultiSourceConfig, SourceConfig, load_images
-from rfp_jax.data.images import Split
-from rfp_jax.data.mnist import DEFAULT_FOLDER
+from rfp_jax.datasets import (
+    DEFAULT_FOLDER,
+    MultiSource,
+    MultiSourceConfig,
+    SourceConfig,
+    Split,
+    load_images,
+)
 
 NAME = "mnist"
 CLASSES = tuple(map(str, range(10)))
@@ -108,7 +113,7 @@ class Settings:
         return f"relevance loss, λ = {weight:g}" if weight else "cross-entropy"
 
     def load(self, split: Split) -> MultiSource:
-        """Load the samples of a split, see `rfp_jax.data.load_images` for what can go wrong."""
+        """Load the samples of a split, see `rfp_jax.datasets.load_images` for what can go wrong."""
         return MultiSource(load_images(self.data, split, self.folder), self.samples)
 
     def claim(self, folder: Path) -> None:

@@ -20,8 +20,8 @@ from experiments.mnist.settings import Settings
 from experiments.mnist.train import train, trained
 from experiments.results import write_json
 from rfp_jax import plot
-from rfp_jax.baselines import perceptual_score, shape_score
-from rfp_jax.data import SourceConfig
+from rfp_jax.attribution import perceptual_score, shape_score
+from rfp_jax.datasets import SourceConfig
 
 NAME = "mnist sweep"
 DRAWS = 20

@@ -14,7 +14,7 @@ from experiments.mnist.settings import Settings
 from experiments.results import write_json
 from experiments.training import Epoch, epochs, outputs
 from rfp_jax import losses
-from rfp_jax.data import Sample
+from rfp_jax.datasets import Sample
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.json"

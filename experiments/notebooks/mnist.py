@@ -17,7 +17,7 @@ import rfp_jax
 from experiments.mnist.evaluate import evaluate, table_path
 from experiments.mnist.settings import Settings
 from experiments.mnist.train import train
-from rfp_jax import baselines, plot, store
+from rfp_jax import attribution, plot, tables
 
 # %% tags=["parameters"]
 epochs = 10
@@ -69,15 +69,15 @@ plot.examples(
 # %% [markdown]
 # ## Relevance of a data set
 #
-# `rfp_jax.evaluate` does it for any number of samples, into a table on the disk.
+# `rfp_jax.tables.evaluate` does it for any number of samples, into a table on the disk.
 
 # %%
 summary = evaluate(settings, folder / "cross_entropy", Console(quiet=True))
 summary
 
 # %%
-table = store.open(table_path(folder / "cross_entropy")).load()
-store.by_class(store.share(table), table["class"]).to_pandas()
+table = tables.open(table_path(folder / "cross_entropy")).load()
+tables.by_class(tables.share(table), table["class"]).to_pandas()
 
 # %% [markdown]
 # The 7 is read from its right half, the 9 from its left one.
@@ -92,7 +92,7 @@ plot.violins(by_source, table.label.values)
 # Shapley values of the accuracy, for instance, see the halves on equal terms.
 
 # %%
-shape = baselines.shape_score(settings.network.apply, argnums=(1, 2))
+shape = attribution.shape_score(settings.network.apply, argnums=(1, 2))
 dict(zip(settings.sources, shape(test["label"], variables, *test["images"]), strict=True))
 
 # %% [markdown]
@@ -106,7 +106,7 @@ train(asked, folder / "relevance_loss", Console(quiet=True))
 evaluate(asked, folder / "relevance_loss", Console(quiet=True))["accuracy"]
 
 # %%
-other = store.open(table_path(folder / "relevance_loss")).load()
+other = tables.open(table_path(folder / "relevance_loss")).load()
 networks = {settings.words: table, asked.words: other}
 plot.densities(
     {

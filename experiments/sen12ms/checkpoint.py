@@ -11,8 +11,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from convert.mapping import get_architecture
-from convert.store import load_variables, save_variables
+from rfp_jax.convert.flax import get_architecture, load_variables, save_variables
 
 _MANIFEST = "manifest.json"
 

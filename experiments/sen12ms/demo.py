@@ -11,8 +11,7 @@ from experiments.sen12ms.evaluation import evaluate
 from experiments.sen12ms.plotting import draw
 from experiments.sen12ms.settings import Bias, Demo, Plot
 from experiments.sen12ms.training import train
-from rfp_jax.data.sen12ms import synthesize
-from rfp_jax.data.sen12ms.archive import SYNTHETIC
+from rfp_jax.datasets.sen12ms import SYNTHETIC, synthesize
 
 BIASES: dict[Bias, str] = {"keep": "", "share": ", biases shared among the sources"}
 """Both ways to deal with biases, and how they are called."""

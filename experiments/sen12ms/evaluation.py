@@ -15,10 +15,10 @@ from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.scores import scores
 from experiments.sen12ms.settings import CONDITIONS, Bias, Evaluate, recorded
 from experiments.sen12ms.training import binary_cross_entropy, correct
-from rfp_jax import store
-from rfp_jax.evaluate import Columns, RunOptions
-from rfp_jax.evaluate import evaluate as evaluate_all
+from rfp_jax import tables
 from rfp_jax.losses import cross_entropy
+from rfp_jax.tables import Columns, RunOptions
+from rfp_jax.tables import evaluate as evaluate_all
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -105,8 +105,8 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
         `share`: the mean share of each source in the relevance of the true class;
         `share_by_cloud_cover`: see `share_by_cover`.
     """
-    facts = store.summary(table)
-    good = store.valid(table).load()
+    facts = tables.summary(table)
+    good = tables.valid(table).load()
     criterion = cross_entropy if good.label.ndim == 1 else binary_cross_entropy
     output, labels = good.output.values, good.label.values
     total = good.relevance.sum("source").values
@@ -124,7 +124,7 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
         "samples": facts["samples"],
         "failures": facts["failures"],
         "cloudy": int(good.cloudy.values.sum()),
-        "data": store.provenance(table)["data"]["arguments"]["note"] or "SEN12MS",
+        "data": tables.provenance(table)["data"]["arguments"]["note"] or "SEN12MS",
         "dtype": str(output.dtype),
         "plain": measure(output),
         "sum_of_relevances": measure(total),
@@ -155,7 +155,7 @@ def share_by_cover(table: "xr.Dataset", bins: int) -> list[dict[str, Any]]:
         `standard_error`, which tells what a difference between bins is worth; None for one sample.
     """
     edges = np.linspace(0, 1, bins + 1)
-    share = store.share(table)
+    share = tables.share(table)
     rows = []
     for place, members in enumerate(bin_members(table.cloud_cover.values, edges)):
         if len(members):
@@ -184,7 +184,7 @@ def _by_source(values: "xr.DataArray") -> dict[str, float | None]:
     return {name: None if np.isnan(value) else value for name, value in by_name.items()}
 
 
-def tables(out: Path) -> "dict[str, xr.Dataset]":
+def open_tables(out: Path) -> "dict[str, xr.Dataset]":
     """The tables that an evaluation wrote, by condition.
 
     Raises:
@@ -196,4 +196,4 @@ def tables(out: Path) -> "dict[str, xr.Dataset]":
         raise FileNotFoundError(
             f"no evaluation in {out}: run `python -m experiments.sen12ms evaluate` first"
         )
-    return {name: store.open(out / f"{name}.zarr") for name in there}
+    return {name: tables.open(out / f"{name}.zarr") for name in there}

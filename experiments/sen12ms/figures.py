@@ -7,10 +7,10 @@ import numpy as np
 
 from experiments.sen12ms.numbers import bin_members
 from rfp_jax import plot
-from rfp_jax._extras import needs_extra
-from rfp_jax.data.sen12ms.normalise import denormalise_s2
+from rfp_jax._util.extras import needs_extra
+from rfp_jax.datasets.sen12ms import denormalise_s2
 
-with needs_extra("Drawing pictures"):
+with needs_extra("Drawing pictures", "plot"):
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

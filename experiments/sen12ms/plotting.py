@@ -11,11 +11,11 @@ import numpy as np
 import rfp_jax
 from experiments.command import staged
 from experiments.sen12ms import checkpoint, figures
-from experiments.sen12ms.evaluation import bias_of, has_cover, tables
+from experiments.sen12ms.evaluation import bias_of, has_cover, open_tables
 from experiments.sen12ms.settings import CONDITIONS, Plot
-from rfp_jax import plot, report, store
-from rfp_jax.data.sen12ms import Sen12MS
-from rfp_jax.evaluate.table import BIAS
+from rfp_jax import plot, tables
+from rfp_jax.datasets.sen12ms import Sen12MS
+from rfp_jax.tables._evaluate.table import BIAS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,9 +37,11 @@ def draw(config: Plot) -> list[Path]:
         FileNotFoundError: if there is no evaluation.
         ValueError: if the two evaluations are of different patches.
     """
-    found = {name: store.valid(table).load() for name, table in tables(config.evaluation).items()}
+    found = {
+        name: tables.valid(table).load() for name, table in open_tables(config.evaluation).items()
+    }
     first = next(iter(found.values()))
-    arguments = store.provenance(first)["data"]["arguments"]
+    arguments = tables.provenance(first)["data"]["arguments"]
     biases = "; biases shared" if bias_of(first) == "share" else ""
     about = f" ({arguments['note'] or 'SEN12MS, ' + arguments['split'] + ' split'}{biases})"
     with staged(config.out) as folder:
@@ -118,7 +120,7 @@ def _over_cover(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> 
     table = list(found.values())[-1]  # every patch once, under clouds where it has a twin
     if not has_cover(table):
         return
-    share, relevance = store.share(table), store.of_class(table)
+    share, relevance = tables.share(table), tables.of_class(table)
     title = f"Relevance for the true class against cloud cover{about}"
     yield (
         "cloud_cover",
@@ -135,7 +137,9 @@ def _over_cover(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> 
 
 def _compared(config: Plot, found: "Mapping[str, xr.Dataset]", names: list[str], about: str) -> Any:
     assert config.compare is not None
-    others = {name: store.valid(table).load() for name, table in tables(config.compare).items()}
+    others = {
+        name: tables.valid(table).load() for name, table in open_tables(config.compare).items()
+    }
     for condition, table in found.items():
         if condition not in others or not _labelled(table):
             continue
@@ -170,7 +174,7 @@ def _labelled(table: "xr.Dataset") -> bool:
 
 def _loss(table: "xr.Dataset") -> str:
     """What a network was trained with, as far as its manifest says."""
-    settings = store.provenance(table)["model"]["manifest"].get("settings", {})
+    settings = tables.provenance(table)["model"]["manifest"].get("settings", {})
     weight = settings.get("relevance_loss")
     return f"relevance loss, weight {weight:g}" if weight else "cross-entropy"
 
@@ -208,15 +212,15 @@ def _shown(table: "xr.Dataset", data: Sen12MS, identity: str) -> figures.Shown:
 
 def _write_report(config: Plot, path: Path, about: str) -> None:
     """A page to browse, of every patch once, under clouds where it has a twin."""
-    condition, table = list(tables(config.evaluation).items())[-1]
+    condition, table = list(open_tables(config.evaluation).items())[-1]
     data = config.data.open(config.split, cloud_fraction=CONDITIONS[condition])
     channels = {"optical": (2, 1, 0), "sar": 0}
-    report.write(
+    tables.report(
         table,
         path,
         title=f"Relevance of {' and '.join(data.config.sources)}, {condition} patches",
         note=about.strip(" ()"),
-        pictures=report.thumbnails(data, {name: channels[name] for name in data.config.sources}),
+        pictures=tables.thumbnails(data, {name: channels[name] for name in data.config.sources}),
         bins=("cloud_cover",) if has_cover(table) else (),
     )
 
@@ -236,7 +240,7 @@ def _write_classes(path: Path, found: "Mapping[str, xr.Dataset]") -> None:
         writer = csv.writer(file)
         writer.writerow(head)
         for condition, table in labelled.items():
-            relevance, share = store.of_class(table).values, store.share(table).values
+            relevance, share = tables.of_class(table).values, tables.share(table).values
             right = table.prediction.values == table.label.values
             names = [*map(str, table["class"].values), "all"]
             for k, name in enumerate(names):

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from experiments.sen12ms.checkpoint import Network
 from experiments.sen12ms.settings import CONDITIONS, Evaluate, recorded
 from experiments.sen12ms.training import correct
-from rfp_jax.baselines import perceptual_score, shape_score
+from rfp_jax.attribution import perceptual_score, shape_score
 
 INSIDE = 32
 """Patches that go through the network at a time."""

@@ -6,10 +6,15 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from rfp_jax.data.sen12ms import Sen12MS, Sen12MSConfig, open_patches
-from rfp_jax.data.sen12ms.dataset import Inputs
-from rfp_jax.data.sen12ms.labels import Classes
-from rfp_jax.data.sen12ms.layout import SIZE, Split
+from rfp_jax.datasets.sen12ms import (
+    SIZE,
+    Classes,
+    Inputs,
+    Sen12MS,
+    Sen12MSConfig,
+    Split,
+    open_patches,
+)
 
 Architecture = Literal["resnet50", "fusion_resnet18", "smallnet"]
 Bias = Literal["keep", "share"]
@@ -22,7 +27,7 @@ class Data:
     """Which data.
 
     Attributes:
-        root: Folder with the archive, or what `python -m rfp_jax.data.sen12ms pack` wrote.
+        root: Folder with the archive, or what `rfp-jax sen12ms pack` wrote.
         labels: Folder with labels and splits; the archive's if not given.
         cloudy: Folder of SEN12MS-CR; the archive's if not given.
         size: Height and width of the patches; 256 in the published archive.

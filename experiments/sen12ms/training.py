@@ -18,7 +18,7 @@ from experiments.results import claim, write_json
 from experiments.sen12ms import checkpoint
 from experiments.sen12ms.settings import Train, recorded
 from experiments.training import Epoch
-from rfp_jax.data.sen12ms import Sen12MS
+from rfp_jax.datasets.sen12ms import Sen12MS
 from rfp_jax.losses import Loss, cross_entropy, relevance_loss
 
 METRICS, CHECKPOINT, STATES = "metrics.json", "checkpoint", "states"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rfp_jax._extras import needs_extra
 from rfp_jax._transforms import certificate
 from rfp_jax._transforms.hints import Hint
+from rfp_jax._util.extras import needs_extra
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -7,7 +7,7 @@ Relevance comes as a mapping, name of the source to an array [samples, classes].
 names is the order of the colours, so the same sources have the same colours in every picture.
 """
 
-from rfp_jax.plot.colors import (
+from rfp_jax.plot._colors import (
     BIAS_COLOR,
     DIFFERENCE_COLOR,
     OUTPUT_COLOR,
@@ -17,12 +17,12 @@ from rfp_jax.plot.colors import (
     WRONG_COLOR,
     source_colors,
 )
-from rfp_jax.plot.curves import curves, draw_curve
-from rfp_jax.plot.densities import densities, draw_density
-from rfp_jax.plot.distributions import draw_violins, of_class, violins
-from rfp_jax.plot.pixels import draw_heatmap, heatmap
-from rfp_jax.plot.samples import draw_bars, draw_sources, examples, grid
-from rfp_jax.plot.sequences import tokens
+from rfp_jax.plot._curves import curves, draw_curve
+from rfp_jax.plot._densities import densities, draw_density
+from rfp_jax.plot._distributions import draw_violins, of_class, violins
+from rfp_jax.plot._pixels import draw_heatmap, heatmap
+from rfp_jax.plot._samples import draw_bars, draw_sources, examples, grid
+from rfp_jax.plot._sequences import tokens
 
 __all__ = [
     "BIAS_COLOR",

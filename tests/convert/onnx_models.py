@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from rfp_jax.convert.onnx import from_onnx
+from rfp_jax.convert import from_onnx
 
 
 def one_node(op, inputs, constants=None, opset=17, outputs=1, domain="", **attributes):

@@ -24,7 +24,7 @@ from torch_networks import (  # noqa: E402 (needs PyTorch)
     randomized,
 )
 
-from convert.torch_models import ResNet50  # noqa: E402
+from rfp_jax.convert.flax._torch_models import ResNet50  # noqa: E402
 
 NETWORKS = [Fusion, Residual, ConvNext, Attention, Layers]
 IDS = np.array([[1, 2, 3], [4, 0, 10]])

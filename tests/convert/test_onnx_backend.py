@@ -19,8 +19,8 @@ with warnings.catch_warnings():
 
     CASES = collect_testcases()
 
-from rfp_jax.convert.onnx import from_onnx
-from rfp_jax.convert.onnx_support import fixed_names
+from rfp_jax.convert import from_onnx
+from rfp_jax.convert._onnx_support import fixed_names
 
 NOT_READ = {
     "text": "RegexFullMatch StringConcat StringNormalizer StringSplit TfIdfVectorizer",

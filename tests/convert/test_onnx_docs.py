@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from rfp_jax.convert.onnx_operations import TABLE
+from rfp_jax.convert._onnx_operations import TABLE
 from tests.convert.test_onnx_networks import fusion
 
 PAGE = Path(__file__).parents[2] / "docs" / "onnx.md"

@@ -7,14 +7,14 @@ import onnx
 import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
-from rfp_jax.convert.onnx import (
+from rfp_jax.convert import (
     OnnxFileError,
     OnnxNodeError,
     UnsupportedOnnxError,
     from_onnx,
     register_onnx_operation,
 )
-from rfp_jax.convert.onnx_operations import TABLE
+from rfp_jax.convert._onnx_operations import TABLE
 from tests.convert.onnx_models import graph, one_node, save
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)

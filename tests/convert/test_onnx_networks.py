@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import rfp_jax
-from rfp_jax.convert.onnx import check_onnx, from_onnx
+from rfp_jax.convert import check_onnx, from_onnx
 from tests.convert.onnx_models import assert_agree, by_onnxruntime, graph, save
 
 RNG = np.random.default_rng(0)
@@ -343,7 +343,7 @@ def test_check_finds_the_same():
 
 
 def test_check_names_the_first_node_that_differs(monkeypatch):
-    from rfp_jax.convert.onnx_operations import TABLE, Operation
+    from rfp_jax.convert._onnx_operations import TABLE, Operation
 
     wrong = Operation.from_function(lambda x: jax.nn.sigmoid(1.01 * x))
     monkeypatch.setitem(TABLE, "Sigmoid", wrong)

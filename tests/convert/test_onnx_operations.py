@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 from onnx import TensorProto, defs, helper
 
-from rfp_jax.convert.onnx import from_onnx
-from rfp_jax.convert.onnx_operations import TABLE
+from rfp_jax.convert import from_onnx
+from rfp_jax.convert._onnx_operations import TABLE
 from tests.convert.onnx_models import (
     assert_agree,
     assert_node_agrees,

@@ -9,7 +9,7 @@ import pytest
 from torch_calls import CALLS
 
 from rfp_jax.convert import register_torch_operation
-from rfp_jax.convert.aten import TABLE, find
+from rfp_jax.convert._aten import TABLE, find
 
 torch = pytest.importorskip("torch")
 

@@ -15,7 +15,6 @@ import pytest
 from golden_weights import relative_error
 
 import rfp_jax
-from convert.__main__ import main
 from rfp_jax.convert import (
     DifferenceError,
     ExportError,
@@ -26,8 +25,9 @@ from rfp_jax.convert import (
     load,
     register_torch_operation,
 )
-from rfp_jax.convert.aten import TABLE
-from rfp_jax.convert.torch_program import from_json, to_json
+from rfp_jax.convert._aten import TABLE
+from rfp_jax.convert._command import main
+from rfp_jax.convert._torch_program import from_json, to_json
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
-from rfp_jax.convert.aten import find
+from rfp_jax.convert._aten import find
 
 torch = pytest.importorskip("torch")
 

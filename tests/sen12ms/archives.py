@@ -4,7 +4,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 
-from rfp_jax.data.sen12ms import (
+from rfp_jax.datasets.sen12ms import (
     Archive,
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from archives import PATCHES, SIZE
 
-from rfp_jax.data.sen12ms import synthesize
+from rfp_jax.datasets.sen12ms import synthesize
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,13 @@ import rasterio
 import rasterio.shutil
 from archives import archive
 
-from rfp_jax.data.sen12ms import (
+from rfp_jax.datasets.sen12ms import (
     Sen12MS,
     Sen12MSConfig,
     cloud_cover,
     cloud_score,
 )
-from rfp_jax.data.sen12ms.scenery import clouded, scene
+from rfp_jax.datasets.sen12ms._scenery import clouded, scene
 
 
 def test_twins_are_those_listed_or_those_on_disk(copy):

@@ -1,4 +1,4 @@
-"""`python -m rfp_jax.data.sen12ms`, the page's example, and missing packages."""
+"""`rfp-jax sen12ms`, the page's example, and missing packages."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rfp_jax.data.sen12ms.__main__ import main
+from rfp_jax.datasets.sen12ms._command import main
 
 
 def test_commands_say_where_their_results_are(tmp_path, capsys):
@@ -32,8 +32,8 @@ def test_help_is_there_for_every_command():
 def test_importing_the_data_needs_neither_rasterio_nor_grain():
     code = (
         "import sys; sys.modules['rasterio'] = sys.modules['grain'] = None\n"
-        "from rfp_jax.data.sen12ms import Archive, Patch\n"
-        "from rfp_jax.data.sen12ms.geotiff import read_s2\n"
+        "from rfp_jax.datasets.sen12ms import Archive, Patch\n"
+        "from rfp_jax.datasets.sen12ms._geotiff import read_s2\n"
         "from pathlib import Path\n"
         "read_s2(Path('a.tif'))\n"
     )

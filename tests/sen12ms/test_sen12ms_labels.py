@@ -8,12 +8,13 @@ import rasterio
 import rasterio.shutil
 from archives import archive
 
-from rfp_jax.data.sen12ms import (
+from rfp_jax.datasets.sen12ms import (
+    CLASSES,
     MissingLabelError,
     Sen12MS,
 )
-from rfp_jax.data.sen12ms.labels import CLASSES, multi_label, shares, single_label
-from rfp_jax.data.sen12ms.lists import read_split
+from rfp_jax.datasets.sen12ms._labels import multi_label, shares, single_label
+from rfp_jax.datasets.sen12ms._lists import read_split
 
 
 def test_simplified_classes_by_hand():

@@ -8,12 +8,7 @@ import rasterio
 import rasterio.shutil
 from archives import PATCHES, SIZE
 
-from rfp_jax.data.sen12ms import (
-    Archive,
-    Patch,
-    Sen12MS,
-    synthesize,
-)
+from rfp_jax.datasets.sen12ms import Archive, Patch, Sen12MS, synthesize
 
 
 def test_files_lie_where_the_published_archive_has_them():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from archives import archive
 
-from rfp_jax.data.sen12ms import (
+from rfp_jax.datasets.sen12ms import (
     Sen12MS,
     Sen12MSConfig,
 )

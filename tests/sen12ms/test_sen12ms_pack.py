@@ -8,14 +8,7 @@ import numpy as np
 import pytest
 from archives import SIZE, archive, truncate
 
-from rfp_jax.data.sen12ms import (
-    Packed,
-    PatchError,
-    Sen12MS,
-    Sen12MSConfig,
-    open_patches,
-    pack,
-)
+from rfp_jax.datasets.sen12ms import Packed, PatchError, Sen12MS, Sen12MSConfig, open_patches, pack
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from archives import PATCHES, archive
 
-from rfp_jax.data.sen12ms import (
+from rfp_jax.datasets.sen12ms import (
     Sen12MS,
     UnsafePickleError,
 )
-from rfp_jax.data.sen12ms.__main__ import main
-from rfp_jax.data.sen12ms.lists import read_labels, read_list, read_split
-from rfp_jax.data.sen12ms.pickles import read_pickle
+from rfp_jax.datasets.sen12ms._command import main
+from rfp_jax.datasets.sen12ms._lists import read_labels, read_list, read_split
+from rfp_jax.datasets.sen12ms._pickles import read_pickle
 
 
 class Exploit:

@@ -6,14 +6,14 @@ import rasterio
 import rasterio.shutil
 from archives import SIZE, archive, first_twin, truncate, write_tif
 
-from rfp_jax.data.sen12ms import (
+from rfp_jax.datasets.sen12ms import (
     Archive,
     MissingFileError,
     PatchError,
     Sen12MS,
     Sen12MSConfig,
 )
-from rfp_jax.data.sen12ms.__main__ import main
+from rfp_jax.datasets.sen12ms._command import main
 
 # The published statistics, typed in a second time: what the published networks were trained with
 S2_MEAN = """

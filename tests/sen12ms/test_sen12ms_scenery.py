@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from rfp_jax.data.sen12ms import (
-    synthesize,
-)
-from rfp_jax.data.sen12ms.scenery import OPACITY, clouded, fractal, scene
+from rfp_jax.datasets.sen12ms import synthesize
+from rfp_jax.datasets.sen12ms._scenery import OPACITY, clouded, fractal, scene
 
 
 def test_clouds_are_semi_transparent_and_cast_shadows():

@@ -15,8 +15,8 @@ import time
 import jax
 import numpy as np
 
-from rfp_jax.evaluate import OtherProcessError, RunOptions, TableMismatchError, evaluate
 from rfp_jax.models import SmallNet
+from rfp_jax.tables import OtherProcessError, RunOptions, TableMismatchError, evaluate
 
 
 class Digits:

@@ -20,15 +20,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from rfp_jax import store
-from rfp_jax.evaluate import (
-    Columns,
-    DamagedTableError,
-    RunOptions,
-    TableFormatError,
-    evaluate,
-    sealed,
-)
+from rfp_jax import tables
+from rfp_jax.tables import Columns, DamagedTableError, RunOptions, TableFormatError, evaluate
+from rfp_jax.tables._evaluate import sealed
 
 SAMPLES, CHUNK = 11, 3
 PARAMS = np.random.default_rng(7).normal(size=(6, 4)).astype(np.float32)
@@ -62,7 +56,7 @@ class Stopped(Exception):
 
 def run(path, stop_after=None):
     """Evaluate; break off after so many chunks."""
-    from rfp_jax.evaluate.journal import Journal
+    from rfp_jax.tables._evaluate.journal import Journal
 
     commit, done = Journal.commit, []
 
@@ -107,7 +101,7 @@ def prepare(folder):
     (folder / "left").mkdir()
     run(folder / "left" / "t.zarr")
     shutil.copytree(folder / "half" / "t.zarr.partial", folder / "left" / "t.zarr.partial")
-    whole = store.open(folder / "done" / "t.zarr", thorough=True).load()
+    whole = tables.open(folder / "done" / "t.zarr", thorough=True).load()
     return whole, files(folder / "done" / "t.zarr")
 
 
@@ -160,8 +154,8 @@ def damage(folder, choose):
 def opened(path, whole):
     """Open a table and read all of it; returns what came of it."""
     try:
-        table = store.open(path).load()
-    except (FileNotFoundError, store.IncompleteTableError) as error:
+        table = tables.open(path).load()
+    except (FileNotFoundError, tables.IncompleteTableError) as error:
         return type(error).__name__
     except (DamagedTableError, TableFormatError, FileExistsError) as error:
         if str(path.parent) not in str(error):

@@ -43,8 +43,8 @@ import rich.progress  # noqa: F401
 import xarray  # noqa: F401
 import zarr  # noqa: F401
 
-from rfp_jax import store
-from rfp_jax.evaluate import Columns, RunOptions, TableInUseError, evaluate
+from rfp_jax import tables
+from rfp_jax.tables import Columns, RunOptions, TableInUseError, evaluate
 
 SAMPLES, CHUNK, BATCH = 37, 5, 2
 WAYS = ("kill", "kill", "kill", "kill", "clock", "ctrl-c", "full", "short", "second")
@@ -89,11 +89,11 @@ def run(path):
 def check_what_is_there(path):
     """Whoever opens the table meanwhile is never shown half of it as the whole."""
     try:
-        assert store.open(path).attrs["complete"] == 1
+        assert tables.open(path).attrs["complete"] == 1
     except FileNotFoundError:
         pass
-    except store.IncompleteTableError:
-        part = store.open(path, incomplete=True).load()
+    except tables.IncompleteTableError:
+        part = tables.open(path, incomplete=True).load()
         assert part.attrs["complete"] == 0
         written = part.finite.values | (part.failure.values != "")
         assert written.all(), "a committed chunk is not in the table"

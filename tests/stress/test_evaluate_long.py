@@ -1,4 +1,4 @@
-"""Long forms of the tests of `rfp_jax.evaluate`: kills, damage, devices, a process that dies."""
+"""Long forms of the tests of `tables.evaluate`: kills, damage, devices, a process that dies."""
 
 import os
 import signal

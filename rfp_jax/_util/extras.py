@@ -1,0 +1,36 @@
+"""An import that fails for want of an optional package says which extra to install."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class MissingExtraError(ModuleNotFoundError):
+    """A package of an extra is not installed; the message says what to install."""
+
+
+@contextmanager
+def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
+    """Turn a missing optional package into an error that names the extra.
+
+    Args:
+        what: What the package is needed for; opens the message.
+        extra: The extra of this project that brings the package.
+
+    Yields:
+        Nothing; put the imports into the block.
+
+    Raises:
+        MissingExtraError: If an import inside the block finds no such package.
+
+    Examples:
+        >>> with needs_extra("Reading the bundled digits"):
+        ...     import sklearn
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{what} needs the package {error.name!r}, which is not installed: "
+            f"pip install 'rfp-jax[{extra}]'",
+            name=error.name,
+        ) from error

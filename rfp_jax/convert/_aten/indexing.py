@@ -1,0 +1,147 @@
+"""Gathers and scatters, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rfp_jax.convert._aten.broadcast import Operation, align, broadcast
+
+Indices = Sequence[jax.Array | None]
+
+
+def _places(indices: Indices) -> tuple[Any, ...]:
+    """Arrays of one rank, and `:` for None, as NumPy takes them."""
+    arrays = iter(align(*(index for index in indices if index is not None)))
+    return tuple(slice(None) if index is None else next(arrays) for index in indices)
+
+
+def index(x: jax.Array, indices: Indices) -> jax.Array:
+    """`x[indices]`, each an array of integers or truth values, or None for a whole axis."""
+    return x[_places(indices)]
+
+
+def index_write(
+    x: jax.Array, indices: Indices, values: jax.Array, accumulate: bool = False, _: bool = False
+) -> jax.Array:
+    """Return x with `x[indices] = values`, or with values added there."""
+    given = [i for i in indices if i is not None]
+    if len(given) == 1 and given[0].dtype == bool and not accumulate and np.ndim(values) == 0:
+        mask = given[0].reshape(given[0].shape + (1,) * (x.ndim - given[0].ndim))
+        return jnp.where(mask, values, x)
+    place = x.at[_places(indices)]
+    values = values.reshape(values.shape[np.ndim(values) - len(jnp.shape(values)) :])
+    return place.add(values) if accumulate else place.set(values)
+
+
+def gather(x: jax.Array, dim: int, where: jax.Array, *, sparse_grad: bool = False) -> jax.Array:
+    """`y[i, j] = x[where[i, j], j]` for the first axis, and so on."""
+    if x.ndim == 0 or where.ndim == 0:
+        return x.reshape(-1)[where.reshape(-1)].reshape(where.shape)
+    return x[_grid(x, dim, where)]
+
+
+def _grid(x: jax.Array, dim: int, where: jax.Array) -> tuple[Any, ...]:
+    """Coordinates of the entries that `where` names along an axis."""
+    grid: list[Any] = list(np.ix_(*(np.arange(size) for size in where.shape)))
+    grid[dim] = where
+    return tuple(grid)
+
+
+def scatter(
+    x: jax.Array, dim: int, where: jax.Array, values: Any, *, reduce: str | None = None
+) -> jax.Array:
+    """Return x with `x[where[i, j], j] = values[i, j]` for the first axis, and so on."""
+    if np.ndim(values):
+        values = values[tuple(slice(size) for size in where.shape)]
+    place = x.at[_grid(x, dim, where)]
+    if reduce is None:
+        return place.set(values)
+    return place.add(values) if reduce == "add" else place.multiply(values)
+
+
+def scatter_reduce(
+    x: jax.Array, dim: int, where: jax.Array, values: jax.Array, reduce: str, include_self=True
+) -> jax.Array:
+    """`scatter` with a sum, product or extreme of all that fall on one place."""
+    if not include_self:
+        raise NotImplementedError("scatter_reduce with include_self=False is not in the table")
+    values = values[tuple(slice(size) for size in where.shape)]
+    place = x.at[_grid(x, dim, where)]
+    methods = {
+        "sum": place.add,
+        "prod": place.multiply,
+        "amax": place.max,
+        "amin": place.min,
+    }
+    return methods[reduce](values)
+
+
+def index_select(x: jax.Array, dim: int, where: jax.Array) -> jax.Array:
+    """Entries of an axis."""
+    return jnp.take(x, where.reshape(-1), axis=dim)
+
+
+def index_add(x: jax.Array, dim: int, where: jax.Array, values: jax.Array, *, alpha: Any = 1):
+    """Return x with values added at entries of an axis."""
+    return x.at[(slice(None),) * (dim % x.ndim) + (where,)].add(alpha * values)
+
+
+def index_copy(x: jax.Array, dim: int, where: jax.Array, values: Any) -> jax.Array:
+    """Return x with entries of an axis replaced."""
+    return x.at[(slice(None),) * (dim % x.ndim) + (where,)].set(values)
+
+
+def embedding(weight: jax.Array, ids: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """Rows of a table."""
+    return jnp.take(weight, ids, axis=0)
+
+
+def one_hot(ids: jax.Array, classes: int = -1) -> jax.Array:
+    """1 at each integer, 0 elsewhere, on a new last axis."""
+    if classes < 0:
+        raise ValueError("one_hot without a number of classes depends on data: give num_classes")
+    return (ids[..., None] == jnp.arange(classes).reshape((1,) * ids.ndim + (-1,))).astype(int)
+
+
+def bucketize(
+    x: jax.Array, bounds: jax.Array, *, out_int32: bool = False, right: bool = False
+) -> jax.Array:
+    """Between which bounds each entry lies."""
+    return jnp.searchsorted(bounds, x, side="right" if right else "left")
+
+
+def masked_scatter(x: jax.Array, mask: jax.Array, values: jax.Array) -> jax.Array:
+    """Return x with the values, in order, where the mask is true."""
+    mask = jnp.broadcast_to(mask, x.shape)
+    order = jnp.cumsum(mask.reshape(-1)) - 1
+    taken = values.reshape(-1)[jnp.clip(order, 0)].reshape(x.shape)
+    return jnp.where(mask, taken, x)
+
+
+TABLE: dict[str, Operation] = {
+    **dict.fromkeys("index _unsafe_index".split(), index),
+    **dict.fromkeys("index_put _unsafe_index_put _index_put_impl".split(), index_write),
+    "index_select": index_select,
+    "index_add": index_add,
+    "index_copy": index_copy,
+    "index_fill": index_copy,
+    "take": lambda x, where: x.reshape(-1)[where],
+    "take_along_dim": lambda x, where, dim=None: jnp.take_along_axis(x, where, axis=dim),
+    "gather": gather,
+    "scatter": scatter,
+    "scatter_add": lambda x, dim, where, values: scatter(x, dim, where, values, reduce="add"),
+    "scatter_reduce": scatter_reduce,
+    "masked_scatter": masked_scatter,
+    "embedding": embedding,
+    "one_hot": one_hot,
+    "bucketize": bucketize,
+    "searchsorted": lambda bounds, x, *, out_int32=False, right=False, side=None: jnp.searchsorted(
+        bounds, x, side=side or ("right" if right else "left")
+    ),
+    "where.self": broadcast(jnp.where),
+}

@@ -1,0 +1,112 @@
+"""Products of matrices and Fourier transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.numpy import fft
+
+from rfp_jax.convert._aten.broadcast import Operation, align, along, broadcast
+from rfp_jax.convert._aten.elementwise import add
+
+
+def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+    """`x W^T + b`; weight [out, in]."""
+    y = lax.dot_general(x, weight, (((x.ndim - 1,), (weight.ndim - 1,)), ((), ())))
+    return y if bias is None else add(y, bias)
+
+
+def matmul(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Product of matrices or vectors, broadcast over leading axes."""
+    if x.ndim < 2 or y.ndim < 2:
+        return jnp.matmul(x, y)
+    return jnp.matmul(*align(x, y))
+
+
+def added(product: Operation) -> Operation:
+    """Make `beta x + alpha product(a, b)` of a product."""
+
+    def operation(x: jax.Array, a: jax.Array, b: jax.Array, *, beta: Any = 1, alpha: Any = 1):
+        scaled = x if beta == 1 else beta * x
+        return add(scaled, product(a, b), alpha=alpha)
+
+    return operation
+
+
+def bilinear(x: jax.Array, y: jax.Array, weight: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """`x^T W_k y + b_k`; weight [out, left, right]."""
+    z = jnp.einsum("...i,kij,...j->...k", x, weight, y)
+    return z if bias is None else add(z, bias)
+
+
+def tensordot(x: jax.Array, y: jax.Array, own: Sequence[int], other: Sequence[int]) -> jax.Array:
+    """Contract pairs of axes."""
+    return jnp.tensordot(x, y, (tuple(own), tuple(other)))
+
+
+def cosine_similarity(x: jax.Array, y: jax.Array, dim: int = 1, eps: float = 1e-8) -> jax.Array:
+    """Scalar product of vectors of length 1."""
+
+    def unit(a: jax.Array) -> jax.Array:
+        return a / jnp.maximum(jnp.linalg.norm(a, axis=dim, keepdims=True), eps)
+
+    return jnp.sum(broadcast(jnp.multiply)(unit(x), unit(y)), axis=dim)
+
+
+def weight_norm(v: jax.Array, g: jax.Array, dim: int = 0) -> jax.Array:
+    """`g v / |v|`, one norm per entry of an axis."""
+    others = tuple(axis for axis in range(v.ndim) if axis != dim % v.ndim)
+    return v * (g / jnp.sqrt(jnp.sum(v * v, axis=others, keepdims=True)))
+
+
+def grouped_matmul(
+    x: jax.Array, weight: jax.Array, ends: jax.Array, *_: Any, **__: Any
+) -> jax.Array:
+    """Rows of x, group by group, times the matrix of each group: a mixture of experts.
+
+    Args:
+        x: [rows, in].
+        weight: [groups, in, out].
+        ends: where each group of rows ends.
+    """
+    sizes = jnp.diff(ends, prepend=jnp.zeros(1, ends.dtype))
+    return lax.ragged_dot(x, weight, sizes.astype(jnp.int32))
+
+
+def _fourier(transform: Operation, default: int | tuple[int, ...] | None) -> Operation:
+    """A transform with PyTorch's default of the axes."""
+
+    def operation(x: jax.Array, n: Any = None, dim: Any = default, norm: str | None = None):
+        return transform(x, n, dim if isinstance(dim, int) or dim is None else tuple(dim), norm)
+
+    return operation
+
+
+TABLE: dict[str, Operation] = {
+    "linear": linear,
+    **dict.fromkeys("matmul mm bmm mv dot".split(), matmul),
+    "inner": jnp.inner,
+    **dict.fromkeys("outer ger".split(), lambda x, y: along(0, x, 2) * along(1, y, 2)),
+    **dict.fromkeys("addmm baddbmm addmv".split(), added(matmul)),
+    "einsum": lambda equation, operands, path=None: jnp.einsum(equation, *operands),
+    "tensordot": tensordot,
+    "bilinear": bilinear,
+    "chain_matmul": jnp.linalg.multi_dot,
+    **dict.fromkeys("_grouped_mm transformers.grouped_mm_fallback".split(), grouped_matmul),
+    "cosine_similarity": cosine_similarity,
+    "_weight_norm": weight_norm,
+    **{f"fft_{f.__name__}": _fourier(f, -1) for f in (fft.fft, fft.ifft, fft.rfft, fft.irfft)},
+    **{
+        f"fft_{f.__name__}": _fourier(f, (-2, -1))
+        for f in (fft.fft2, fft.ifft2, fft.rfft2, fft.irfft2)
+    },
+    **{
+        f"fft_{f.__name__}": _fourier(f, None) for f in (fft.fftn, fft.ifftn, fft.rfftn, fft.irfftn)
+    },
+    "fft_fftshift": lambda x, dim=None: fft.fftshift(x, dim),
+    "fft_ifftshift": lambda x, dim=None: fft.ifftshift(x, dim),
+}

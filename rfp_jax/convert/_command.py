@@ -1,0 +1,98 @@
+"""The command `convert NETWORK OUT_DIR`: a PyTorch checkpoint to Flax, or any exported program."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from rfp_jax._util.extras import needs_extra
+from rfp_jax.convert._errors import ConversionError
+from rfp_jax.convert._folder import convert_program
+
+with needs_extra("Converting a network", "convert"):
+    import tyro
+
+    from rfp_jax.convert.flax._architectures import Name
+    from rfp_jax.convert.flax._files import convert_file
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Convert a PyTorch network to a folder that JAX uses.
+
+    A checkpoint (.pth) of SEN12MS becomes Flax variables (Orbax) and a manifest.json. PyTorch and
+    Flax then compute the same random batch. The folder appears only if they agree.
+
+    A program of torch.export (.pt2), of any network, becomes what rfp_jax.convert.load reads.
+
+    Attributes:
+        checkpoint: PyTorch file: a program ending in .pt2; or a state dict, or a dict with one
+            under model_state_dict.
+        out_dir: folder to write; it must not exist.
+        arch: architecture of the checkpoint; recognised from its keys if not given.
+        check: compare PyTorch and JAX on the example that is saved in a program.
+    """
+
+    checkpoint: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="NETWORK")]
+    out_dir: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT_DIR")]
+    arch: Name | None = None
+    check: bool = True
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "rfp-jax convert") -> int:
+    """Run the command.
+
+    Args:
+        arguments: of the command line; None takes this process's.
+        prog: what help calls the command.
+
+    Returns:
+        The exit status: 0, or 1 after an error that was printed.
+    """
+    given = tyro.cli(Arguments, prog=prog, args=arguments)
+    # Like Ctrl-C, a request to stop must unwind the stack, so that nothing half written remains.
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        lines = _convert(given)
+    except (ConversionError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 128 + signal.SIGINT
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    print("\n".join(f"{name:<20}{value}" for name, value in lines.items()))
+    return 0
+
+
+def _convert(given: Arguments) -> dict[str, str]:
+    """Convert, and say what came of it, by name."""
+    if given.checkpoint.suffix == ".pt2":
+        return _convert_program(given)
+    manifest = convert_file(given.checkpoint, given.out_dir, given.arch)
+    return {
+        "architecture": manifest.architecture,
+        "inputs, classes": f"{' + '.join(map(str, manifest.channels))}, {manifest.classes}",
+        "largest difference": f"{manifest.largest_difference:.3g} of the outputs of PyTorch and "
+        f"Flax on a random batch ({manifest.relative_difference:.3g} relative)",
+        "written": str(given.out_dir),
+    }
+
+
+def _convert_program(given: Arguments) -> dict[str, str]:
+    if given.arch is not None:
+        raise ConversionError("--arch is of SEN12MS checkpoints; a .pt2 program has its own")
+    manifest = convert_program(given.checkpoint, given.out_dir, check=given.check)
+    largest, relative = manifest["largest_difference"], manifest["relative_difference"]
+    return {
+        "inputs": ", ".join(f"{name} {spec}" for name, spec in manifest["inputs"].items()),
+        "parameters": str(len(manifest["params"])),
+        "largest difference": "not checked"
+        if largest is None
+        else f"{largest:.3g} of the outputs of PyTorch and JAX on the saved example "
+        f"({relative:.3g} relative)",
+        "written": str(given.out_dir),
+    }

@@ -1,0 +1,148 @@
+"""Converted networks on disk: a folder that `load` reads without PyTorch.
+
+manifest.json   format, versions, the parameters' names, shapes and dtypes in PyTorch
+program.json    the program: its nodes, as plain data
+arrays/         parameters and constants (Orbax)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.files import new_folder
+from rfp_jax.convert._errors import ProgramError
+from rfp_jax.convert._torch_function import Params, SavedPrograms, TorchFunction
+from rfp_jax.convert._torch_graph import require_operations
+from rfp_jax.convert._torch_network import read_network
+from rfp_jax.convert._torch_program import Spec, from_json, to_json
+
+_MANIFEST, _PROGRAM, _ARRAYS = "manifest.json", "program.json", "arrays"
+_FORMAT = "rfp-jax torch program 1"
+
+
+def convert_program(
+    path: str | Path, directory: str | Path, *, check: bool = False
+) -> dict[str, Any]:
+    """Convert a program that `torch.export.save` wrote to a folder for `load`.
+
+    Args:
+        path: the `.pt2` file.
+        directory: the folder to write; it must not exist, and appears complete or not at all.
+        check: whether to compare JAX and PyTorch on the example that is saved in the program.
+
+    Returns:
+        The manifest, as written.
+
+    Raises:
+        FileExistsError: the folder exists.
+        ProgramError: the file is not a program.
+        MissingOperationError: operations are not in the table; all of them are listed.
+        DifferenceError: JAX and PyTorch differ by more than rounding.
+        ModuleNotFoundError: the `convert` extra is not installed.
+
+    Examples:
+        >>> import tempfile, torch
+        >>> module, example = torch.nn.Linear(3, 2).eval(), torch.ones(1, 3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.export.save(torch.export.export(module, (example,)), f"{folder}/n.pt2")
+        ...     manifest = convert_program(f"{folder}/n.pt2", f"{folder}/network", check=True)
+        ...     fun, params = load(f"{folder}/network")
+        >>> fun(params, np.ones((1, 3), "float32")).shape
+        (1, 2)
+    """
+    with needs_extra("Converting a program", "convert"):
+        from orbax.checkpoint import v1 as ocp
+
+    path = Path(path)
+    with new_folder(Path(directory)) as folder:
+        fun, params, original = read_network(path)
+        assert isinstance(fun.programs, SavedPrograms)
+        program = fun.programs.program
+        require_operations(program.needed())
+        found = None
+        if check:
+            from rfp_jax.convert._torch_check import compare
+
+            found = compare(original, fun, jax.tree.map(jnp.asarray, params), True)
+        manifest = {
+            "format": _FORMAT,
+            "source": path.name,
+            "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "inputs": {
+                entry.name: str(entry.spec)
+                for entry in program.inputs
+                if entry.kind == "argument" and entry.spec is not None
+            },
+            "params": {
+                name: {"shape": list(spec.shape), "dtype": str(spec.dtype)}
+                for name, spec in fun.exported.items()
+            },
+            "largest_difference": found and found.largest,
+            "relative_difference": found and found.relative,
+            "versions": {name: version(name) for name in ("jax", "orbax-checkpoint", "torch")},
+        }
+        arrays = {"params": params, "constants": dict(program.constants)}
+        arrays = {kind: held for kind, held in arrays.items() if held}
+        if arrays:
+            ocp.save(str((folder / _ARRAYS).absolute()), arrays)
+        (folder / _PROGRAM).write_text(json.dumps(to_json(program)))
+        (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+def load(directory: str | Path) -> tuple[TorchFunction, Params]:
+    """Load a network that `python -m convert network.pt2 OUT_DIR` wrote. PyTorch is not needed.
+
+    Args:
+        directory: the folder.
+
+    Returns:
+        `(fun, params)`, as `from_torch` returned them.
+
+    Raises:
+        ProgramError: the folder is not one that the command wrote.
+        ModuleNotFoundError: Orbax is not installed (extra `convert`).
+    """
+    directory = Path(directory)
+    try:
+        manifest = json.loads((directory / _MANIFEST).read_text())
+        if manifest["format"] not in _READERS:
+            raise ValueError(f"its format is {manifest['format']!r}, not of {sorted(_READERS)}")
+        fun, params = _READERS[manifest["format"]](directory, manifest)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ProgramError(
+            f"{directory} is not a folder that `python -m convert network.pt2` wrote: {error}"
+        ) from error
+    return fun, jax.tree.map(jnp.asarray, params)
+
+
+def _read_torch_program(
+    directory: Path, manifest: Mapping[str, Any]
+) -> tuple[TorchFunction, dict[str, np.ndarray]]:
+    with needs_extra("Loading a converted network", "convert"):
+        from orbax.checkpoint import v1 as ocp
+
+    content = json.loads((directory / _PROGRAM).read_text())
+    place = directory.absolute() / _ARRAYS
+    arrays = ocp.load(str(place)) if place.exists() else {}
+    specs = {
+        name: Spec(tuple(entry["shape"]), jnp.dtype(entry["dtype"]))
+        for name, entry in manifest["params"].items()
+    }
+    program = from_json(content, arrays.get("constants", {}))
+    fun = TorchFunction(SavedPrograms(program), specs)
+    return fun, arrays.get("params", {})
+
+
+_READERS = {_FORMAT: _read_torch_program}
+"""What reads a folder, by the format in its manifest."""

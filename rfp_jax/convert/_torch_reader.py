@@ -1,0 +1,120 @@
+"""Read a program that PyTorch exported as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
+from torch.utils import _pytree as pytree
+
+from rfp_jax.convert._errors import ProgramError
+from rfp_jax.convert._torch_export import ROOT, as_array, as_dtype, held, plain
+from rfp_jax.convert._torch_program import Argument, Input, Node, Program, Ref, Spec, map_leaves
+
+
+def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Program:
+    """Turn an exported program into plain data.
+
+    Args:
+        exported: what `torch.export` made.
+        aliases: name of each parameter in it -> name in the tree of parameters.
+    """
+    constants: dict[str, np.ndarray] = {}
+    inputs, arguments = [], 0
+    vals = {node.name: node.meta.get("val") for node in exported.graph.nodes}
+    for spec in exported.graph_signature.input_specs:
+        name = spec.arg.name
+        result = _spec(vals.get(name))
+        single = result if isinstance(result, Spec) else None
+        if spec.kind == InputKind.USER_INPUT:
+            inputs.append(Input(name, "argument", arguments, single))
+            arguments += 1
+            continue
+        target = _own(str(spec.target))
+        if target in aliases:
+            inputs.append(Input(name, "parameter", aliases[target], single))
+        else:
+            constants[target] = as_array(held(exported, spec))
+            inputs.append(Input(name, "constant", target, single))
+    nodes = [_node(node) for node in exported.graph.nodes if node.op == "call_function"]
+    leaves = [
+        spec.arg.value if isinstance(spec.arg, ConstantArgument) else Ref(spec.arg.name)
+        for spec in exported.graph_signature.output_specs
+        if spec.kind == OutputKind.USER_OUTPUT
+    ]
+    call = exported.call_spec
+    assert call.in_spec is not None
+    assert call.out_spec is not None
+    places = plain(pytree.tree_unflatten(range(len(leaves)), call.out_spec))
+    return Program(
+        inputs=tuple(inputs),
+        nodes=tuple(nodes),
+        output=map_leaves(leaves.__getitem__, places),
+        arguments=pytree.tree_unflatten(range(arguments), call.in_spec),
+        constants=constants,
+    )
+
+
+def _own(path: str) -> str:
+    """A path without the wrapper's part."""
+    return "" if path == ROOT else path.removeprefix(f"{ROOT}.")
+
+
+def _node(node: fx.Node) -> Node:
+    kwargs = {key: value for key, value in node.kwargs.items() if key not in _PLACES}
+    return Node(
+        name=node.name,
+        operation=_operation(node.target),
+        args=tuple(_argument(value) for value in node.args),
+        kwargs={key: _argument(value) for key, value in kwargs.items()},
+        result=_spec(node.meta.get("val")),
+        module=_module(node),
+    )
+
+
+_PLACES = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "copy")
+"""Where and how PyTorch holds a tensor: of no concern to a program."""
+
+
+def _operation(target: Any) -> str:
+    if isinstance(target, (torch._ops.OpOverload, torch._ops.HigherOrderOperator)):
+        return str(target)
+    module = target.__module__.replace("_operator", "operator").removeprefix("torch")
+    return f"{module}.{target.__name__}".removeprefix(".")
+
+
+def _module(node: fx.Node) -> str:
+    stack = node.meta.get("nn_module_stack") or {}
+    return _own(next(reversed(stack.values()))[0]) if stack else ""
+
+
+def _argument(value: Any) -> Argument:
+    if isinstance(value, fx.Node):
+        return Ref(value.name)
+    if isinstance(value, torch.dtype):
+        return as_dtype(value)
+    if isinstance(value, (torch.device, torch.layout, torch.memory_format)):
+        return None
+    if isinstance(value, (list, tuple)):
+        return [_argument(entry) for entry in value]
+    if value is None or isinstance(value, (bool, int, float, complex, str)):
+        return value
+    if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+        raise ProgramError(f"a free size that no node computes: {value}")
+    return str(value)
+
+
+def _spec(value: Any) -> Spec | tuple[Spec | None, ...] | None:
+    """Shape and dtype of what PyTorch returned."""
+    if isinstance(value, torch.Tensor):
+        shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+        return Spec(shape, as_dtype(value.dtype))
+    if isinstance(value, (list, tuple)):
+        specs = (_spec(entry) for entry in value)
+        return tuple(spec if isinstance(spec, Spec) else None for spec in specs)
+    return None

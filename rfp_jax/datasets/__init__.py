@@ -1,0 +1,20 @@
+"""Data sets: handwritten digits as data of two sources; satellite images in `sen12ms`."""
+
+from rfp_jax.datasets._catalog import load_images
+from rfp_jax.datasets._digits import load_digits
+from rfp_jax.datasets._images import LabelledImages, Split
+from rfp_jax.datasets._mnist import DEFAULT_FOLDER, load_mnist
+from rfp_jax.datasets._multisource import MultiSource, MultiSourceConfig, Sample, SourceConfig
+
+__all__ = [
+    "DEFAULT_FOLDER",
+    "LabelledImages",
+    "MultiSource",
+    "MultiSourceConfig",
+    "Sample",
+    "SourceConfig",
+    "Split",
+    "load_digits",
+    "load_images",
+    "load_mnist",
+]

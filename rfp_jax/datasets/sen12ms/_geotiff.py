@@ -1,0 +1,83 @@
+"""Reading the GeoTIFFs of SEN12MS, with checks that a file is what it should be."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rfp_jax._util.extras import needs_extra
+from rfp_jax.datasets.sen12ms._layout import S1_COUNT, S2_COUNT, SIZE
+
+
+class PatchError(ValueError):
+    """A file of a patch that is missing, damaged or of another kind; the message names it."""
+
+
+class MissingFileError(PatchError, FileNotFoundError):
+    """A file of a patch that is not there."""
+
+
+def read_s2(path: Path, bands: Sequence[int] | None = None, *, size: int = SIZE) -> np.ndarray:
+    """Read Sentinel-2 as it was measured.
+
+    Args:
+        path: a GeoTIFF of 13 bands.
+        bands: which of them, counted from 1; all if None.
+        size: expected height and width.
+
+    Returns:
+        Digital numbers (reflectance times 10,000), float32 [size, size, bands].
+
+    Raises:
+        PatchError: if the file is missing, damaged, has another size, another number of bands or
+            values that are no finite numbers.
+    """
+    image = _read(path, bands, count=S2_COUNT, size=size)
+    if not (finite := np.isfinite(image)).all():
+        raise PatchError(f"{path}: {(~finite).sum()} of {image.size} values are not finite")
+    return image
+
+
+def read_s1(path: Path, *, size: int = SIZE) -> np.ndarray:
+    """Read Sentinel-1 as the published networks see it: NaN as 0, clipped to [-25, 0] dB.
+
+    Args:
+        path: a GeoTIFF of two bands, VV and VH.
+        size: expected height and width.
+
+    Returns:
+        Backscatter in dB, float32 [size, size, 2].
+
+    Raises:
+        PatchError: if the file is missing, damaged, has another size or number of bands, or if a
+            whole band is NaN.
+    """
+    image = _read(path, None, count=S1_COUNT, size=size)
+    if np.isnan(image).all(axis=(0, 1)).any():
+        raise PatchError(f"{path}: a whole band is NaN, there is nothing to see")
+    return np.clip(np.nan_to_num(image), -25, 0)
+
+
+def _read(path: Path, bands: Sequence[int] | None, *, count: int, size: int) -> np.ndarray:
+    with needs_extra("Reading GeoTIFFs"):
+        import rasterio
+        from rasterio.errors import RasterioError
+    if not path.is_file():
+        raise MissingFileError(f"{path} is missing: a half download, or another folder is meant")
+    try:
+        # one driver alone: a file of another format could point to yet other files
+        with rasterio.open(path, driver="GTiff") as file:
+            if file.count != count:
+                raise PatchError(f"{path}: expected {count} bands, got {file.count}")
+            if (file.height, file.width) != (size, size):
+                raise PatchError(
+                    f"{path}: expected {size} x {size} pixels, got {file.height} x {file.width}"
+                )
+            image = file.read(None if bands is None else list(bands))
+    except RasterioError as error:
+        raise PatchError(
+            f"{path} cannot be read: damaged or half downloaded ({error}); download it again"
+        ) from error
+    if image.dtype.kind not in "iuf":
+        raise PatchError(f"{path}: expected real numbers, got {image.dtype}")
+    return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)

@@ -1,0 +1,244 @@
+"""Labels and splits on disk: as published (pickles) and in a safe form (plain text and npz).
+
+| published | safe | holds |
+|---|---|---|
+| `train_list.pkl`, `val_list.pkl`, `test_list.pkl` | the same name in `.txt` | patches of a split |
+| `test_list_cloudy.pkl` | `test_list_cloudy.txt` | those of them with a cloudy twin |
+| `IGBP_probability_labels.pkl` | `IGBP_probability_labels.npz` | 17 probabilities a patch |
+
+A text has one name a line. The npz holds `names`, text [N], and `probabilities`, float64 [N, 17];
+`numpy.load` reads it without pickles. Where both forms are there, the safe one is read.
+"""
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rfp_jax.datasets.sen12ms._layout import BROKEN, Patch
+from rfp_jax.datasets.sen12ms._pickles import read_pickle
+
+LABELS = "IGBP_probability_labels"
+SPLITS = ("train", "val", "test")
+LISTS = tuple(f"{split}_list{kind}" for split in SPLITS for kind in ("", "_cloudy"))
+
+
+class MissingLabelError(LookupError):
+    """A patch that the table of labels does not have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels of patches.
+
+    Attributes:
+        rows: the row of each patch.
+        probabilities: of the 17 IGBP classes, float64 [N, 17].
+        path: the file that they were read from.
+    """
+
+    rows: dict[Patch, int]
+    probabilities: np.ndarray
+    path: Path
+
+    def of(self, patch: Patch) -> np.ndarray:
+        """Probabilities of one patch.
+
+        Args:
+            patch: the patch.
+
+        Returns:
+            Float64, [17].
+
+        Raises:
+            MissingLabelError: if it has no label; names patch and file.
+            ValueError: if its label is no distribution.
+        """
+        if patch not in self.rows:
+            raise MissingLabelError(f"{self.path} has no label for {patch.name}")
+        found = self.probabilities[self.rows[patch]]
+        if not (np.isfinite(found).all() and (found >= 0).all() and found.sum() > 0):
+            raise ValueError(f"{self.path}: the label of {patch.name} is no distribution: {found}")
+        return found
+
+
+def read_labels(folder: Path) -> Labels:
+    """Read the labels in a folder.
+
+    Args:
+        folder: where `IGBP_probability_labels.npz` or `.pkl` lies.
+
+    Returns:
+        The labels of all patches.
+
+    Raises:
+        FileNotFoundError: if there is neither; says where to get it.
+        UnsafePickleError: if the pickle asks for code.
+        ValueError: if the file is damaged or holds something else.
+    """
+    safe, published = folder / f"{LABELS}.npz", folder / f"{LABELS}.pkl"
+    if safe.is_file():
+        names, probabilities = _read_npz(safe)
+        path = safe
+    else:
+        content = read_pickle(_published(published))
+        if not isinstance(content, dict) or not content:
+            raise ValueError(
+                f"{published} must hold a dict of patch names and 17 probabilities each, "
+                f"got {type(content).__name__}"
+            )
+        names = list(content)
+        try:
+            probabilities = np.array([np.asarray(v, np.float64) for v in content.values()])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{published}: not 17 numbers for every patch ({error})") from error
+        path = published
+    if probabilities.shape != (len(names), 17) or not names:
+        raise ValueError(
+            f"{path}: expected 17 probabilities for each patch, got an array of shape "
+            f"{probabilities.shape} for {len(names)} patches"
+        )
+    patches = _patches(path, names)
+    return Labels({patch: row for row, patch in enumerate(patches)}, probabilities, path)
+
+
+def read_list(folder: Path, name: str) -> tuple[Patch, ...] | None:
+    """Read one list of patches, without those that are known to be broken.
+
+    Args:
+        folder: where the list lies.
+        name: such as `"test_list"` or `"test_list_cloudy"`.
+
+    Returns:
+        The patches in the order of the list, or None if there is no such list.
+
+    Raises:
+        UnsafePickleError: if the pickle asks for code.
+        ValueError: if the file is damaged or holds something else.
+    """
+    safe, published = folder / f"{name}.txt", folder / f"{name}.pkl"
+    if safe.is_file():
+        path = safe
+        try:
+            names: Any = [line.strip() for line in safe.read_text("utf-8").splitlines()]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{safe} is no text: {error}") from error
+        names = [line for line in names if line]
+    elif published.is_file():
+        path, names = published, read_pickle(published)
+    else:
+        return None
+    if isinstance(names, np.ndarray):
+        names = names.tolist()
+    if not isinstance(names, list | tuple):
+        raise ValueError(f"{path} must hold a list of patch names, got {type(names).__name__}")
+    return tuple(patch for patch in _patches(path, names) if patch not in BROKEN)
+
+
+def read_split(folder: Path, split: str) -> tuple[Patch, ...]:
+    """Read which patches a split has, without those that are known to be broken.
+
+    Args:
+        folder: where the lists lie.
+        split: `"train"`, `"val"` or `"test"`.
+
+    Returns:
+        The patches, in the order of the list.
+
+    Raises:
+        FileNotFoundError: if there is no such list; says where to get it.
+        ValueError: see `read_list`; also for another split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be 'train', 'val' or 'test', got {split!r}")
+    found = read_list(folder, f"{split}_list")
+    if found is None:
+        _published(folder / f"{split}_list.pkl")
+        raise AssertionError("the list is there and was not read")
+    if not found:
+        raise ValueError(f"{split}_list in {folder} names no patch")
+    return found
+
+
+def make_safe(folder: Path, out: Path) -> list[Path]:
+    """Convert the published pickles in a folder to their safe form.
+
+    Args:
+        folder: where the pickles lie.
+        out: folder to write to, may be the same; made if missing.
+
+    Returns:
+        The files that were written, each there whole or not at all.
+
+    Raises:
+        FileNotFoundError: if there is no pickle of this data set in the folder.
+        UnsafePickleError: if a pickle asks for code; nothing is written.
+        ValueError: if one is damaged; nothing is written.
+    """
+    lists = {
+        name: [str(each) for each in _list_of_names(folder / f"{name}.pkl")]
+        for name in LISTS
+        if (folder / f"{name}.pkl").is_file()
+    }
+    labels = None
+    if (folder / f"{LABELS}.pkl").is_file():
+        labels = read_labels(folder) if not (folder / f"{LABELS}.npz").is_file() else None
+    if not lists and labels is None:
+        raise FileNotFoundError(f"no pickle of SEN12MS to convert in {folder}")
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as temporary:
+        for name, names in lists.items():
+            Path(temporary, f"{name}.txt").write_text("\n".join(names) + "\n", "utf-8")
+            written.append(f"{name}.txt")
+        if labels is not None:
+            names = np.array([patch.name for patch in labels.rows])
+            path = Path(temporary, f"{LABELS}.npz")
+            np.savez_compressed(path, names=names, probabilities=labels.probabilities)
+            written.append(path.name)
+        for name in written:
+            os.replace(Path(temporary, name), out / name)
+    return [out / name for name in written]
+
+
+def _list_of_names(path: Path) -> Iterable[str]:
+    names = read_pickle(path)
+    if not isinstance(names, list | tuple | np.ndarray):
+        raise ValueError(f"{path} must hold a list of patch names, got {type(names).__name__}")
+    return [patch.name for patch in _patches(path, names)]
+
+
+def _read_npz(path: Path) -> tuple[list[Any], np.ndarray]:
+    try:
+        # the file is opened here: NumPy leaves it open where it is damaged
+        with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
+            return file["names"].tolist(), np.asarray(file["probabilities"], np.float64)
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no table of labels, or a damaged one: {error}") from error
+
+
+def _patches(path: Path, names: Iterable[Any]) -> list[Patch]:
+    try:
+        patches = [Patch.parse(name if isinstance(name, str) else repr(name)) for name in names]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if len(set(patches)) != len(patches):
+        twice = next(patch for patch in patches if patches.count(patch) > 1)
+        raise ValueError(f"{path} names {twice.name} twice")
+    return patches
+
+
+def _published(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no {path.name} in {path.parent}. Labels and splits of SEN12MS are in the folders "
+            "'labels' and 'splits' of https://github.com/schmitt-muc/SEN12MS: put "
+            f"{LABELS}.pkl and the lists (*_list.pkl) into {path.parent}, or name the folder that "
+            "has them"
+        )
+    return path

@@ -1,0 +1,58 @@
+"""The colours of every picture.
+
+Those of sources are from Okabe & Ito, "Color universal design", 2008: colour-blind eyes tell them
+apart.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from rfp_jax._util.extras import needs_extra
+
+with needs_extra("Drawing pictures", "plot"):
+    from matplotlib import colormaps
+    from matplotlib.colors import Colormap, ListedColormap
+
+SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+BIAS_COLOR = "#999999"
+OUTPUT_COLOR = "#000000"
+DIFFERENCE_COLOR = "#FFFFFF"
+TRUE_CLASS_COLOR = "#E8E8E8"
+WRONG_COLOR = "#B03A00"
+
+
+def _fading(name: str, levels: int = 256) -> Colormap:
+    """A diverging colour map that is transparent in the middle, so that what lies below shows."""
+    colors = colormaps[name](np.linspace(0, 1, levels))
+    colors[:, 3] = np.abs(np.linspace(-1, 1, levels)) ** 0.6
+    return ListedColormap(colors, name=f"{name}_fading").with_extremes(bad="#999999")
+
+
+RELEVANCE_COLORS = _fading("RdBu_r")
+"""Red speaks for the output, blue against it, and what is 0 is transparent."""
+
+
+def source_colors(names: Iterable[str]) -> dict[str, str]:
+    """Give each source its colour.
+
+    Args:
+        names: names of the sources, in their order.
+
+    Returns:
+        Name to colour, as "#rrggbb".
+
+    Raises:
+        ValueError: if there are more sources than colours that can be told apart.
+
+    Examples:
+        >>> source_colors(["left", "right"])
+        {'left': '#0072B2', 'right': '#E69F00'}
+    """
+    names = list(names)
+    if len(names) > len(SOURCE_COLORS):
+        raise ValueError(
+            f"got {len(names)} sources, and {len(SOURCE_COLORS)} colours that can be told apart: "
+            "draw fewer sources, or sum some"
+        )
+    return dict(zip(names, SOURCE_COLORS, strict=False))

@@ -1,0 +1,162 @@
+"""The compiled step: one batch on every device, parameters on all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from rfp_jax._util.compiler import compiler_options
+from rfp_jax.tables._evaluate.options import Devices
+from rfp_jax.tables._evaluate.samples import Schema
+
+LARGEST_BATCH = {"cpu": 32, "gpu": 256, "tpu": 256}
+"""No larger batch is chosen by itself, by platform.
+
+On a CPU small batches stay in its caches (`python -m benchmarks --only batch`): relevance of
+SmallNet took 0.26 ms an image in batches of 16, 0.21 in batches of 64, and 0.29 in batches of 256.
+"""
+
+CPU_MEMORY = 1 << 30
+"""The memory budget in bytes where the device does not say how much it has."""
+
+IN_FLIGHT = 2
+"""So many batches are on a device at once: one is computed while the next is transferred."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Computes relevance and output of one batch a device.
+
+    Attributes:
+        run: the compiled function of (parameters, inputs).
+        params: the parameters, on every device.
+        sharding: where a batch goes: cut along its first axis, one piece a device.
+        batch: samples that one device computes at once.
+        bytes: memory that one device needs, by XLA's analysis.
+    """
+
+    run: Callable[..., Any]
+    params: Any
+    sharding: NamedSharding
+    batch: int
+    bytes: int
+
+    @property
+    def samples(self) -> int:
+        """How many samples all devices compute at once."""
+        return self.batch * self.sharding.mesh.size
+
+    def __call__(self, inputs: Sequence[np.ndarray]) -> Any:
+        """Start a batch; the result is there when it is read."""
+        return self.run(self.params, *jax.device_put(tuple(inputs), self.sharding))
+
+
+def build(
+    fun: Callable[..., Any],
+    params: Any,
+    schema: Schema,
+    batch: int,
+    devices: Devices,
+) -> Step:
+    """Compile `fun(params, *inputs)` for a batch on each device.
+
+    Every device runs the program of one batch (`shard_map`), so a sample's result does not depend
+    on how many devices there are.
+
+    Args:
+        fun: maps parameters and a batch of inputs to arrays with the batch as first axis.
+        params: a tree of arrays.
+        schema: shapes and dtypes of one sample's inputs.
+        batch: samples a device.
+        devices: devices of this process.
+
+    Returns:
+        The step, with the parameters already in place.
+    """
+    mesh = jax.make_mesh((len(devices),), ("batch",), (AxisType.Auto,), devices=tuple(devices))
+    everywhere, pieces = NamedSharding(mesh, P()), NamedSharding(mesh, P("batch"))
+    specs = (P(), *(P("batch") for _ in schema.inputs))
+    # a model may start a scan from zeros, which the check would take for a mistake
+    mapped = jax.shard_map(fun, mesh=mesh, in_specs=specs, out_specs=P("batch"), check_vma=False)
+    shapes = batched(schema, batch * mesh.size)
+    run = jax.jit(mapped, in_shardings=(everywhere, *(pieces for _ in shapes)))
+    compiled = run.lower(params, *shapes).compile(compiler_options(devices[0].platform))
+    placed = jax.device_put(params, everywhere)
+    return Step(compiled, placed, pieces, batch, _bytes(compiled, params))
+
+
+def fit(
+    fun: Callable[..., Any],
+    params: Any,
+    schema: Schema,
+    devices: Devices,
+    *,
+    memory: int | None,
+    largest: int,
+) -> Step:
+    """Compile for the largest batch, a power of two, that a memory budget allows.
+
+    XLA tells for a compiled batch what it needs; all but the parameters grows with the batch.
+
+    Args:
+        fun: see `build`.
+        params: see `build`.
+        schema: see `build`.
+        devices: see `build`.
+        memory: bytes a device; None for three quarters of what the device has free, or 1 GiB where
+            it does not say.
+        largest: the largest batch of use.
+
+    Returns:
+        The step.
+
+    Raises:
+        ValueError: if not even one sample fits.
+    """
+    budget = _free(devices[0]) if memory is None else memory
+    step = build(fun, params, schema, min(8, largest), devices)
+    fixed = _size(params)
+    per_sample = max((step.bytes - fixed) / step.batch, 1)
+    batch = 1 << max(int(math.log2(max((budget - fixed) / per_sample, 1))), 0)
+    while True:
+        batch = min(batch, largest)
+        step = step if step.batch == batch else build(fun, params, schema, batch, devices)
+        if step.bytes <= budget:
+            return step
+        if batch == 1:
+            raise ValueError(
+                f"one sample needs {step.bytes / 2**20:.0f} MiB on a device, the memory budget is "
+                f"{budget / 2**20:.0f} MiB: give a larger one (memory=...)"
+            )
+        batch //= 2
+
+
+def batched(schema: Schema, batch: int) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Shapes and dtypes of a batch of inputs."""
+    return tuple(jax.ShapeDtypeStruct((batch, *x.shape), x.dtype) for x in schema.inputs)
+
+
+def _bytes(compiled: jax.stages.Compiled, params: Any) -> int:
+    need, fixed = compiled.memory_analysis(), _size(params)
+    if need is None:  # some back ends do not tell
+        return fixed
+    moving = need.argument_size_in_bytes - fixed + need.output_size_in_bytes
+    return fixed + need.temp_size_in_bytes + IN_FLIGHT * moving
+
+
+def _size(params: Any) -> int:
+    return sum(np.dtype(x.dtype).itemsize * math.prod(x.shape) for x in jax.tree.leaves(params))
+
+
+def _free(device: Any) -> int:
+    stats = device.memory_stats() or {}
+    if "bytes_limit" not in stats:
+        return CPU_MEMORY
+    return (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) * 3 // 4

@@ -1,0 +1,229 @@
+"""A table while it grows: in a folder of its own, one commit a chunk, published by one rename.
+
+    PATH.partial/lock               held by the run that writes
+    PATH.partial/table.zarr         the table, with its fill values where nothing was committed
+    PATH.partial/chunks/000017.json commit marker: this chunk of this table is complete; its stamps
+    PATH.partial/damaged.zarr       a table that was complete and lost files; its good ones are kept
+    PATH.partial/arrived/1          of several processes, this one has done its share
+    PATH                            appears when every chunk is proved
+
+Everything is written beside its place, brought to the disk, and renamed into place. So there is no
+instant at which a kill could leave half of something that would later be taken for whole. A marker
+counts only with the table that it was written for, and with the very bytes that it was written for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rfp_jax.tables._evaluate import layout, sealed
+from rfp_jax.tables._evaluate.errors import DamagedTableError, TableInUseError
+from rfp_jax.tables._evaluate.layout import Record
+from rfp_jax.tables._evaluate.plan import Chunks
+from rfp_jax.tables._evaluate.table import Attribute, Table, nested
+from rfp_jax.tables._evaluate.values import TEXT
+
+Counts = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Where a table is written, and what of it is committed.
+
+    Attributes:
+        path: where the complete table will be.
+    """
+
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where everything is until the table is complete."""
+        return self.path.with_name(f"{self.path.name}.partial")
+
+    @property
+    def arrived(self) -> Path:
+        """Where each of several processes leaves a file when its work is done."""
+        return self.folder / "arrived"
+
+    @property
+    def table(self) -> Path:
+        """The table that is being written."""
+        return self.folder / "table.zarr"
+
+    @property
+    def damaged(self) -> Path:
+        """A table that was complete and is not any more."""
+        return self.folder / "damaged.zarr"
+
+    def marker(self, chunk: int) -> Path:
+        """The file that says that a chunk is committed."""
+        return self.folder / "chunks" / f"{chunk:06d}.json"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only run that writes here, until the block ends or the process dies.
+
+        Raises:
+            TableInUseError: if another run holds the lock.
+        """
+        import fcntl  # not on every system, but the rest of the package is
+
+        file = self.folder / "lock"
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+            except FileNotFoundError:  # the run before has just finished and removed the folder
+                continue
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                raise TableInUseError(
+                    f"another run is writing {self.path}: wait for it, or choose another path"
+                ) from None
+            if os.fstat(handle).st_nlink:  # not the removed lock of a run that has just finished
+                break
+            os.close(handle)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def begin(self, stack: contextlib.ExitStack) -> None:
+        """Take the lock, for as long as the stack lives, and clear away what a kill has left."""
+        if layout.is_table(self.path) and not self.folder.exists():
+            return
+        stack.enter_context(self.locked())
+        if layout.is_table(self.path):
+            self.remove()
+            return
+        for stray in self.folder.rglob("*.partial"):
+            stray.unlink()
+        shutil.rmtree(self.arrived, ignore_errors=True)
+        self.arrived.mkdir()
+
+    def reopen(self, stack: contextlib.ExitStack) -> list[str]:
+        """Take back a complete table that is damaged; returns what is damaged, nothing if sound."""
+        if not (found := layout.damage(self.path, thorough=True)):
+            return []
+        stack.enter_context(self.locked())
+        self.arrived.mkdir(exist_ok=True)
+        self.path.rename(self.damaged)
+        sealed.sync(self.path.parent)
+        sealed.sync(self.folder)
+        return found
+
+    def create(self, table: Table, chunks: Chunks, attributes: Mapping[str, Attribute]) -> None:
+        """Make the table in its full size, with nothing in it but what a damaged one still has."""
+        fresh = self.folder / "fresh.zarr"
+        for old in (fresh, self.folder / "chunks"):  # markers of a table that is gone
+            shutil.rmtree(old, ignore_errors=True)
+        (self.folder / "chunks").mkdir()
+        layout.create(fresh, table, chunks, attributes)
+        sealed.sync_tree(fresh)
+        fresh.rename(self.table)
+        sealed.sync(self.folder)
+
+    def resume(self, table: Table) -> None:
+        """Repair what needs no computing, and take over the sound chunks of a damaged table."""
+        layout.restore(self.table, table)
+        self.marker(0).parent.mkdir(exist_ok=True)
+        if not self.damaged.exists():
+            return
+        for chunk, record in layout.read_proof(self.damaged)["chunks"].items():
+            if layout.is_sound(self.damaged, record, thorough=True):
+                for key in record["files"]:
+                    (self.damaged / key).rename(self.table / key)
+                    sealed.sync((self.table / key).parent)
+                self._mark(int(chunk), record)
+        shutil.rmtree(self.damaged)
+
+    def attributes(self) -> dict[str, Any] | None:
+        """Attributes of the table that is being written, nested; None if there is none.
+
+        Raises:
+            DamagedTableError: there is one, and what it is can no longer be read.
+        """
+        for folder in (self.table, self.damaged):
+            if folder.exists():
+                try:
+                    return nested(layout.read_root(folder)["attributes"])
+                except FileExistsError:  # no word of a table in it
+                    raise DamagedTableError(
+                        f"{folder / layout.METADATA} is missing or damaged: remove {self.folder} "
+                        "and call evaluate again"
+                    ) from None
+        return None
+
+    def committed(self, chunks: Chunks, *, thorough: bool) -> list[Record | None]:
+        """Return what is known of each chunk; None for one that is not committed, or damaged.
+
+        Args:
+            chunks: all chunks.
+            thorough: whether to read their files, instead of comparing sizes only.
+        """
+        identity = self._identity()
+        found: list[Record | None] = []
+        for chunk in range(len(chunks)):
+            marker = sealed.read_intact(self.marker(chunk)) or {"attributes": {}}
+            said = marker["attributes"]
+            ours = (said.get("table"), said.get("chunk")) == (identity, chunk)
+            sound = ours and layout.is_sound(self.table, said["record"], thorough=thorough)
+            found.append(said["record"] if sound else None)
+        return found
+
+    def commit(
+        self, chunk: int, rows: slice, columns: Mapping[str, np.ndarray], counts: Counts
+    ) -> None:
+        """Write a chunk to the table, and only then say so."""
+        stamps = [layout.write(self.table, n, chunk, rows, column) for n, column in columns.items()]
+        texts = {n: column for n, column in columns.items() if column.dtype == TEXT}
+        characters = {name: max(map(len, column)) for name, column in texts.items()}
+        record = {"counts": counts, "files": dict(stamps), "characters": characters}
+        self._mark(chunk, record)
+
+    def publish(self, table: Table, chunks: Chunks) -> None:
+        """Let the table, now complete, appear at its place.
+
+        Raises:
+            DamagedTableError: files have changed since they were written.
+        """
+        layout.restore(self.table, table)
+        records = self.committed(chunks, thorough=True)
+        if lost := [chunk for chunk, record in enumerate(records) if record is None]:
+            raise DamagedTableError(
+                f"files of {self.table} have changed while it was written, those of the chunks "
+                f"{', '.join(map(str, lost[: layout.LISTED]))}: call evaluate again, it computes "
+                "them anew"
+            )
+        layout.prove(self.table, table, self._identity(), records)
+        sealed.sync_tree(self.table)
+        self.table.rename(self.path)
+        sealed.sync(self.path.parent)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the folder of a table that is complete, the lock last."""
+        for entry in self.folder.iterdir():
+            if entry.name != "lock":
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        (self.folder / "lock").unlink()
+        with contextlib.suppress(OSError):  # another run may be looking in just now
+            self.folder.rmdir()
+
+    def _mark(self, chunk: int, record: Record) -> None:
+        marker = {"attributes": {"table": self._identity(), "chunk": chunk, "record": record}}
+        sealed.write(self.marker(chunk), sealed.seal(marker))
+
+    def _identity(self) -> str:
+        return layout.read_root(self.table)["attributes"]["identity"]

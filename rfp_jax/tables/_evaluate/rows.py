@@ -1,0 +1,119 @@
+"""From a batch on the devices to rows of the table."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rfp_jax.tables._evaluate.devices import IN_FLIGHT, Step
+from rfp_jax.tables._evaluate.plan import Slots
+from rfp_jax.tables._evaluate.samples import Reader, Sample, Schema, stack
+from rfp_jax.tables._evaluate.table import Row
+
+
+def as_arrays(
+    explained: Callable[..., Any], sources: Sequence[str], classes: Sequence[str]
+) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """Turn a function that returns a `Relevance` into one that returns two arrays.
+
+    Args:
+        explained: maps parameters and inputs to a `Relevance`. Each leaf of its `sources` is one
+            source, [batch, classes], or a stack of several, [n, batch, classes].
+        sources: names of the sources; where the leaves have names (a dict), the same ones.
+        classes: names of the outputs.
+
+    Returns:
+        A function of the same arguments; it returns relevance, [batch, sources + 1, classes], the
+        bias last, and output, [batch, classes]. It raises ValueError where the numbers of sources
+        and classes are not those of their names.
+    """
+
+    def arrays(params: Any, *inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        relevance = explained(params, *inputs)
+        shape = (inputs[0].shape[0], len(classes))
+        output = relevance.output
+        single = isinstance(output, jax.Array) and output.ndim == 1 and len(classes) == 1
+        if not single and getattr(output, "shape", None) != shape:
+            found = jax.tree.map(lambda leaf: leaf.shape, output)
+            raise ValueError(
+                f"the model must return one array of {len(classes)} classes a sample, shape "
+                f"{shape}, but it returns {found}: name as many classes as it has outputs"
+            )
+        leaves = _in_order(relevance.sources, sources)
+        each = [jnp.reshape(leaf, (-1, *shape)) for leaf in (*leaves, relevance.bias)]
+        stacked = jnp.concatenate(each)
+        if (count := stacked.shape[0] - 1) != len(sources):
+            raise ValueError(f"{len(sources)} sources are named, but the function has {count}")
+        return jnp.moveaxis(stacked, 0, 1), jnp.reshape(output, shape)
+
+    return arrays
+
+
+def _in_order(tree: Any, names: Sequence[str]) -> list[jax.Array]:
+    """The leaves of a tree, those of a dict by their names: JAX would sort them."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    keys = [p[-1].key for p, _ in leaves if p and isinstance(p[-1], jax.tree_util.DictKey)]
+    if not keys:
+        return [leaf for _, leaf in leaves]
+    if sorted(map(str, keys)) != sorted(names):
+        raise ValueError(f"the sources are {', '.join(map(repr, keys))}; named are {tuple(names)}")
+    found = {str(path[-1].key): leaf for path, leaf in leaves}
+    return [found[name] for name in names]
+
+
+class _Samples:
+    """The samples of all slots, for Grain to read in threads."""
+
+    def __init__(self, slots: Slots, reader: Reader, schema: Schema):
+        self._slots, self._reader, self._schema = slots, reader, schema
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __getitem__(self, index: int) -> tuple[Sample | None]:
+        sample = self._slots[index]  # in a tuple, because Grain leaves out what is None
+        return (None if sample is None else self._reader.read(sample, self._schema),)
+
+
+def compute(
+    slots: Slots, reader: Reader, schema: Schema, step: Step, *, threads: int
+) -> Iterator[list[Row]]:
+    """Compute all slots in order, a list of rows for each batch, without those of padding.
+
+    Threads read ahead, and a batch is sent to the devices before the one before it is fetched, so
+    reading, transfer and computation overlap.
+
+    Args:
+        slots: which samples, in which order.
+        reader: reads them.
+        schema: what they must look like.
+        step: computes a batch.
+        threads: how many threads read.
+    """
+    import grain
+
+    options = grain.ReadOptions(
+        num_threads=threads, prefetch_buffer_size=max(threads, step.samples)
+    )
+    source = grain.MapDataset.source(_Samples(slots, reader, schema)).to_iter_dataset(options)
+    flying: deque[tuple[list[Sample | None], Any]] = deque()
+    for read in source.batch(step.samples, batch_fn=list):
+        samples = [sample for (sample,) in read]
+        samples += [None] * (step.samples - len(samples))
+        result = step(stack(samples, schema))
+        flying.append(([s and s._replace(inputs=()) for s in samples], result))
+        if len(flying) >= IN_FLIGHT:
+            yield _fetch(*flying.popleft())
+    for samples, result in flying:
+        yield _fetch(samples, result)
+
+
+def _fetch(samples: Sequence[Sample | None], result: Any) -> list[Row]:
+    relevance, output = map(np.asarray, result)
+    rows = zip(samples, relevance, output, strict=True)
+    return [Row(sample, *values) for sample, *values in rows if sample]

@@ -1,0 +1,269 @@
+"""One sample of a data source: read, checked against the table's types, and never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rfp_jax.tables._evaluate.labels import LABELS, is_unknown
+from rfp_jax.tables._evaluate.options import Columns
+from rfp_jax.tables._evaluate.values import (
+    CAN_BE_MISSING,
+    KINDS,
+    check_text,
+    describe,
+    printable,
+    scalar,
+    text_of,
+)
+
+REASON_LENGTH = 500
+"""A reason is cut here: some libraries put a whole file into their messages."""
+
+
+class DataSource(Protocol):
+    """Random access to samples: a Grain data source, a `grain.MapDataset`, a list of dicts."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class Sample(NamedTuple):
+    """What was read at one index.
+
+    Attributes:
+        number: its index in the data source.
+        id: its name.
+        inputs: the arrays for the model, in the order of its arguments; empty if the sample failed.
+        label: as the table stores it; None if the sample failed or has none.
+        metadata: further values by name, as the table stores them; empty if they could not be read.
+        failure: why the sample cannot be evaluated; "" if it can.
+    """
+
+    number: int
+    id: str
+    inputs: tuple[np.ndarray, ...] = ()
+    label: Any = None
+    metadata: Mapping[str, Any] = {}
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names of what a sample holds, checked.
+
+    Attributes:
+        inputs: keys of the model's arguments, in the model's order.
+        others: those of them that are no sources.
+        metadata: names of the metadata.
+    """
+
+    inputs: tuple[str, ...]
+    others: frozenset[str]
+    metadata: tuple[str, ...]
+
+    @classmethod
+    def of(cls, columns: Columns, sources: Sequence[str], others: Sequence[str]) -> Keys:
+        """Work them out.
+
+        Raises:
+            ValueError: `columns.inputs` lacks one of the other inputs, or names something twice.
+        """
+        inputs = tuple((*sources, *others) if columns.inputs is None else columns.inputs)
+        if lacking := [name for name in others if name not in inputs]:
+            raise ValueError(f"the inputs {inputs} lack {lacking}, which are among other_inputs")
+        if len(set(inputs)) < len(inputs):
+            raise ValueError(f"an input is named twice: {', '.join(inputs)}")
+        return cls(inputs, frozenset(others), tuple(columns.metadata))
+
+    @property
+    def argnums(self) -> tuple[int, ...]:
+        """Places of the sources among the arguments of `fun(params, *inputs)`."""
+        return tuple(n for n, key in enumerate(self.inputs, 1) if key not in self.others)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What every sample must look like.
+
+    Attributes:
+        inputs: shape and dtype of each array for the model.
+        label: the kind of label, a key of `LABELS`; None if samples have none.
+        metadata: the kind of each further value, a key of `KINDS`.
+    """
+
+    inputs: tuple[jax.ShapeDtypeStruct, ...]
+    label: str | None
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads samples.
+
+    Attributes:
+        data: the data source.
+        columns: where in a sample what is found.
+        keys: the names of what is found, checked.
+        classes: names of the model's outputs.
+        dtype: the floating-point dtype that inputs are given to the model in; None to leave them.
+    """
+
+    data: DataSource
+    columns: Columns
+    keys: Keys
+    classes: tuple[str, ...]
+    dtype: np.dtype[Any] | None = None
+
+    def name(self, index: int) -> str:
+        """Return the name of a sample that was not read yet."""
+        ids = self.columns.ids
+        return str(index) if ids is None else text_of(ids[index]) or str(index)
+
+    def open(self, index: int) -> tuple[str, Mapping[str, Any]]:
+        """Return a sample's name, and the sample as the data source gives it."""
+        raw = self.data[index]
+        if not isinstance(raw, Mapping):
+            raise TypeError(f"a sample must be a mapping of names to arrays, got {describe(raw)}")
+        if self.columns.ids is not None or self.columns.id not in raw:
+            return self.name(index), raw
+        return text_of(raw[self.columns.id]) or str(index), raw
+
+    def read(self, index: int, schema: Schema) -> Sample:
+        """Read one sample; what is wrong with it becomes its `failure`."""
+        sample = Sample(index, str(index))
+        try:
+            sample = sample._replace(id=printable(self.name(index)))
+            name, raw = self.open(index)
+            sample = sample._replace(id=printable(name))
+            sample = sample._replace(id=check_text(name))
+            sample = sample._replace(label=self._label(raw, schema))
+            sample = sample._replace(metadata=dict(self._metadata(raw, schema)))
+            return sample._replace(inputs=tuple(self._inputs(raw, schema)))
+        except MemoryError:  # the machine's fault, not the sample's
+            raise
+        except Exception as error:
+            return sample._replace(failure=reason(error))
+
+    def input(self, raw: Mapping[str, Any], key: str) -> np.ndarray:
+        """Return an array for the model in the dtype that it is given in.
+
+        Raises:
+            ValueError, TypeError: there is none, or it is not of a kind that the model can take.
+        """
+        given = entry(raw, key)
+        array = given if isinstance(given, np.ma.MaskedArray) else np.asarray(given)
+        dtype = self._dtype(array, key)
+        if isinstance(array, np.ma.MaskedArray):
+            return self._unmasked(array, key, dtype)
+        if array.dtype.kind in "iu" and np.dtype(dtype).kind in "iu":
+            info = np.iinfo(dtype)
+            if array.size and not (info.min <= array.min() and array.max() <= info.max):
+                raise ValueError(f"'{key}' holds numbers out of the range of {dtype}")
+        return array.astype(dtype, copy=False)
+
+    def _dtype(self, array: np.ndarray, key: str) -> np.dtype[Any]:
+        floating = jnp.issubdtype(array.dtype, np.floating)
+        if key in self.keys.others and not floating:
+            if array.dtype.kind not in "biu":
+                raise TypeError(
+                    f"'{key}' must hold numbers or bools, got {describe(array)}: turn dates and "
+                    "text into numbers"
+                )
+            return np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
+        if array.dtype.kind not in "biufV" or not (floating or self.dtype is not None):
+            raise TypeError(
+                f"'{key}' must be floating point, got {describe(array)}: what is no source is "
+                "named in other_inputs"
+            )
+        return np.dtype(jax.dtypes.canonicalize_dtype(self.dtype or array.dtype))
+
+    def _unmasked(self, array: np.ma.MaskedArray, key: str, dtype: np.dtype[Any]) -> np.ndarray:
+        fill, masked = self.columns.fill_of(key), int(np.ma.count_masked(array))
+        if masked and np.isnan(fill):
+            raise ValueError(
+                f"'{key}': {masked} of {array.size} values are masked: name what stands in their "
+                "place with Columns(fill=...)"
+            )
+        if masked and not jnp.issubdtype(dtype, np.floating) and fill != int(fill):
+            raise ValueError(f"'{key}': {masked} values are masked, and {dtype} has no {fill}")
+        return np.ma.filled(array.astype(dtype), fill) if masked else array.data.astype(dtype)
+
+    def _inputs(self, raw: Mapping[str, Any], schema: Schema):
+        for expected, key in zip(schema.inputs, self.keys.inputs, strict=True):
+            array = self.input(raw, key)
+            if array.shape != expected.shape:
+                raise ValueError(f"'{key}' must have the shape {expected.shape}, got {array.shape}")
+            if jnp.promote_types(array.dtype, expected.dtype) != expected.dtype:
+                raise TypeError(f"'{key}' must be {expected.dtype}, got {describe(array)}")
+            array = array.astype(expected.dtype, copy=False)
+            if not (finite := np.isfinite(array)).all():
+                raise ValueError(
+                    f"'{key}': {np.sum(~finite)} of {array.size} values are not finite"
+                )
+            yield array
+
+    def _label(self, raw: Mapping[str, Any], schema: Schema) -> Any:
+        key = self.columns.label
+        if schema.label is None:
+            if key in raw and not is_unknown(raw[key]):
+                raise ValueError(
+                    f"it has a '{key}', which the samples looked at first have not: say what "
+                    "labels are with labels=..."
+                )
+            return None
+        try:
+            return LABELS[schema.label].read(entry(raw, key), self.classes)
+        except (ValueError, TypeError) as error:
+            raise _of("the label", error) from error
+
+    def _metadata(self, raw: Mapping[str, Any], schema: Schema):
+        for key, name in schema.metadata.items():
+            given, kind = entry(raw, key), KINDS[name]
+            try:
+                value = scalar(given)
+                if value is None and name not in CAN_BE_MISSING:
+                    raise TypeError(f"must be {name}, it is missing")
+                yield key, kind.fill if value is None else kind.read(value)
+            except (ValueError, TypeError) as error:
+                raise _of(f"metadata '{key}'", error) from error
+
+
+def _of(what: str, error: ValueError | TypeError) -> ValueError | TypeError:
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{what}: {error}")
+
+
+def stack(samples: Sequence[Sample | None], schema: Schema) -> tuple[np.ndarray, ...]:
+    """Put samples into one batch, with zeros where a sample failed or there is only padding."""
+    batch = tuple(np.zeros((len(samples), *x.shape), x.dtype) for x in schema.inputs)
+    for row, sample in enumerate(samples):
+        for whole, array in zip(batch, sample.inputs if sample else (), strict=False):
+            whole[row] = array
+    return batch
+
+
+def reason(error: Exception) -> str:
+    """Return what an exception says in one line that can be stored and printed."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # its own __str__ fails
+        text = f"{type(error).__name__}, which cannot say why"
+    return printable(" ".join(text.split()))[:REASON_LENGTH]
+
+
+def entry(raw: Mapping[str, Any], key: str) -> Any:
+    """Return what a sample holds under a key.
+
+    Raises:
+        ValueError: there is nothing; says what there is.
+    """
+    if key not in raw:
+        raise ValueError(f"no '{key}' in the sample, which has {', '.join(map(repr, raw))}")
+    return raw[key]

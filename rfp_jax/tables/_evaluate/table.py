@@ -1,0 +1,223 @@
+"""What a relevance table holds: its variables, and how samples become their rows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rfp_jax.tables._evaluate.labels import LABELS, UNKNOWN
+from rfp_jax.tables._evaluate.samples import Sample, Schema
+from rfp_jax.tables._evaluate.values import KINDS, TEXT, TIME_UNITS, check_text
+
+BIAS = "bias"
+"""The last entry of the dimension `source`: what came from no source."""
+
+Attribute = str | int | float | list[int]
+"""What every format that xarray writes can keep as an attribute."""
+
+NESTED = ("versions", "model", "data", "sources", "classes")
+"""Attributes of a table that are JSON."""
+
+
+class Variable(NamedTuple):
+    """A variable of the table.
+
+    Attributes:
+        dims: names of its dimensions.
+        dtype: what it holds.
+        fill: its value where nothing was computed.
+        attributes: what it is, in words and units (CF conventions).
+    """
+
+    dims: tuple[str, ...]
+    dtype: np.dtype[Any]
+    fill: Any
+    attributes: Mapping[str, Attribute]
+
+
+class Row(NamedTuple):
+    """What was computed for one sample.
+
+    Attributes:
+        sample: the sample.
+        relevance: [sources + bias, classes].
+        output: [classes].
+    """
+
+    sample: Sample
+    relevance: np.ndarray
+    output: np.ndarray
+
+    @property
+    def finite(self) -> bool:
+        """Whether all numbers are finite; not so if the sample failed."""
+        numbers = (self.relevance, self.output)
+        return not self.sample.failure and all(bool(np.isfinite(x).all()) for x in numbers)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The layout of a relevance table.
+
+    Attributes:
+        schema: what samples look like.
+        sources: names of the sources, without the bias.
+        classes: names of the outputs.
+        dtype: dtype of relevance and output.
+        units: units by name of metadata, and of `"output"`.
+    """
+
+    schema: Schema
+    sources: tuple[str, ...]
+    classes: tuple[str, ...]
+    dtype: np.dtype[Any]
+    units: Mapping[str, str]
+
+    @property
+    def coordinates(self) -> dict[str, tuple[np.ndarray, Mapping[str, Attribute]]]:
+        """Names along the dimensions and their attributes, the same for every sample."""
+        return {
+            "source": (np.array([*self.sources, BIAS]), {"long_name": "source of relevance"}),
+            "class": (np.array(self.classes), {"long_name": "class"}),
+        }
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """What there is for every sample, by name."""
+        sample, per_class = ("sample",), ("sample", "class")
+        units = {"units": self.units.get("output", "1")}
+        named = self._flags()
+        found = {"id": Variable(sample, TEXT, "", {"long_name": "name of the sample"})}
+        if (label := self.schema.label) is not None:
+            kind = LABELS[label]
+            words = {"class": "true class", "multi": "true classes", "soft": "class probabilities"}
+            attributes = {"long_name": words.get(label, "target"), "label_kind": label}
+            attributes |= {"class": named, "target": units}.get(label, {})
+            found["label"] = Variable(
+                per_class if kind.per_class else sample, kind.dtype, kind.fill, attributes
+            )
+        if label == "multi":
+            attributes = {"long_name": "predicted classes", "comment": "output >= 0"}
+            found["prediction"] = Variable(per_class, np.dtype(bool), False, attributes)
+        elif label != "target":
+            attributes = {"long_name": "predicted class", "comment": "highest output", **named}
+            found["prediction"] = Variable(sample, np.dtype(np.int64), UNKNOWN, attributes)
+        for name, kind in self.schema.metadata.items():
+            attributes = {"long_name": name.replace("_", " ")}
+            if kind == "time":
+                attributes |= {"units": TIME_UNITS, "calendar": "proleptic_gregorian"}
+            elif name in self.units:
+                attributes |= {"units": self.units[name]}
+            found[name] = Variable(sample, KINDS[kind].dtype, KINDS[kind].fill, attributes)
+        found["failure"] = Variable(
+            sample, TEXT, "", {"long_name": "why the sample could not be evaluated"}
+        )
+        found["finite"] = Variable(
+            sample, np.dtype(bool), False, {"long_name": "all numbers are finite"}
+        )
+        found["relevance"] = Variable(
+            ("sample", "source", "class"), self.dtype, np.nan, {"long_name": "relevance", **units}
+        )
+        found["output"] = Variable(
+            per_class, self.dtype, np.nan, {"long_name": "output of the model", **units}
+        )
+        return found
+
+    def _flags(self) -> dict[str, Attribute]:
+        meanings = ["unknown", *("_".join(name.split()) for name in self.classes)]
+        return {
+            "flag_values": list(range(UNKNOWN, len(self.classes))),
+            "flag_meanings": " ".join(meanings),
+        }
+
+    def columns(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+        """Turn the rows of a chunk into arrays, one a variable.
+
+        A sample that failed keeps what is known of it; the rest is the variable's fill value.
+        """
+        variables = self.variables
+        samples = [row.sample for row in rows]
+        failed = np.array([bool(sample.failure) for sample in samples])
+        relevance = np.stack([row.relevance for row in rows]).astype(self.dtype)
+        output = np.stack([row.output for row in rows]).astype(self.dtype)
+        relevance[failed], output[failed] = np.nan, np.nan
+        multi = self.schema.label == "multi"
+        columns: dict[str, Any] = {
+            "id": [sample.id for sample in samples],
+            "label": [sample.label for sample in samples],
+            "prediction": output >= 0 if multi else np.where(failed, UNKNOWN, output.argmax(-1)),
+            "failure": [sample.failure for sample in samples],
+            "finite": [row.finite for row in rows],
+            "relevance": relevance,
+            "output": output,
+        }
+        for name in self.schema.metadata:
+            columns[name] = [sample.metadata.get(name) for sample in samples]
+        sizes = {"source": len(self.sources) + 1, "class": len(self.classes)}
+        return {
+            name: _column(columns[name], variable, tuple(sizes[dim] for dim in variable.dims[1:]))
+            for name, variable in variables.items()
+        }
+
+
+def flat(identity: Mapping[str, Any]) -> dict[str, Attribute]:
+    """Return what is known of a table as attributes that every format keeps: JSON where nested.
+
+    Examples:
+        >>> flat({"rules": "lrp0", "versions": {"jax": "0.10.2"}})
+        {'rules': 'lrp0', 'versions': '{"jax": "0.10.2"}'}
+    """
+    nested = {k: json.dumps(v, ensure_ascii=False) for k, v in identity.items() if k in NESTED}
+    return {**identity, **nested}
+
+
+def nested(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes of a table with what is JSON in them decoded.
+
+    Examples:
+        >>> nested({"rules": "lrp0", "versions": '{"jax": "0.10.2"}'})
+        {'rules': 'lrp0', 'versions': {'jax': '0.10.2'}}
+    """
+    texts = {k: v for k, v in attributes.items() if k in NESTED and isinstance(v, str)}
+    return {**attributes, **{name: json.loads(text) for name, text in texts.items()}}
+
+
+def check_names(sources: Sequence[str], classes: Sequence[str], metadata: Sequence[str]) -> None:
+    """Refuse names that a table cannot have.
+
+    Names of metadata become names of arrays on the disk, so they must be plain identifiers.
+
+    Raises:
+        ValueError: says which name is wrong, and why.
+        TypeError: names are not a sequence of strings.
+    """
+    for what, names in (("sources", sources), ("classes", classes), ("metadata", metadata)):
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"{what} must be a sequence of strings, got {names!r}")
+        if twice := sorted(name for name, n in Counter(names).items() if n > 1):
+            raise ValueError(f"{what} must differ from one another, twice: {', '.join(twice)}")
+        for name in names:
+            check_text(name)
+    if not sources or not classes:
+        raise ValueError("at least one source and one class must be named")
+    if BIAS in sources:
+        raise ValueError(f"'{BIAS}' is what came from no source; call the source something else")
+    reserved = {"id", "label", "prediction", "failure", "finite", "relevance", "output", "proof"}
+    for name in metadata:
+        if not name.isidentifier() or name in reserved | {"sample", "source", "class"}:
+            raise ValueError(f"metadata cannot be called {name!r}: choose another plain name")
+
+
+def _column(values: Any, variable: Variable, shape: tuple[int, ...]) -> np.ndarray:
+    if isinstance(values, np.ndarray):
+        return values.astype(variable.dtype)
+    column = np.full((len(values), *shape), variable.fill, variable.dtype)
+    for row, value in enumerate(values):
+        if value is not None:
+            column[row] = value
+    return column

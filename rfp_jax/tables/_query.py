@@ -1,0 +1,381 @@
+"""Relevance tables: open them, ask them the usual questions, export them.
+
+A table is an xarray `Dataset`, as `rfp_jax.tables.evaluate` writes it: dimensions `sample`,
+`source` (the last one is `bias`) and `class`; variables `relevance` and `output`; for every sample
+`id`, `label`, `prediction`, `failure`, `finite` and metadata. `xarray.open_zarr` opens it as well;
+the functions here are short names for xarray operations.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rfp_jax._util.extras import needs_extra
+from rfp_jax.tables._evaluate import layout, scores
+from rfp_jax.tables._evaluate.consistency import blocks, with_numbers
+from rfp_jax.tables._evaluate.journal import Journal
+from rfp_jax.tables._evaluate.plan import Chunks
+from rfp_jax.tables._evaluate.table import BIAS, nested
+
+if TYPE_CHECKING:
+    import geopandas
+    import xarray as xr
+
+KNOWN = {"id", "label", "prediction", "failure", "finite", "source", "class", "sample"}
+"""Coordinates of a table that are not metadata."""
+
+
+class IncompleteTableError(RuntimeError):
+    """The run that writes this table has not finished."""
+
+
+def open(
+    path: str | os.PathLike[str], *, incomplete: bool = False, thorough: bool = False
+) -> xr.Dataset:
+    """Open a relevance table lazily.
+
+    Args:
+        path: where `rfp_jax.tables.evaluate` has put it.
+        incomplete: whether to take a table whose run has not finished; of that, only the samples of
+            committed chunks are there, and its attribute `complete` is 0.
+        thorough: whether to read every file and compare it with its checksum now. Otherwise files
+            must be there and have their size, and each is compared when it is read.
+
+    Returns:
+        The table.
+
+    Raises:
+        IncompleteTableError: the run has not finished; says how far it is.
+        DamagedTableError: files are missing or are not what was written; names each. The same
+            error is raised later, where a file that is damaged within its size is read.
+        TableFormatError: the table was written by the first edition; says what to do.
+        FileNotFoundError: there is nothing at `path`.
+        FileExistsError: something at `path` is not a relevance table.
+
+    Examples:
+        >>> import rfp_jax.tables
+        >>> rfp_jax.tables.open("no/such/table.zarr")
+        Traceback (most recent call last):
+        FileNotFoundError: no relevance table at .../no/such/table.zarr
+    """
+    with needs_extra("Opening a relevance table", "tables"):
+        from rfp_jax.tables._evaluate.opening import open_dataset
+    journal = Journal(Path(path).absolute())
+    if layout.is_table(journal.path):
+        if found := layout.damage(journal.path, thorough=thorough):
+            raise layout.damaged(journal.path, found)
+        proof = layout.read_proof(journal.path)
+        return open_dataset(journal.path, layout.stamps(proof), proof["chunks"].values())
+    attributes = journal.attributes()
+    if attributes is None:
+        raise FileNotFoundError(f"no relevance table at {journal.path}")
+    chunks = Chunks(attributes["data"]["samples"], attributes["chunk"])
+    records = dict(enumerate(journal.committed(chunks, thorough=thorough)))
+    committed = {chunk: record for chunk, record in records.items() if record is not None}
+    if not incomplete:
+        raise IncompleteTableError(
+            f"{journal.path} is incomplete: {len(committed)} of {len(chunks)} chunks are there; "
+            "call evaluate again to finish it, or open(path, incomplete=True) to see what is there"
+        )
+    files = layout.stamps({"files": {}, "chunks": committed})
+    table = open_dataset(journal.table, files, committed.values())
+    samples = [np.arange(chunks.samples)[chunks.bounds(c)] for c in committed]
+    table = table.isel(sample=np.concatenate(samples) if samples else [])
+    return table.assign_attrs(complete=0)
+
+
+def provenance(table: xr.Dataset) -> dict[str, Any]:
+    """Return how a table was made: its attributes, with what is JSON in them decoded.
+
+    Args:
+        table: a relevance table.
+
+    Returns:
+        Among others `versions`, `rules`, `bias`, `method`, `model` (manifest, hashes of parameters
+        and program), `data` (arguments, samples, kinds of labels and metadata), `dtype`, `chunk`.
+
+    Examples:
+        >>> import xarray as xr
+        >>> provenance(xr.Dataset(attrs={"versions": '{"jax": "0.10.2"}'}))
+        {'versions': {'jax': '0.10.2'}}
+    """
+    return nested(table.attrs)
+
+
+def valid(table: xr.Dataset) -> xr.Dataset:
+    """The samples that could be evaluated and whose numbers are all finite."""
+    return table.isel(sample=np.flatnonzero(table.finite.values))
+
+
+def of_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
+    """The relevance for one class of each sample.
+
+    Args:
+        table: a relevance table.
+        which: `"label"` for the true class, `"prediction"` for the predicted one, `"top"` for the
+            one with the highest output, or the name of a class, then the same for all samples.
+
+    Returns:
+        Relevance, [sample, source]; NaN for samples without a label.
+
+    Raises:
+        ValueError: there is no such class, or a sample does not belong to one class.
+        DamagedTableError: there are no numbers where there should be some, see `check`.
+    """
+    if which in ("label", "prediction", "top"):
+        if which != "top" and which not in table.coords:
+            raise ValueError(f"the table has no {which}: take 'top', or name an output")
+        chosen = table.output.fillna(-np.inf).argmax("class") if which == "top" else table[which]
+        if chosen.ndim != 1 or chosen.dtype.kind != "i":
+            raise ValueError(f"the {which} is not one class a sample: take 'top', or name a class")
+        picked = table.relevance.isel({"class": chosen.clip(0)})
+        return with_numbers(picked).where(chosen >= 0).drop_vars("class", errors="ignore")
+    if which not in table["class"].values:
+        names = ", ".join(map(str, table["class"].values))
+        raise ValueError(f"no class {which!r}: 'label', 'prediction', 'top', or one of {names}")
+    return with_numbers(table.relevance.sel({"class": which}))
+
+
+def usual_class(table: xr.Dataset) -> str:
+    """Which class of a sample to look at: `"label"` where samples have one, else `"top"`."""
+    return "label" if label_kind(table) == "class" else "top"
+
+
+def label_kind(table: xr.Dataset) -> str | None:
+    """What labels are: `"class"`, `"multi"`, `"soft"` or `"target"`; None where there are none.
+
+    The attribute `label_kind` of the labels says it; without one their dtype and shape do.
+    """
+    if "label" not in table.coords:
+        return None
+    label = table.label
+    by_dtype = {"b": "multi", "i": "class", "u": "class"}.get(label.dtype.kind, "target")
+    return str(label.attrs.get("label_kind", by_dtype))
+
+
+def share(table: xr.Dataset, which: str | None = None, *, bias: bool = False) -> xr.DataArray:
+    """The share of each source in the relevance for one class of each sample.
+
+    It is `|R_s| / sum_t |R_t|`: between 0 and 1, adding up to 1 over the sources, whatever the
+    signs.
+
+    Args:
+        table: a relevance table.
+        which: see `of_class`; by default the label where samples have one class, else the class
+            with the highest output.
+        bias: whether the bias counts as a source.
+
+    Returns:
+        Shares, [sample, source]; NaN where all relevance is zero or not finite.
+
+    Examples:
+        >>> import xarray as xr
+        >>> table = xr.Dataset(
+        ...     {"relevance": (("sample", "source", "class"), [[[3.0], [-1.0], [5.0]]])},
+        ...     coords={"source": ["optical", "sar", "bias"], "label": ("sample", [0])},
+        ... )
+        >>> share(table).values
+        array([[0.75, 0.25]])
+    """
+    relevance = abs(of_class(table, which or usual_class(table)))
+    if not bias:
+        relevance = relevance.sel(source=relevance.source != BIAS)
+    total = relevance.sum("source", skipna=False)
+    found = (relevance / total.where(total > 0)).rename("share")
+    return found.assign_attrs(long_name="share of relevance", units="1")
+
+
+def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.DataArray:
+    """Medians over the samples of each true class.
+
+    Args:
+        values: one value a sample or more, such as `share(table)` or `of_class(table)`, with the
+            coordinate `label`.
+        classes: names of the classes, such as `table["class"]`.
+
+    Returns:
+        Medians, [class, ...]; NaN for a class without samples.
+
+    Raises:
+        ValueError: samples do not have one class each.
+    """
+    if "label" not in values.coords or values.label.ndim != 1 or values.label.dtype.kind != "i":
+        raise ValueError("samples must have one class each, as the coordinate 'label'")
+    names = np.asarray(classes)
+    grouped = values.groupby("label").median()
+    return (
+        grouped.reindex(label=np.arange(len(names)))
+        .rename(label="class")
+        .assign_coords({"class": names})
+    )
+
+
+def by_bins(
+    values: xr.DataArray, name: str, bins: int | Sequence[float], **options: Any
+) -> xr.DataArray:
+    """Medians over bins of a metadata value, such as the share of each source by cloud cover.
+
+    Args:
+        values: one value a sample or more, such as `share(table)`.
+        name: the metadata, a numeric coordinate of `values`.
+        bins: edges of the bins, or how many.
+        options: further arguments of `xarray.DataArray.groupby_bins`.
+
+    Returns:
+        Medians, [NAME_bins, ...].
+
+    Raises:
+        ValueError: there is no such coordinate, or it is not numeric.
+    """
+    if name not in values.coords or values[name].dtype.kind not in "iuf":
+        numeric = [str(key) for key, coord in values.coords.items() if coord.dtype.kind in "iuf"]
+        raise ValueError(f"no numbers called {name!r}; there are {', '.join(numeric) or 'none'}")
+    return values.groupby_bins(name, bins, **options).median()
+
+
+def accuracy(table: xr.Dataset) -> float:
+    """The fraction of labelled samples that are predicted right, every class of them; NaN if none.
+
+    Samples that failed do not count. Of probabilities the class with the highest one is the label.
+    """
+    found = summary(table)["accuracy"]
+    return float("nan") if found is None else found
+
+
+def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
+    """What there is in a table, in a few numbers, computed block by block.
+
+    Args:
+        table: a relevance table.
+        which: the class whose relevance is shared out, see `of_class`; by default the label where
+            samples have one class, else the class with the highest output.
+
+    Returns:
+        `samples`, `failures`, `nonfinite` (evaluated, but with a number that is not finite),
+        `labelled`, `accuracy` (None without labels of classes; of several labels all must be
+        right), `share`: the mean share of each source, and by the kind of label: `scores` of
+        several labels (see `rfp_jax.tables.MultiLabel`), or `errors` of targets (see
+        `rfp_jax.tables.Regression`).
+    """
+    which = which or usual_class(table)
+    sources = [str(name) for name in table.source.values if name != BIAS]
+    counts = dict.fromkeys(("samples", "failures", "nonfinite"), 0)
+    total, shared = np.zeros(len(sources)), 0
+    measure = scores.of_kind(label_kind(table), [str(name) for name in table["class"].values])
+    for block in blocks(table):
+        failed = block.failure.values != ""
+        counts["samples"] += block.sizes["sample"]
+        counts["failures"] += int(failed.sum())
+        counts["nonfinite"] += int((~failed & ~block.finite.values).sum())
+        measure = measure.add(block.isel(sample=np.flatnonzero(~failed)))
+        shares = share(valid(block), which).dropna("sample").values.astype(np.float64)
+        total, shared = total + shares.sum(0), shared + len(shares)
+    mean = total / shared if shared else np.full(len(sources), np.nan)
+    return {
+        **counts,
+        "labelled": measure.labelled,
+        "accuracy": measure.accuracy,
+        **measure.details,
+        "share": dict(zip(sources, mean.tolist(), strict=True)),
+    }
+
+
+def print_summary(table: xr.Dataset, *, failures: int = 5) -> None:
+    """Print a summary of a table, with the first failures, to stderr.
+
+    Args:
+        table: a relevance table.
+        failures: of how many samples to say why they failed.
+    """
+    with needs_extra("Printing a summary", "tables"):
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+    found = summary(table)
+    shown = Table(show_header=False, title="Relevance table")
+    shown.add_row("samples", f"{found['samples']}")
+    shown.add_row("failed", f"{found['failures']}")
+    shown.add_row("not finite", f"{found['nonfinite']}")
+    if found["accuracy"] is not None:
+        shown.add_row("accuracy", f"{found['accuracy']:.4f}")
+    for name, value in found.get("scores", {}).get("micro", {}).items():
+        shown.add_row(f"{name} (micro)", f"{value:.4f}")
+    for output, errors in found.get("errors", {}).items():
+        shown.add_row(Text(f"RMSE, {output}"), f"{errors['rmse']:.4g}")
+    for source, value in found["share"].items():
+        shown.add_row(Text(f"mean share, {source}"), f"{value:.3f}")
+    console = Console(stderr=True)
+    console.print(shown)
+    if found["failures"]:
+        for name, reason in first_failures(table, failures):
+            console.print(Text(f"  {name}: {reason}", style="red"))
+
+
+def first_failures(table: xr.Dataset, count: int) -> list[tuple[str, str]]:
+    """Names of the first samples that failed, and why."""
+    found: list[tuple[str, str]] = []
+    for block in blocks(table):
+        failed = block.isel(sample=np.flatnonzero(block.failure.values != ""))
+        found += zip(map(str, failed.id.values), map(str, failed.failure.values), strict=True)
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def to_geodataframe(
+    table: xr.Dataset,
+    *,
+    x: str = "x",
+    y: str = "y",
+    crs: str = "crs",
+    to: str = "EPSG:4326",
+) -> geopandas.GeoDataFrame:
+    """Return one row per sample, with its place on the map and the share of each source.
+
+    Args:
+        table: a relevance table, with the centre of each sample and its coordinate system as
+            metadata.
+        x: the metadata that holds eastings or longitudes.
+        y: the metadata that holds northings or latitudes.
+        crs: the metadata that holds the coordinate system of each sample, such as `"EPSG:32633"`,
+            or a coordinate system for all.
+        to: the coordinate system of the result; by default longitude and latitude.
+
+    Returns:
+        A GeoPandas frame of points, with `id`, `label`, `prediction`, the metadata, `failure`,
+        `finite`, and `share_SOURCE` of each source.
+
+    Raises:
+        ModuleNotFoundError: GeoPandas is not installed (extra `maps`).
+        ValueError: there is no such metadata.
+
+    Examples:
+        >>> to_geodataframe(store.open("relevance.zarr")).explore("share_sar")  # doctest: +SKIP
+    """
+    names = [str(name) for name, each in table.coords.items() if each.dims == ("sample",)]
+    for name in (x, y):
+        if name not in names:
+            known = ", ".join(n for n in names if n not in KNOWN) or "none"
+            raise ValueError(f"no metadata called {name!r}; there are {known}")
+    with needs_extra("A map of samples", "maps"):
+        import geopandas
+        import pandas as pd
+
+    shares = share(table).load()
+    frame = pd.DataFrame({name: table[name].values for name in names})
+    for source in shares.source.values:
+        frame[f"share_{source}"] = shares.sel(source=source).values
+    systems = frame[crs] if crs in frame else pd.Series(crs, frame.index)
+    zones = [
+        geopandas.GeoSeries(
+            geopandas.points_from_xy(rows[x], rows[y]), index=rows.index, crs=str(system)
+        ).to_crs(to)
+        for system, rows in frame.groupby(systems, sort=False)
+    ]
+    return geopandas.GeoDataFrame(frame, geometry=pd.concat(zones).reindex(frame.index), crs=to)

@@ -1,0 +1,1 @@
+"""A relevance table as one HTML file."""

@@ -1,0 +1,160 @@
+"""What a report says about a table as a whole, and the table of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rfp_jax.tables import _query
+from rfp_jax.tables._evaluate.table import BIAS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a7500", "#332288")
+"""Of sources, in order (Okabe and Ito: colour-blind readers tell them apart, too)."""
+
+GREY = "#8b95a3"
+"""Of the bias."""
+
+ROUNDINGS = 8
+"""A sum over a network's layers may be off by so many roundings of its largest part."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The relevance of the sources for one class of each sample that could be evaluated.
+
+    Attributes:
+        relevance: [sample, source], with the bias.
+        shares: [sample, source], without.
+        chosen: the class of each sample that is looked at, [sample].
+        labelled: whether that is the true class; else it is the one with the highest output.
+        right: whether each sample is predicted right, [sample].
+        classes: names of the classes.
+        noise: relevance of a smaller magnitude is a rounding error, and shown as 0.
+    """
+
+    relevance: xr.DataArray
+    shares: xr.DataArray
+    chosen: np.ndarray
+    labelled: bool
+    right: np.ndarray
+    classes: tuple[str, ...]
+    noise: float
+
+    @classmethod
+    def of(cls, table: xr.Dataset) -> Facts:
+        """Gather them, block by block."""
+        which = _query.usual_class(table)
+        relevance, shares, chosen = [], [], []
+        for block in map(_query.valid, _query.blocks(table)):
+            looked_at = block.label if which == "label" else block.output.argmax("class")
+            known = np.flatnonzero(looked_at.values >= 0)
+            relevance.append(_query.of_class(block, which).isel(sample=known))
+            shares.append(_query.share(block, which).isel(sample=known))
+            chosen.append(looked_at.values[known])
+        whole, classes = _joined(relevance), np.concatenate(chosen)
+        labelled = which == "label"
+        right = whole.prediction.values == classes if labelled else np.ones(len(classes), bool)
+        names = tuple(map(str, table["class"].values))
+        noise = rounding_error(whole.values)
+        return cls(whole, _joined(shares), classes, labelled, right, names, noise)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources, without the bias."""
+        return tuple(str(name) for name in self.relevance.source.values if name != BIAS)
+
+    @property
+    def words(self) -> str:
+        """What the numbers are of."""
+        which = "true class" if self.labelled else "class with the highest output"
+        return (
+            f"Relevance for the {which} of each sample: output = bias + sum over sources. The "
+            "share of a source is the magnitude of its relevance over that of all sources."
+        )
+
+    def colour(self, source: str) -> str:
+        """A source's colour, the same everywhere."""
+        if source == BIAS:
+            return GREY
+        place = self.sources.index(source)
+        if len(self.sources) <= len(PALETTE):
+            return PALETTE[place]
+        from matplotlib import colormaps, colors
+
+        return colors.to_hex(colormaps["turbo"](place / (len(self.sources) - 1)))
+
+    def legend(self) -> str:
+        """The sources and their colours."""
+        names = (*self.sources, BIAS)
+        return "".join(
+            f'<span><i style="background:{self.colour(name)}"></i>{escape(name)}</span>'
+            for name in names
+        )
+
+    def class_head(self) -> str:
+        """Head of the table of classes."""
+        heads = ["class", "samples", *(["accuracy"] if self.labelled else [])]
+        heads += [f"{name}, mean share" for name in self.sources]
+        heads += ["shares", *(f"{name}, median" for name in (*self.sources, BIAS))]
+        return "".join(f"<th>{escape(head)}</th>" for head in heads)
+
+    def class_rows(self) -> str:
+        """Rows of the table of classes, and one for all."""
+        members = [np.flatnonzero(self.chosen == k) for k in range(len(self.classes))]
+        everything = ("all", np.arange(len(self.chosen)))
+        named = [*zip(self.classes, members, strict=True), everything]
+        return "\n".join(f"<tr>{''.join(self._cells(name, rows))}</tr>" for name, rows in named)
+
+    def _cells(self, name: str, rows: np.ndarray) -> Iterator[str]:
+        yield f"<td>{escape(name)}</td><td>{len(rows)}</td>"
+        if self.labelled:
+            yield f"<td>{f'{self.right[rows].mean():.3f}' if len(rows) else '–'}</td>"
+        shares = self.shares.values[rows]
+        shares = shares[np.isfinite(shares).all(1)]
+        means = shares.mean(0).tolist() if len(shares) else []
+        for place in range(len(self.sources)):
+            yield f"<td>{f'{means[place]:.3f}' if means else '–'}</td>"
+        named = zip(self.sources, means, strict=False)
+        yield f"<td>{share_bar([(s, self.colour(s), mean) for s, mean in named])}</td>"
+        for source in (*self.sources, BIAS):
+            values = self.relevance.sel(source=source).values[rows]
+            median = float(np.median(values)) if len(rows) else np.nan
+            yield f"<td>{self.number(median) if len(rows) else '–'}</td>"
+
+    def number(self, value: float) -> str:
+        """A relevance in three digits; 0 where it is a rounding error."""
+        return "0" if abs(value) <= self.noise else f"{value:.3g}"
+
+
+def share_bar(parts: list[tuple[str, str, float]]) -> str:
+    """A bar cut into shares, each of a name, a colour, and a part of one."""
+    pieces = "".join(
+        f'<i style="background:{colour};width:{100 * part:.2f}%" '
+        f'title="{escape(name)}: {part:.3f}"></i>'
+        for name, colour, part in parts
+    )
+    return f'<div class="share">{pieces}</div>'
+
+
+def rounding_error(relevance: np.ndarray) -> float:
+    """The magnitude up to which relevance is a rounding error of sums of the largest ones.
+
+    Examples:
+        >>> bool(rounding_error(np.float32([8, 4, -4.47e-08])) > 4.47e-08)
+        True
+    """
+    finite = np.abs(relevance[np.isfinite(relevance)])
+    return float(ROUNDINGS * np.finfo(relevance.dtype).eps * finite.max(initial=0))
+
+
+def _joined(parts: list[xr.DataArray]) -> xr.DataArray:
+    import xarray as xr
+
+    return xr.concat(parts, "sample", coords="minimal", compat="override", join="override")

@@ -1,0 +1,222 @@
+"""The samples of a report, one card each, with pictures and bars."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rfp_jax.tables import _query
+from rfp_jax.tables._evaluate.samples import DataSource
+from rfp_jax.tables._report.facts import Facts, share_bar
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Pictures = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Cards of some samples.
+
+    Attributes:
+        table: the samples, in memory.
+        facts: of the whole table, for names and colours.
+        index: where in the whole table each sample is.
+        pictures: makes pictures of a sample, given that index; None for none.
+    """
+
+    table: xr.Dataset
+    facts: Facts
+    index: np.ndarray
+    pictures: Callable[[int], Pictures] | None
+
+    def words(self, total: int) -> str:
+        """How many samples there are, and what is shown of them."""
+        which = "true" if self.facts.labelled else "highest"
+        again = "; where the prediction is wrong, for the predicted class as well"
+        return (
+            f"{len(self.index)} of {total} samples. Bars: relevance for the {which} class"
+            f"{again if self.facts.labelled else ''}; to the right it speaks for the class, to the "
+            "left against it, on one scale for all."
+        )
+
+    def sort_options(self) -> str:
+        """What the samples can be sorted by."""
+        options = {"order": "order in the table"}
+        options |= {f"share{s}": f"share of {name}" for s, name in enumerate(self.facts.sources)}
+        options |= {"class": "class"} | ({"correct": "correctness"} if self.facts.labelled else {})
+        options |= {
+            f"meta{m}": name for m, name in enumerate(self._metadata) if self._sortable(name)
+        }
+        return "".join(f'<option value="{k}">{escape(v)}</option>' for k, v in options.items())
+
+    def class_options(self) -> str:
+        """The classes to choose from."""
+        names = enumerate(self.facts.classes)
+        return "".join(f'<option value="{k}">{escape(name)}</option>' for k, name in names)
+
+    def html(self) -> Iterator[str]:
+        """The cards."""
+        which = _query.usual_class(self.table)
+        shares = _query.share(self.table, which).values
+        relevance = np.moveaxis(self.table.relevance.values, 1, 2)  # [sample, class, source]
+        top = self.table.output.values.argmax(1)
+        chosen = self.table.label.values if which == "label" else top
+        shown = np.stack([relevance[np.arange(len(top)), k] for k in (chosen, top)])
+        scale = float(np.percentile(abs(shown), 99)) if shown.size else 1.0
+        for row, where in enumerate(self.index):
+            classes = int(chosen[row]), int(top[row])
+            yield self._card(row, int(where), classes, shares[row], scale or 1.0)
+
+    def _card(
+        self, row: int, where: int, classes: tuple[int, int], shares: np.ndarray, scale: float
+    ) -> str:
+        chosen, top = classes
+        correct = chosen == top
+        keys: dict[str, object] = {"order": where, "class": chosen, "correct": int(correct)}
+        keys |= {f"share{s}": f"{share:.6g}" for s, share in enumerate(shares)}
+        keys |= {f"meta{m}": self._key(name, row) for m, name in enumerate(self._metadata)}
+        data = " ".join(f'data-{key}="{escape(str(value))}"' for key, value in keys.items())
+        named = zip(self.facts.sources, shares, strict=True)
+        parts = [(s, self.facts.colour(s), float(np.nan_to_num(share))) for s, share in named]
+        body = [
+            f"<h3>{escape(str(self.table.id.values[row]))}</h3>",
+            f"<p>{self._verdict(chosen, top)}</p>",
+            self._pictures(where),
+            share_bar(parts),
+            f'<p class="soft">{self._shares(shares)}</p>',
+            self._bars(row, chosen, scale),
+        ]
+        if not correct:
+            body += [f'<p class="soft">for {escape(self.facts.classes[top])}</p>']
+            body += [self._bars(row, top, scale)]
+        if self._metadata:
+            facts = (f"{name} {_text(self.table[name].values[row])}" for name in self._metadata)
+            body.append(f'<p class="soft">{escape(", ".join(facts))}</p>')
+        return f'<article class="sample" {data}>{"".join(body)}</article>'
+
+    def _shares(self, shares: np.ndarray) -> str:
+        named = zip(self.facts.sources, shares, strict=True)
+        return escape(", ".join(f"{name} {share:.2f}" for name, share in named))
+
+    def _verdict(self, chosen: int, top: int) -> str:
+        names = self.facts.classes
+        if not self.facts.labelled:
+            return f"predicted {escape(names[top])}"
+        if chosen == top:
+            return f'{escape(names[chosen])} <span class="ok">✓ right</span>'
+        return f'{escape(names[chosen])} <span class="no">✗ taken for {escape(names[top])}</span>'
+
+    def _bars(self, row: int, k: int, scale: float) -> str:
+        values = self.table.relevance.values[row, :, k]
+        names = map(str, self.table.source.values)
+        return "".join(self._bar(n, float(v), scale) for n, v in zip(names, values, strict=True))
+
+    def _bar(self, name: str, value: float, scale: float) -> str:
+        half = min(abs(value) / scale, 1.0) * 50
+        left = 50.0 if value >= 0 else 50 - half
+        style = f"left:{left:.2f}%;width:{half:.2f}%;background:{self.facts.colour(name)}"
+        return (
+            f'<div class="bar"><span title="{escape(name)}">{escape(name)}</span>'
+            f'<div class="track"><u></u><i style="{style}"></i></div>'
+            f"<span>{self.facts.number(value)}</span></div>"
+        )
+
+    def _pictures(self, where: int) -> str:
+        found = self.pictures(where) if self.pictures else {}
+        each = "".join(
+            f'<div><img alt="{escape(name)}" src="{_png(name, picture)}" loading="lazy">'
+            f"{escape(name)}</div>"
+            for name, picture in found.items()
+        )
+        return f'<div class="pictures">{each}</div>' if each else ""
+
+    @property
+    def _metadata(self) -> list[str]:
+        return [str(name) for name in self.table.coords if name not in _query.KNOWN]
+
+    def _sortable(self, name: str) -> bool:
+        return self.table[name].dtype.kind in "biufM"
+
+    def _key(self, name: str, row: int) -> object:
+        if not self._sortable(name):
+            return ""
+        value = self.table[name].values[row]
+        if str(value) in ("nan", "NaT"):
+            return ""
+        return (value.astype(np.int64) if value.dtype.kind == "M" else value).item()
+
+
+def thumbnails(
+    data: DataSource, channels: Mapping[str, int | Sequence[int]], *, size: int = 96
+) -> Callable[[int], Pictures]:
+    """Make small pictures of the samples of a data source.
+
+    Args:
+        data: the data source that the table was made from.
+        channels: for each picture the key of an array, [height, width, channels], in a sample, and
+            one channel (grey) or three (red, green, blue) of it.
+        size: the longer side in pixels at most.
+
+    Returns:
+        A function of a sample's index that returns its pictures, for `write`. Values are stretched
+        from the 2nd to the 98th percentile of the picture.
+
+    Examples:
+        >>> import numpy as np
+        >>> data = [{"optical": np.random.default_rng(0).normal(size=(8, 8, 4))}]
+        >>> thumbnails(data, {"optical": (2, 1, 0)})(0)["optical"].shape
+        (8, 8, 3)
+    """
+
+    def pictures(index: int) -> Pictures:
+        sample = data[index]
+        return {key: _stretched(sample[key], chosen, size) for key, chosen in channels.items()}
+
+    return pictures
+
+
+def choose(table: xr.Dataset, count: int, seed: int) -> np.ndarray:
+    """Draw samples for the gallery among those that could be evaluated."""
+    usable = table.finite.values.copy()
+    if _query.usual_class(table) == "label":
+        usable &= table.label.values >= 0
+    found = np.flatnonzero(usable)
+    drawn = np.random.default_rng(seed).permutation(found)[:count]
+    return np.sort(drawn)
+
+
+def _stretched(array: Any, channels: int | Sequence[int], size: int) -> np.ndarray:
+    picture = np.asarray(array, np.float32)[..., channels]
+    low, high = np.nanpercentile(picture, (2, 98))
+    scaled = (picture - low) / (high - low if high > low else 1)
+    step = -(-max(picture.shape[:2]) // size)
+    return (255 * np.clip(np.nan_to_num(scaled[::step, ::step]), 0, 1)).round().astype(np.uint8)
+
+
+def _png(name: str, picture: np.ndarray) -> str:
+    from PIL import Image
+
+    grey = picture.ndim == 2
+    if picture.dtype != np.uint8 or not (grey or (picture.ndim == 3 and picture.shape[2] == 3)):
+        raise ValueError(
+            f"the picture '{name}' must be uint8, [height, width] or [height, width, 3], got "
+            f"{picture.dtype}{list(picture.shape)}"
+        )
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _text(value: Any) -> str:
+    """A value of metadata, whole: as many digits as it has."""
+    if isinstance(value, np.datetime64):
+        return str(np.datetime_as_string(value, unit="auto"))
+    return str(value).removesuffix(".0") if isinstance(value, float | np.floating) else str(value)

@@ -1,0 +1,164 @@
+"""A relevance table as one HTML file: numbers, figures, and a gallery of samples to browse.
+
+The file holds everything it shows and asks no network for anything; its content security policy
+forbids that, and any script but its own. Whatever comes from data (names, ids, reasons, metadata)
+is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from rfp_jax._util.extras import needs_extra
+from rfp_jax.tables import _query
+from rfp_jax.tables._report.facts import Facts
+from rfp_jax.tables._report.figures import figures
+from rfp_jax.tables._report.gallery import Gallery, Pictures, choose
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FAILURES = 200
+"""So many failures are listed."""
+
+
+def report(
+    table: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    title: str = "Relevance",
+    note: str = "",
+    pictures: Callable[[int], Pictures] | None = None,
+    bins: Sequence[str] = (),
+    samples: int = 200,
+    seed: int = 0,
+) -> None:
+    """Write a report.
+
+    Args:
+        table: a relevance table.
+        path: the HTML file to write; it appears when it is complete.
+        title: its title.
+        note: a sentence to show at the top, such as that the data are synthetic.
+        pictures: for the index of a sample in the table, small pictures by name: uint8, [height,
+            width] or [height, width, 3]. `thumbnails` makes such a function.
+        bins: numeric metadata (such as `"cloud_cover"`) to draw the share of each source against.
+        samples: at most so many samples are in the gallery, drawn at random.
+        seed: of that draw.
+
+    Raises:
+        ValueError: there is no such metadata, no sample could be evaluated, or a picture is of
+            another kind.
+
+    Examples:
+        >>> import tempfile, xarray as xr
+        >>> table = xr.Dataset(
+        ...     {
+        ...         "relevance": (("sample", "source", "class"), [[[3.0], [-1.0], [5.0]]]),
+        ...         "output": (("sample", "class"), [[7.0]]),
+        ...     },
+        ...     coords={
+        ...         "source": ["optical", "sar", "bias"], "class": ["forest"],
+        ...         "id": ("sample", ["p1"]), "label": ("sample", [0]),
+        ...         "prediction": ("sample", [0]), "failure": ("sample", [""]),
+        ...         "finite": ("sample", [True]),
+        ...     },
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report(table, f"{folder}/report.html", title="One patch")
+        ...     "One patch" in Path(f"{folder}/report.html").read_text()
+        True
+    """
+    with needs_extra("Writing a report", "tables"):
+        import matplotlib as mpl  # noqa: F401  (found missing before the work)
+        import PIL  # noqa: F401
+    chosen = choose(table, samples, seed)
+    if not len(chosen):
+        raise ValueError("no sample of the table could be evaluated: there is nothing to report")
+    facts = Facts.of(table)
+    for name in bins:
+        if name not in facts.shares.coords or facts.shares[name].dtype.kind not in "iuf":
+            raise ValueError(f"no numeric metadata called {name!r} in the table")
+    gallery = Gallery(table.isel(sample=chosen).load(), facts, chosen, pictures)
+    script = _resource("gallery.js")
+    page = Template(_resource("template.html")).substitute(
+        title=escape(title),
+        subtitle=escape(_subtitle(table)),
+        note=f'<div class="note">{escape(note)}</div>' if note else "",
+        numbers=_numbers(_query.summary(table)),
+        share_words=escape(facts.words),
+        legend=facts.legend(),
+        class_head=facts.class_head(),
+        class_rows=facts.class_rows(),
+        figures="\n".join(figures(facts, bins)),
+        gallery_words=escape(gallery.words(table.sizes["sample"])),
+        sort_options=gallery.sort_options(),
+        class_options=gallery.class_options(),
+        samples="\n".join(gallery.html()),
+        failures=_failures(table),
+        attributes=escape(
+            json.dumps(_query.provenance(table), indent=2, ensure_ascii=False, default=str)
+        ),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _subtitle(table: xr.Dataset) -> str:
+    versions = _query.provenance(table).get("versions", {})
+    made = [f"{name} {versions[name]}" for name in ("rfp_jax", "jax") if name in versions]
+    rules = [f"rules {table.attrs['rules']}"] if "rules" in table.attrs else []
+    state = [] if table.attrs.get("complete", True) else ["the table is incomplete"]
+    return ", ".join([*made, *rules, *state]) or "relevance table"
+
+
+def _numbers(summary: dict[str, Any]) -> str:
+    shown = {
+        "samples": summary["samples"],
+        "failed": summary["failures"],
+        "not finite": summary["nonfinite"],
+    }
+    if summary["accuracy"] is not None:
+        shown["accuracy"] = f"{summary['accuracy']:.4f}"
+    scores = summary.get("scores", {}).get("micro", {})
+    shown |= {f"{name}, micro": f"{value:.4f}" for name, value in scores.items()}
+    errors = summary.get("errors", {})
+    shown |= {f"RMSE, {name}": f"{each['rmse']:.4g}" for name, each in errors.items()}
+    shown |= {f"mean share, {name}": f"{value:.3f}" for name, value in summary["share"].items()}
+    return "".join(
+        f'<div class="number"><b>{value}</b><span>{escape(name)}</span></div>'
+        for name, value in shown.items()
+    )
+
+
+def _failures(table: xr.Dataset) -> str:
+    found = _query.first_failures(table, FAILURES)
+    if not found:
+        return '<p class="soft">None.</p>'
+    rows = "".join(
+        f'<tr><td class="text">{escape(name)}</td><td class="text">{escape(reason)}</td></tr>'
+        for name, reason in found
+    )
+    more = f'<p class="soft">The first {FAILURES}.</p>' if len(found) == FAILURES else ""
+    head = '<thead><tr><th>id</th><th class="text">reason</th></tr></thead>'
+    return f'{more}<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>'
+
+
+def _resource(name: str) -> str:
+    return files("rfp_jax.tables._report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,131 @@
+"""The drawing of the imports: no circle, one direction, no module named like a public function.
+
+It is drawn from the sources, so imports inside functions and for type checkers count.
+"""
+
+import ast
+import importlib
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import rfp_jax
+
+ROOT = Path(rfp_jax.__file__).parent
+
+
+def _name(path):
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def _targets(node):
+    """The modules of this package that a node of the syntax tree imports."""
+    if isinstance(node, ast.ImportFrom):
+        assert not node.level, "imports name their module in full"
+        inside = [f"{node.module}.{alias.name}" for alias in node.names]
+        return [name if name in FILES else node.module for name in inside]
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.Constant) and node.value in FILES and "." in str(node.value):
+        return [node.value]  # for importlib
+    return []
+
+
+def imports(path):
+    """The modules of this package that a file imports, anywhere in it."""
+    found = {name for node in ast.walk(ast.parse(path.read_text())) for name in _targets(node)}
+    return found & FILES.keys()
+
+
+OPEN = {("rfp_jax._core.value", "rfp_jax._core.equation")}
+"""Arrows back up that are known. None may be added; what is mended must be taken off."""
+
+ARROWS = {name: imports(path) - {name} for name, path in FILES.items()}
+
+
+def room(module):
+    """The room of a module: the first part of its name after the package's."""
+    return ".".join(module.split(".")[:2])
+
+
+def _ordered(arrows):
+    try:
+        return list(TopologicalSorter(arrows).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(reversed(error.args[1]))}")
+
+
+def test_no_circle_of_modules():
+    assert all(target in ARROWS[module] for module, target in OPEN)
+    known = {
+        one: {to for to in targets if (one, to) not in OPEN} for one, targets in ARROWS.items()
+    }
+    assert set(_ordered(known)) == FILES.keys()
+
+
+def test_no_circle_of_rooms():
+    rooms = {}
+    for module, targets in ARROWS.items():
+        rooms.setdefault(room(module), set()).update(map(room, targets))
+    _ordered({one: others - {one} for one, others in rooms.items()})
+
+
+LOWER = ("_transforms", "attribution", "convert", "datasets", "export", "maps", "models", "plot")
+FORBIDDEN = {
+    "rfp_jax._core": ("rules", "tables", "losses", *LOWER),
+    "rfp_jax.errors": ("_core", "rules", "tables", *LOWER),
+    "rfp_jax.models": ("_core", "_transforms", "rules", "tables", "datasets", "plot"),
+    "rfp_jax.datasets": ("_core", "_transforms", "rules", "tables", "models", "plot"),
+    "rfp_jax.plot": ("_core", "_transforms", "rules", "tables", "models", "datasets"),
+    "rfp_jax._util": ("_core", "rules", "tables", *LOWER),
+}
+
+
+@pytest.mark.parametrize("one", FORBIDDEN)
+def test_arrows_go_one_way(one):
+    never = {f"rfp_jax.{name}" for name in FORBIDDEN[one]}
+    found = [
+        f"{module} imports {target}"
+        for module, targets in ARROWS.items()
+        if room(module) == one
+        for target in targets
+        if room(target) in never
+    ]
+    assert not found
+
+
+def _is_public(module):
+    return not any(part.startswith("_") for part in module.split("."))
+
+
+PUBLIC = [module for module in FILES if _is_public(module)]
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_namespace_says_what_is_public(module):
+    namespace = importlib.import_module(module)
+    assert namespace.__all__ == sorted(set(namespace.__all__), key=namespace.__all__.index)
+    assert all(hasattr(namespace, name) for name in namespace.__all__)
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if "__main__" not in name])
+def test_no_module_hides_behind_a_function(module):
+    """`import a.b as m` and `from a import b` give the module, whatever `a` exports."""
+    parent, _, name = module.rpartition(".")
+    loaded = importlib.import_module(module)
+    assert not parent or getattr(importlib.import_module(parent), name) is loaded
+
+
+def test_no_public_module_is_named_like_a_public_function():
+    functions = {
+        name: module
+        for module in PUBLIC
+        for name in importlib.import_module(module).__all__
+        if callable(getattr(importlib.import_module(module), name))
+    }
+    assert not {module for module in PUBLIC if module.rpartition(".")[2] in functions}
