@@ -181,7 +181,7 @@ class Equation:
     def settle(self) -> None:
         """Compute what equations downstream will ask for, in the program's order: no recursion."""
         _ = self.depth, self.kind, self.may_be_singular, self.has_choice
-        _ = self.degree, self.is_polynomial
+        _ = self.degree, self.is_polynomial, self.has_steps
 
     @cached_property
     def variable(self) -> Tracked | None:
@@ -282,6 +282,15 @@ class Equation:
         """Return whether an equation of the chain chooses between values, and may fill a NaN."""
         return self.name == "select_n" or any(
             m.producer.has_choice for m in self.members if m.producer and m is not self.variable
+        )
+
+    @cached_property
+    def has_steps(self) -> bool:
+        """Return whether a polynomial's chain has steps, which are variables of their own in it."""
+        return any(
+            kind(v) is Kind.STEPS or (v.producer is not None and v.producer.has_steps)
+            for v in self.inputs
+            if v is not self.variable
         )
 
     @property

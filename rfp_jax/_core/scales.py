@@ -6,7 +6,6 @@ one: `x / s * s` is x. Which variables divide is read off the program before it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from jax.extend import core
@@ -16,34 +15,42 @@ from rfp_jax._core.primitives import MOVES
 _BESIDE_CONSTANT = frozenset("add sub mul div max".split())
 
 
-def divisors(jaxpr: core.Jaxpr, ends: Iterable[core.Var] = ()) -> frozenset[core.Var]:
+def divisors(jaxpr: core.Jaxpr) -> frozenset[core.Var]:
     """Return the variables of a program, and of what it calls, by which something is divided.
 
     They are followed backwards through placements, through sums and products with constants
     (`s + 1e-5`), and into calls.
-
-    Args:
-        jaxpr: the program.
-        ends: results of it by which its caller divides.
     """
-    found = set(ends)
-    for eqn in reversed(jaxpr.eqns):
-        name = eqn.primitive.name
-        variables = [v for v in eqn.invars if isinstance(v, core.Var)]
-        if name == "div":
-            found.update(v for v in eqn.invars[1:] if isinstance(v, core.Var))
-        divides = any(v in found for v in eqn.outvars)
-        if divides and (name in MOVES or (name in _BESIDE_CONSTANT and len(variables) == 1)):
-            found.update(variables)
-        for body in map(_open, core.jaxprs_in_params(eqn.params)):
-            is_call = len(body.invars) == len(eqn.invars)  # loops and branches have others
-            both = list(zip(eqn.outvars, body.outvars, strict=False)) if is_call else []
-            inner = divisors(body, [b for a, b in both if a in found and isinstance(b, core.Var)])
-            found |= inner
-            if is_call:
-                pairs = zip(eqn.invars, body.invars, strict=True)
-                found.update(a for a, b in pairs if b in inner and isinstance(a, core.Var))
-    return frozenset(found)
+    seen: dict[tuple[int, frozenset[core.Var]], frozenset[core.Var]] = {}
+
+    def of(jaxpr: core.Jaxpr, ends: frozenset[core.Var]) -> frozenset[core.Var]:
+        """Return them for a program by some of whose results its caller divides."""
+        found = set(ends)
+        for eqn in reversed(jaxpr.eqns):
+            name = eqn.primitive.name
+            variables = [v for v in eqn.invars if isinstance(v, core.Var)]
+            if name == "div":
+                found.update(v for v in eqn.invars[1:] if isinstance(v, core.Var))
+            divides = any(v in found for v in eqn.outvars)
+            if divides and (name in MOVES or (name in _BESIDE_CONSTANT and len(variables) == 1)):
+                found.update(variables)
+            for body in map(_open, core.jaxprs_in_params(eqn.params)):
+                is_call = len(body.invars) == len(eqn.invars)  # loops and branches have others
+                both = list(zip(eqn.outvars, body.outvars, strict=False)) if is_call else []
+                found |= (inner := inside(body, frozenset(b for a, b in both if a in found)))
+                if is_call:
+                    pairs = zip(eqn.invars, body.invars, strict=True)
+                    found.update(a for a, b in pairs if b in inner and isinstance(a, core.Var))
+        return frozenset(found)
+
+    def inside(body: core.Jaxpr, ends: frozenset[Any]) -> frozenset[core.Var]:
+        variables = frozenset(v for v in ends if isinstance(v, core.Var))
+        key = id(body), variables
+        if key not in seen:  # a body that stands in many places is read once
+            seen[key] = of(body, variables)
+        return seen[key]
+
+    return of(jaxpr, frozenset())
 
 
 def _open(jaxpr: Any) -> core.Jaxpr:

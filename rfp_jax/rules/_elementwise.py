@@ -27,7 +27,7 @@ from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Stopped, Tracked
 from rfp_jax.errors import MissingRuleError
-from rfp_jax.rules._polynomial import MOST_FACTORS, by_factors
+from rfp_jax.rules._polynomial import MOST_FACTORS, aumann_shapley, by_factors
 
 Curve = Callable[[jax.Array], jax.Array]
 
@@ -36,9 +36,11 @@ Curve = Callable[[jax.Array], jax.Array]
 def elementwise(f: Equation, *x: jax.Array) -> Frozen:
     """`y = F(z)`: a contribution `c` becomes `c (F(z) - F(0)) / z`, and `F(0)` is the bias."""
     del x
-    if f.kind is Kind.FUNCTION and 1 < (f.degree or 0) <= MOST_FACTORS:
-        return by_factors(f)
     variable = f.variable
+    if variable is not None and f.kind is Kind.FUNCTION and 1 < (f.degree or 0) <= MOST_FACTORS:
+        if f.has_steps:
+            return by_factors(f)
+        return aumann_shapley(f, [variable], f.degree or 0, f.of(variable))
     if variable is None:  # an operand is spread over the result: the chain starts here
         (variable,) = f.inputs
         return from_variable(f, variable, f, singular=True)
