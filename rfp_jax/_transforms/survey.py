@@ -212,7 +212,8 @@ class Survey:
             by_origin, rest = jax.grad(walked, has_aux=True)(ones)
         else:
             by_origin, (_, rest) = [], walked(None)
-        return _Measured(*rest, by_origin)
+        errors, residual, finite = rest
+        return _Measured(errors, residual, finite, by_origin)
 
 
 class _Measured(NamedTuple):
