@@ -128,3 +128,46 @@ def test_an_output_that_is_no_number_is_not_certified():
     report = rfp_jax.audit(jnp.log)(jnp.zeros(2))
     assert not report.passed
     assert "not finite" in report.verdict
+
+
+def _blockwise(u, v, running_maximum):
+    """`softmax(u) @ v`, two columns of u at a time; with or without a running maximum."""
+
+    def step(carry, block):
+        m, total, mixed = carry
+        u, v = block
+        after = jnp.maximum(m, u.max(-1)) if running_maximum else jnp.minimum(m, 0)
+        p, kept = jnp.exp(u - after[:, None]), jnp.exp(m - after)
+        return (after, kept * total + p.sum(-1), kept[:, None] * mixed + p @ v), None
+
+    blocks = u.reshape(len(u), -1, 2).swapaxes(0, 1), v.reshape(-1, 2, v.shape[1])
+    lowest = -jnp.inf if running_maximum else 0.0
+    start = jnp.full(len(u), lowest), jnp.zeros(len(u)), jnp.zeros((len(u), v.shape[1]))
+    (_, total, mixed), _ = jax.lax.scan(step, start, blocks)
+    return mixed / total[:, None]
+
+
+def test_an_online_softmax_is_hinted_at():
+    u, v = (jax.random.normal(jax.random.key(i), (4, 4)) for i in range(2))
+    for argnums, fun, found in (
+        (0, lambda u: _blockwise(u, v, True), True),
+        (0, lambda u: jax.jit(_blockwise, static_argnums=2)(u, v, True), True),
+        (0, lambda u: _blockwise(u, v, False), False),  # no running maximum: sums alone
+        (0, lambda u: jax.nn.softmax(u) @ v, False),
+        (0, lambda w: _blockwise(u, v, True) * w, False),  # no source reaches the loop
+    ):
+        shape = jax.ShapeDtypeStruct(u.shape, u.dtype)
+        hints = rfp_jax.audit(fun, argnums, rules="attnlrp")(shape).hints
+        texts = [hint.text for hint in hints if hint.kind == "online softmax"]
+        assert len(texts) == found, texts
+        assert all("test_audit.py" in text for text in texts)
+    np.testing.assert_allclose(_blockwise(u, v, True), jax.nn.softmax(u) @ v, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_long_sums_are_certified_within_rounding(x64, dtype):
+    """The tests' own sums do not add to the error: their rounding is summed as well."""
+    x, row = (jax.random.normal(jax.random.key(n), (n, 1 << 11), dtype) for n in (1 << 11, 1))
+    report = rfp_jax.audit(lambda x, row: x + row, (0, 1))(x, row)
+    assert report.passed, report.verdict
+    assert all(max(entry.errors) < entry.tolerance / 10 for entry in report.entries)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.custom_derivatives import linear_call
 
 from rfp_jax import audit, heatmap, relevance, sources
 from rfp_jax.models import SmallNet
@@ -23,6 +24,11 @@ def steps(x, body):
     return lax.scan(lambda h, xt: (body(h, xt),) * 2, jnp.zeros_like(x[0]), x)[0]
 
 
+def _thirds(r, v):
+    """A linear function with a literal, a call and a conversion of its own."""
+    return jax.nn.relu(r) * v * BF16(0.5) + (v.astype(jnp.float32) / 3).astype(v.dtype)
+
+
 OPERATIONS = {
     "dense": lambda x: x @ numbers(8, 8, seed=1),
     "einsum": lambda x: jnp.einsum("ab,cb->ac", numbers(3, 8, seed=1), x),
@@ -36,6 +42,7 @@ OPERATIONS = {
     "softmax on values": lambda x: jax.nn.softmax(x @ x.T, -1) @ x,
     "average pool": lambda x: nn.avg_pool(x[None], (2,), (2,)),
     "max pool": lambda x: nn.max_pool(x[None], (2,), (2,)),
+    "linear call": lambda x: linear_call(_thirds, _thirds, numbers(4, 8, seed=1), x),
     "cumsum": lambda x: jnp.cumsum(x, 0),
     "sort": lambda x: jnp.sort(x, 0),
     "top_k": lambda x: lax.top_k(x, 3)[0],

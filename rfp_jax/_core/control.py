@@ -182,10 +182,7 @@ def _while(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally
 
 def _scan(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
     p = eqn.params
-    if "ft_in" in p:  # JAX 0.12
-        n_consts, n_carry, _ = (len(part) for part in p["ft_in"].unpack())
-    else:
-        n_consts, n_carry = p["num_consts"], p["num_carry"]
+    n_consts, n_carry = _scan_sizes(p)
     consts, carry, xs = _split(values, n_consts, n_carry)
     if p["length"] == 1:  # one step is walked in place, like a call
         first = _each(walk, lambda x: x[0], xs)
@@ -206,6 +203,26 @@ def _scan(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally)
     carry = _fixpoint(walk, lambda c, t: jax.eval_shape(body, c, t, first)[0], carry, tally)
     (after, tally), ys = lax.scan(step, (carry, tally), xs, p["length"], p["reverse"], p["unroll"])
     return [*after, *ys], tally
+
+
+def _scan_sizes(params: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many constants and how many carried values a scan has."""
+    if "ft_in" in params:  # JAX 0.12
+        n_consts, n_carry, _ = (len(part) for part in params["ft_in"].unpack())
+        return n_consts, n_carry
+    return params["num_consts"], params["num_carry"]
+
+
+def carry_of(eqn: core.JaxprEqn) -> tuple[core.Jaxpr, Sequence[Any], Sequence[Any]]:
+    """Return the body of a `scan` or `while`, and its carry before and after a step."""
+    p = eqn.params
+    if eqn.primitive.name == "scan":
+        body, (n_consts, n_carry) = p["jaxpr"], _scan_sizes(p)
+    else:
+        body, n_consts = p["body_jaxpr"], p["body_nconsts"]
+        n_carry = len(eqn.outvars)
+    body = getattr(body, "jaxpr", body)
+    return body, body.invars[n_consts : n_consts + n_carry], body.outvars[:n_carry]
 
 
 def _shard_map(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
@@ -237,3 +254,6 @@ CONTROL: Mapping[str, Control] = {
     "scan": _scan,
     "shard_map": _shard_map,
 }
+
+LOOPS = frozenset({"cond", "while", "scan", "shard_map"})
+"""Primitives whose bodies are traced on their own; those of calls are walked in place."""

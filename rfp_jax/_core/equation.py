@@ -16,7 +16,7 @@ from jax.core import Tracer
 from jax.extend import core
 from jax.typing import DTypeLike
 
-from rfp_jax._core.precision import narrow, widen
+from rfp_jax._core.precision import narrow, widen, widen_params
 from rfp_jax._core.primitives import ELEMENTWISE, LINEAR_STEPS, SINGULAR
 from rfp_jax._core.value import Stopped, Tracked, Value, activation
 
@@ -90,8 +90,8 @@ class Equation:
         if self.dtype is None:
             arrays = [narrow(x, v.aval) for x, v in zip(arrays, self.eqn.invars, strict=True)]
             return self.eqn.primitive.bind(*arrays, **params)
-        params = {name: widen(param, self.dtype) for name, param in params.items()}
-        return self.eqn.primitive.bind(*(widen(x, self.dtype) for x in arrays), **params)
+        arrays = [widen(x, self.dtype) for x in arrays]
+        return self.eqn.primitive.bind(*arrays, **widen_params(params, self.dtype))
 
     def plain(self) -> list[Any]:
         """Return what the plain program computes here, in its own precision."""

@@ -13,6 +13,7 @@ is the paper's theorem that relevance forward propagation equals layer-wise rele
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -164,16 +165,22 @@ def warn_of_stops(call: Trace, stops: Sequence[Stop], outputs: Sequence[Value]) 
         stop = next((s for s in stops if source in s.sources), None)
         if stop is None:
             continue
-        warnings.warn(
+        message = RelevanceStopsWarning(
             f"source {call.names[source]} has no relevance: it reaches the output only through "
             f"operations that pass none, first through '{stop.primitive}' at "
             f"{stop.source or '(unknown)'} (module path: {stop.path or '(none)'}). Let relevance "
             "pass by another rule there, rfp_jax.rules.secant(reference) or "
             f"rfp_jax.rules.tangent(): rules=rfp_jax.rules.lrp0.with_rules("
-            f"{{{stop.primitive!r}: rfp_jax.rules.tangent()}}), or explain what stands before it.",
-            RelevanceStopsWarning,
-            stacklevel=5,
+            f"{{{stop.primitive!r}: rfp_jax.rules.tangent()}}), or explain what stands before it."
         )
+        file, line = _place(stop.source)
+        warnings.warn_explicit(message, RelevanceStopsWarning, file, line)
+
+
+def _place(source: str) -> tuple[str, int]:
+    """Return file and line of `file:line:column (function)`, as warnings name a place."""
+    found = re.match(r"(.+?):(\d+)(:\d+)? \(", source)
+    return (found[1], int(found[2])) if found else ("(unknown)", 1)
 
 
 def peak_bytes(jaxpr: core.Jaxpr) -> int:

@@ -8,12 +8,12 @@ source's contribution, rounding and all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import eval_jaxpr
 from jax.extend import core
 from jax.typing import DTypeLike
 
@@ -35,13 +35,62 @@ def widen(value: Any, dtype: DTypeLike | None) -> Any:
     if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         is_real = jnp.issubdtype(value, jnp.floating)
         return np.dtype(jnp.promote_types(value, dtype)) if is_real else value
-    if isinstance(value, core.Jaxpr):  # how a scatter adds
-        types: list[Any] = [var.aval for var in value.invars]
-        inputs = [jax.ShapeDtypeStruct(t.shape, widen(t.dtype, dtype)) for t in types]
-        return jax.make_jaxpr(lambda *x: eval_jaxpr(value, (), *x))(*inputs).jaxpr
+    if isinstance(value, core.Jaxpr | core.ClosedJaxpr):  # how a scatter adds, a system is solved
+        return _wide_program(value, dtype)
+    if isinstance(value, tuple | list):
+        parts = [widen(part, dtype) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if isinstance(value, jax.Array | np.ndarray) and jnp.issubdtype(value.dtype, jnp.floating):
         return jnp.asarray(value, jnp.promote_types(value.dtype, dtype))
     return value
+
+
+def widen_params(params: Mapping[str, Any], dtype: DTypeLike | None) -> dict[str, Any]:
+    """The parameters of an equation, the programs among them in at least this precision."""
+    wide = {name: widen(param, dtype) for name, param in params.items()}
+    if thunk := params.get("transpose_thunk"):  # a program that is made when it is asked for
+        wide["transpose_thunk"] = lambda: widen(thunk(), dtype)
+    return wide
+
+
+def _wide_program(program: Any, dtype: DTypeLike | None) -> Any:
+    """A program traced anew: arguments, constants, literals and conversions are widened."""
+    is_closed = isinstance(program, core.ClosedJaxpr)  # in JAX 0.12 every jaxpr is
+    jaxpr = getattr(program, "jaxpr", program)
+    consts = [widen(const, dtype) for const in getattr(program, "consts", ())]
+    types: list[Any] = [var.aval for var in jaxpr.invars]
+    inputs = [jax.ShapeDtypeStruct(t.shape, widen(t.dtype, dtype)) for t in types]
+    wide = jax.make_jaxpr(lambda *x: _evaluate(jaxpr, consts, x, dtype))(*inputs)
+    return wide if is_closed else wide.jaxpr
+
+
+def _evaluate(
+    jaxpr: core.Jaxpr, consts: Sequence[Any], args: Sequence[Any], dtype: DTypeLike | None
+) -> list[Any]:
+    env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    env.update(zip(jaxpr.invars, args, strict=True))
+
+    def read(atom: Any) -> Any:
+        if isinstance(atom, core.Literal):
+            return widen(jnp.asarray(atom.val, atom.aval.dtype), dtype)  # type: ignore
+        return env[atom]
+
+    for eqn in jaxpr.eqns:
+        operands = list(map(read, eqn.invars))
+        inner = next((eqn.params[key] for key in _CALLED if key in eqn.params), None)
+        if eqn.primitive.name in _CALLS and inner is not None:
+            own = [widen(const, dtype) for const in getattr(inner, "consts", ())]
+            results = _evaluate(getattr(inner, "jaxpr", inner), own, operands, dtype)
+        else:
+            params = eqn.primitive.get_bind_params(eqn.params)
+            results = eqn.primitive.bind(*operands, **widen_params(params, dtype))
+            results = results if eqn.primitive.multiple_results else [results]
+        env.update(zip(eqn.outvars, results, strict=True))
+    return list(map(read, jaxpr.outvars))
+
+
+_CALLS = frozenset("jit pjit remat2 checkpoint remat custom_jvp_call custom_vjp_call".split())
+_CALLED = ("jaxpr", "call_jaxpr")
 
 
 def narrow(value: Any, aval: Any) -> Any:

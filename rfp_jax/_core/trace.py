@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -134,6 +135,14 @@ def has_while(jaxpr: core.Jaxpr) -> bool:
         eqn.primitive.name == "while" or any(map(has_while, core.jaxprs_in_params(eqn.params)))
         for eqn in jaxpr.eqns
     )
+
+
+def largest(jaxpr: core.Jaxpr) -> int:
+    """Return the number of elements of the largest array of a program."""
+    atoms = [*jaxpr.invars, *(var for eqn in jaxpr.eqns for var in eqn.outvars)]
+    own = [math.prod(getattr(atom.aval, "shape", ())) for atom in atoms]
+    inner = [largest(sub) for eqn in jaxpr.eqns for sub in core.jaxprs_in_params(eqn.params)]
+    return max([1, *own, *inner])
 
 
 def _name(fun: Callable[..., Any]) -> str:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.typing import DTypeLike
 
 from rfp_jax._core.equation import Equation
@@ -26,34 +28,51 @@ from rfp_jax._core.frozen import Frozen
 LAWS = ("the law", "the transpose")
 
 
-def errors(equation: Equation, frozen: Frozen) -> jax.Array:
+def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
     """Measure how far a frozen equation is from the laws.
+
+    Args:
+        equation: the equation.
+        frozen: what its rule made of it.
+        probe: numbers to take contributions from, see `make_probe`.
 
     Returns:
         One number per law, 0 if exactly kept; NaN where a rule makes NaN of numbers.
     """
     inputs = equation.inputs if frozen.inputs is None else frozen.inputs
+    push = _present(frozen)
     a = [_whole(v.activation, frozen) for v in inputs]
-    c = [_noise(x, 2 * i) for i, x in enumerate(a)]
-    at_c, pull = jax.vjp(_present(frozen), *c)
-    at_both = _present(frozen)(*(x + y for x, y in zip(a, c, strict=True)))
+    c = [_noise(probe, x, 2 * i) for i, x in enumerate(a)]
+    at_c, pull = jax.vjp(push, *c)
+    at_both = push(*(x + y for x, y in zip(a, c, strict=True)))
     biases = frozen.biases() if frozen.bias is not None else [None] * len(frozen.outputs)
-    law = jnp.zeros(())
-    for place, pushed in at_both.items():
-        y, b = frozen.outputs[place], biases[place]
-        rest = jnp.where(jnp.isfinite(y), _whole(y, frozen) + at_c[place] - pushed, 0)
-        if b is not None:
-            rest = jnp.where(jnp.isfinite(y), rest - b, 0)
-        size = _greatest(jnp.where(jnp.isfinite(y), pushed, 0)) + _greatest(_whole(y, frozen))
-        law = jnp.maximum(law, _greatest(rest) / jnp.where(size == 0, 1, size))
-    w = {place: _noise(p, 2 * place + 1) for place, p in at_c.items()}
-    back = pull(w)
+    w = {place: _noise(probe, p, 2 * place + 1) for place, p in at_c.items()}
     forth = [jnp.real(w[place] * p) for place, p in at_c.items()]
-    returned = [jnp.real(g * ci) for g, ci in zip(back, c, strict=True)]
-    one, other = (sum(map(jnp.sum, terms)) for terms in (forth, returned))
-    size = sum(jnp.linalg.norm(terms.reshape(-1)) for terms in (*forth, *returned))
-    transpose = jnp.abs(one - other) / jnp.where(size == 0, 1, size)
-    return jnp.stack([law, transpose]).astype(float)
+    back = [jnp.real(g * ci) for g, ci in zip(pull(w), c, strict=True)]
+    law = gap = square = jnp.zeros(())
+    shapes = dict.fromkeys(terms.shape for terms in (*forth, *back))
+    for shape in shapes:
+        magnitudes = []
+        for place, pushed in at_both.items():
+            if pushed.shape == shape:
+                y, b = frozen.outputs[place], biases[place]
+                whole = jnp.ones_like(y) if frozen.in_fractions else y
+                rest = whole + at_c[place] - pushed
+                rest = jnp.abs(rest if b is None else rest - b)
+                size = jnp.abs(whole) + jnp.abs(pushed)
+                magnitudes += [jnp.where(jnp.isfinite(y), x, 0) for x in (rest, size)]
+        gains = [terms for terms in forth if terms.shape == shape]
+        losses = [terms for terms in back if terms.shape == shape]
+        greatest, terms, squares = _reduced(
+            magnitudes,
+            sum(gains) - sum(losses),
+            sum(terms**2 for terms in (*gains, *losses)),
+            cancels=len(shapes) == 1,
+        )
+        for rest, size in zip(greatest[::2], greatest[1::2], strict=True):
+            law = jnp.maximum(law, _relative(rest, size))
+        gap, square = gap + terms, square + squares
+    return jnp.stack([law, _relative(jnp.abs(gap), jnp.sqrt(square))]).astype(float)
 
 
 def _present(frozen: Frozen) -> Callable[..., dict[int, jax.Array]]:
@@ -74,8 +93,42 @@ def _whole(x: jax.Array, frozen: Frozen) -> jax.Array:
     return jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
 
 
-def _greatest(x: jax.Array) -> jax.Array:
-    return jnp.max(jnp.abs(x), initial=0)
+def _relative(error: jax.Array, size: jax.Array) -> jax.Array:
+    return error / jnp.where(size == 0, 1, size)
+
+
+def _reduced(
+    magnitudes: list[jax.Array], terms: Any, squares: Any, cancels: bool
+) -> tuple[list[jax.Array], Any, jax.Array]:
+    """Reduce arrays of one shape in one pass, so that XLA compiles one loop.
+
+    Args:
+        magnitudes: arrays without negative numbers.
+        terms: numbers of either sign.
+        squares: numbers without a negative one.
+        cancels: whether each of the terms is near 0; if not, what rounding takes from their sum is
+            summed as well (Knuth's two-sum).
+
+    Returns:
+        The greatest of each of the magnitudes, the sum of the terms and that of the squares.
+    """
+    count = len(magnitudes)
+
+    def both(x: tuple[Any, ...], y: tuple[Any, ...]) -> tuple[Any, ...]:
+        greatest = map(lax.max, x[:count], y[:count])
+        (square, total, *lost), (more, addend, *also) = x[count:], y[count:]
+        after = total + addend
+        part = after - addend
+        error = (total - part) + (addend - (after - part))
+        rounded = [a + b + error for a, b in zip(lost, also, strict=True)]
+        return (*greatest, square + more, after, *rounded)
+
+    lost = [] if cancels else [jnp.zeros_like(terms)]
+    operands = (*magnitudes, squares, terms, *lost)
+    zeros = tuple(jnp.zeros((), x.dtype) for x in operands)
+    reduced = lax.reduce(operands, zeros, both, tuple(range(terms.ndim)))
+    square, *total = reduced[count:]
+    return list(reduced[:count]), sum(total), square
 
 
 def tolerance(equation: Equation, dtype: DTypeLike) -> float:
@@ -101,8 +154,20 @@ def _mixes(equation: Equation) -> bool:
     return equation.dominator is None and equation.name not in ("add", "sub", "mul", "div", "max")
 
 
-def _noise(x: jax.Array, seed: int) -> jax.Array:
-    """Return numbers in [-1, 1) without a pattern, cheaply: a multiplicative hash of the places."""
-    place = (jnp.arange(x.size, dtype=jnp.uint32) + jnp.uint32(977 * seed)) * jnp.uint32(2654435761)
+def make_probe(largest: int, dtype: DTypeLike) -> jax.Array:
+    """Return numbers in [-1, 1) without a pattern, enough for arrays of so many elements.
+
+    A multiplicative hash of the places, made once: random contributions are windows of it.
+    """
+    place = jnp.arange(largest + _WINDOWS * _STEP, dtype=jnp.uint32) * jnp.uint32(2654435761)
     mixed = ((place ^ (place >> 15)) * jnp.uint32(2246822519)) >> 8
-    return (mixed.astype(x.real.dtype) / 2**23 - 1).reshape(x.shape).astype(x.dtype)
+    return mixed.astype(dtype) / 2**23 - 1
+
+
+def _noise(probe: jax.Array, x: jax.Array, window: int) -> jax.Array:
+    """Return the numbers of one window, in the form of x."""
+    start = window % _WINDOWS * _STEP
+    return probe[start : start + x.size].reshape(x.shape).astype(x.dtype)
+
+
+_WINDOWS, _STEP = 64, 977

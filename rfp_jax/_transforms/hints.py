@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from rfp_jax._core.dependence import find_interaction
 from rfp_jax._core.interpreter import Stop
+from rfp_jax._core.online import find_online_softmax
 from rfp_jax._core.trace import Trace
 from rfp_jax._core.value import Tracked, Value, activation, facts_of
 
@@ -21,8 +22,8 @@ class Hint:
     """Something to know before reading the numbers.
 
     Attributes:
-        kind: `"probabilities"`, `"interact"`, `"stops"`, `"steers"`, `"unused"`, `"constant"`,
-            `"integers"` or `"parameters"`.
+        kind: `"probabilities"`, `"interact"`, `"online softmax"`, `"stops"`, `"steers"`,
+            `"unused"`, `"constant"`, `"integers"` or `"parameters"`.
         text: what was found, where, and what to do.
     """
 
@@ -50,6 +51,7 @@ def find_hints(
     return (
         *_of_outputs(call, outputs),
         *_of_samples(call),
+        *_of_loops(call),
         *_of_sources(call, outputs, stops),
         *([] if leaves is None else _of_numbers(call, leaves)),
     )
@@ -87,6 +89,18 @@ def _of_samples(call: Trace) -> list[Hint]:
             )
             return [Hint("interact", text)]
     return []
+
+
+def _of_loops(call: Trace) -> list[Hint]:
+    found = find_online_softmax(call.jaxpr)
+    if found is None:
+        return []
+    text = (
+        f"a loop computes a softmax block by block, at {found}: rules that count its weights as "
+        "constants (lrp0, cp_lrp) are exact there; attnlrp and uniform see single exponentials, "
+        "and give other relevance than for softmax(u) @ v, written whole"
+    )
+    return [Hint("online softmax", text)]
 
 
 def _of_sources(call: Trace, outputs: Sequence[Value], stops: Sequence[Stop]) -> list[Hint]:

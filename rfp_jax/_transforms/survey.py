@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +15,11 @@ from jax import lax
 from jax.extend import core
 from jax.typing import DTypeLike
 
-from rfp_jax._core.control import State, Tally
+from rfp_jax._core.control import LOOPS, Bodies, State, Tally
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule
 from rfp_jax._core.interpreter import Interpreter
-from rfp_jax._core.trace import Trace, has_while
+from rfp_jax._core.trace import Trace, has_while, largest
 from rfp_jax._core.value import Facts, Tracked, Value, activation
 from rfp_jax._transforms import certificate
 from rfp_jax._transforms.hints import find_hints
@@ -36,23 +37,27 @@ class Ledger:
         entries: what was written down, by the calls around an equation and the equation. An
             equation inside a loop has one entry, however often it runs.
         executed: for each entry how often it is run.
-        measures: whether the laws are tested; the tally then holds the greatest error of each.
+        probe: where random contributions are taken from; None if the laws are not tested.
         weights: a factor for each entry's bias, all 1; derivatives by it tell biases apart.
+        found: the errors and the places of their entries; None inside loops and branches, where
+            the tally holds the greatest errors.
         calls: the calls, loops and branches inside which the walk is.
         times: how often they run an equation.
     """
 
     entries: dict[tuple[int, ...], Entry] = field(default_factory=dict)
     executed: dict[tuple[int, ...], int] = field(default_factory=dict)
-    measures: bool = False
+    probe: jax.Array | None = None
     weights: list[jax.Array] | None = None
+    found: list[tuple[int, jax.Array]] | None = field(default_factory=list)
     calls: tuple[int, ...] = ()
     times: int = 1
 
     def inside(self, eqn: core.JaxprEqn) -> Ledger:
         """Return the ledger of the bodies of a call, loop or branch, with the same entries."""
         times = self.times * eqn.params.get("length", 1)
-        return replace(self, calls=(*self.calls, id(eqn)), times=times)
+        found = None if eqn.primitive.name in LOOPS else self.found
+        return replace(self, calls=(*self.calls, id(eqn)), times=times, found=found)
 
     def see(self, walk: Interpreter, equation: Equation, rule: Rule | None, tally: Tally) -> State:
         """Freeze an equation, write it down and test it; without a rule it is a constant."""
@@ -71,18 +76,26 @@ class Ledger:
         if key not in self.entries:
             self.executed[key] = self.times
             self.entries[key] = _entry(equation, frozen, rule, reason, walk.dtype)
-        place = list(self.entries).index(key) if self.measures or self.weights else 0
+        place = list(self.entries).index(key) if self.probe is not None else 0
         passes = frozen.push is not None and frozen.inputs != () and frozen.outputs
-        if self.measures and passes:
-            errors = jnp.maximum(
-                lax.index_in_dim(tally, place, 0, keepdims=False),
-                certificate.errors(equation, frozen),
-            )
-            tally = lax.dynamic_update_index_in_dim(tally, errors, place, 0)
+        if self.probe is not None and passes:
+            tally = self._test(place, equation, frozen, self.probe, tally)
         if self.weights is not None and frozen.bias is not None:
             weight, biases = self.weights[place], frozen.bias
             frozen = frozen._replace(bias=lambda: jax.tree.map(lambda b: b * weight, biases()))
         return walk.results(equation, frozen), tally
+
+    def _test(
+        self, place: int, equation: Equation, frozen: Frozen, probe: jax.Array, tally: Tally
+    ) -> Tally:
+        """Test a frozen equation."""
+        if self.found is not None:
+            self.found.append((place, certificate.errors(equation, frozen, probe)))
+        elif tally is not None:
+            errors = certificate.errors(equation, frozen, probe)
+            before = lax.dynamic_index_in_dim(tally, place, 0, keepdims=False)
+            tally = lax.dynamic_update_index_in_dim(tally, jnp.maximum(before, errors), place, 0)
+        return tally
 
 
 def _entry(
@@ -154,28 +167,16 @@ class Survey:
     def certified(self) -> Audit:
         """Run the call: test every equation, and see what of the outputs is accounted for."""
         call, size = self.call, len(self.ledger.entries)
-        given = (call.consts, call.leaves)  # as arguments: XLA would fold constants, slowly
-
-        def measure(
-            consts: Sequence[Any], leaves: list[jax.Array]
-        ) -> tuple[jax.Array, list[jax.Array], list[jax.Array]]:
-            ledger = Ledger(dict(self.ledger.entries), measures=True)
-            interpreter = replace(self._fresh(), observer=ledger)
-            values, tally = _values(interpreter, call, consts, leaves, jnp.zeros((size, 2), float))
-            outputs = values[: call.output_tree.num_leaves]
-            residuals = [_residual(interpreter, value) for value in outputs]
-            return tally, residuals, [jnp.all(jnp.isfinite(activation(v))) for v in outputs]
-
-        errors, residuals, finite = jax.jit(measure)(*given)
-        origins = self._origins(*given)
+        adds = any(entry.adds_bias for entry in self.ledger.entries.values())
+        origins = adds and not has_while(call.jaxpr)  # derivatives; loops run forwards only
+        found = jax.jit(partial(self._measure, origins))(call.consts, call.leaves)
+        biases = map(float, found.origins) if origins else [None] * size
         entries = tuple(
             replace(
-                entry,
-                bias=bias if entry.adds_bias else None,
-                errors=tuple(map(float, row)),
+                entry, bias=bias if entry.adds_bias else None, errors=(float(row[0]), float(row[1]))
             )
             for entry, bias, row in zip(
-                self.ledger.entries.values(), origins, np.asarray(errors), strict=True
+                self.ledger.entries.values(), biases, np.asarray(found.errors), strict=True
             )
         )
         executed = sum(self.ledger.executed.values())
@@ -183,43 +184,59 @@ class Survey:
         return Audit(
             entries=entries,
             rules=self.walk_name,
-            residual=max(map(float, residuals)),
+            residual=float(found.residual),
             tolerance=32 * eps * math.sqrt(max(executed, 1)),
-            finite=all(map(bool, finite)),
+            finite=bool(found.finite),
             hints=find_hints(call, self.outputs, self.walk.stops, call.leaves),
         )
 
-    def _fresh(self) -> Interpreter:
-        return replace(self.walk, bodies=type(self.walk.bodies)(), stops=[])
-
-    def _origins(self, consts: Sequence[Any], leaves: list[jax.Array]) -> list[float | None]:
-        """Return which bias of the greatest outputs came from which entry, by derivatives."""
+    def _measure(self, origins: bool, consts: Sequence[Any], leaves: list[jax.Array]) -> _Measured:
+        """Measure a call; its arrays are arguments, for XLA would fold constants, slowly."""
         call, size = self.call, len(self.ledger.entries)
-        adds = any(entry.adds_bias for entry in self.ledger.entries.values())
-        if has_while(call.jaxpr) or not adds:  # forwards only: biases are not told apart
-            return [None] * size
+        probe = certificate.make_probe(largest(call.jaxpr), self.walk.dtype or jnp.float32)
 
-        def explained(
-            weights: list[jax.Array], consts: Sequence[Any], leaves: list[jax.Array]
-        ) -> jax.Array:
-            """The bias of the greatest output of each sample, averaged over samples."""
-            ledger = Ledger(dict(self.ledger.entries), weights=weights)
-            interpreter = replace(self._fresh(), observer=ledger)
-            values, _ = _values(interpreter, call, consts, leaves, None, bias_only=True)
-            parts = []
-            for value in values[: call.output_tree.num_leaves]:
-                bias = value.contributions[-1] if isinstance(value, Tracked) else None
-                if bias is None or activation(value).size == 0:
-                    continue
-                y = jnp.atleast_1d(activation(value))
-                bias = jnp.atleast_1d(interpreter.carrier.read(activation(value), bias))
-                chosen = jnp.argmax(y.real, axis=-1, keepdims=True)
-                parts.append(jnp.mean(jnp.take_along_axis(bias.real, chosen, axis=-1)))
-            return jnp.sum(jnp.stack(parts)) if parts else jnp.zeros(())
+        def walked(weights: list[jax.Array] | None) -> tuple[jax.Array, tuple[Any, ...]]:
+            ledger = Ledger(dict(self.ledger.entries), probe=probe, weights=weights)
+            walk = replace(self.walk, bodies=Bodies(), stops=[], observer=ledger)
+            values, tally = _values(walk, call, consts, leaves, jnp.zeros((size, 2), float))
+            outputs = values[: call.output_tree.num_leaves]
+            residual = jnp.max(jnp.stack([_residual(walk, value) for value in outputs]))
+            finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(activation(v))) for v in outputs]))
+            if ledger.found:
+                places, errors = zip(*ledger.found, strict=True)
+                tally = tally.at[jnp.asarray(places)].max(jnp.stack(errors))
+            return _explained_bias(walk, outputs), (tally, residual, finite)
 
-        ones = [jnp.ones((), leaves[0].real.dtype)] * size
-        gradient = jax.jit(jax.grad(explained))(ones, consts, leaves)
-        return [float(g) for g in gradient]
+        if origins:  # a factor for each bias: the derivative by it is what came from there
+            ones = [jnp.ones((), self.walk.dtype)] * size
+            by_origin, rest = jax.grad(walked, has_aux=True)(ones)
+        else:
+            by_origin, (_, rest) = [], walked(None)
+        errors, residual, finite = rest
+        return _Measured(errors, residual, finite, by_origin)
+
+
+class _Measured(NamedTuple):
+    """The numbers of a certificate: errors [equation, law], the others of the whole call."""
+
+    errors: jax.Array
+    residual: jax.Array
+    finite: jax.Array
+    origins: list[jax.Array]
+
+
+def _explained_bias(walk: Interpreter, outputs: Sequence[Value]) -> jax.Array:
+    """Return the bias of the greatest output of each sample, averaged over samples."""
+    parts = []
+    for value in outputs:
+        bias = value.contributions[-1] if isinstance(value, Tracked) else None
+        if bias is None or activation(value).size == 0:
+            continue
+        y = jnp.atleast_1d(activation(value))
+        bias = jnp.atleast_1d(walk.carrier.read(activation(value), bias))
+        chosen = jnp.argmax(y.real, axis=-1, keepdims=True)
+        parts.append(jnp.mean(jnp.take_along_axis(bias.real, chosen, axis=-1)))
+    return jnp.sum(jnp.stack(parts)) if parts else jnp.zeros(())
 
 
 def _values(
@@ -228,8 +245,6 @@ def _values(
     consts: Sequence[Any],
     leaves: Sequence[jax.Array],
     tally: Tally,
-    *,
-    bias_only: bool = False,
 ) -> State:
     """Walk a call with every source, and in the last slot the bias."""
     count = len(leaves) + 1
@@ -237,7 +252,7 @@ def _values(
     sources: list[Value] = [
         Tracked(
             leaf,
-            tuple(seed(leaf) if slot == i and not bias_only else None for slot in range(count)),
+            tuple(seed(leaf) if slot == i else None for slot in range(count)),
             Facts.of_source(i),
         )
         for i, leaf in enumerate(leaves)

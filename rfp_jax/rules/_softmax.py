@@ -26,6 +26,7 @@ from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked, Value
 from rfp_jax.rules._elementwise import elementwise, exponential
+from rfp_jax.rules._normaliser import normalised
 from rfp_jax.rules._product import product, quotient, split_product
 
 _EXPONENTIALS = ("exp", "exp2")
@@ -51,8 +52,8 @@ def softmax_or_product(f: Equation, *x: jax.Array) -> Frozen:
 
 @chained
 def softmax_or_split(f: Equation, *x: jax.Array) -> Frozen:
-    """`exp(u) * (1 / sum(exp(u)))` by its gradient; else half of the product to each factor."""
-    return _by_reciprocal(f) or split_product(f, *x)
+    """A softmax by its gradient; a normaliser as a constant; else half of the product to each."""
+    return _by_reciprocal(f) or normalised(f, *x) or split_product(f, *x)
 
 
 def _by_reciprocal(f: Equation) -> Frozen | None:

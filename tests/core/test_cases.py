@@ -800,6 +800,8 @@ def test_a_source_whose_relevance_stops_is_warned_of(fun, primitive, view):
     assert "args[0]" in text
     assert f"'{primitive}'" in text
     assert "test_cases.py" in text
+    assert warning.filename == __file__, "it points at a library"
+    assert f"{__file__}:{warning.lineno}" in text
     assert "rules.secant" in text
     assert "rules.tangent" in text
 

@@ -18,11 +18,14 @@ pytestmark = [
 with jax.enable_x64(True):
     CALLS = [call for call in calls.everything() if call.mesh is None and call.runs]
 CALLS = [c for c in CALLS if rules.lrp0.table[c.primitive].__name__ not in ("refuse", "constant")]
+LAPACK = ("custom_linear_solve",)
 DTYPES = (jnp.float32, jnp.bfloat16)
 
 
 def in_dtype(call, around, dtype):
     """The network and its sources; JAX has some primitives in some precisions only."""
+    if dtype == jnp.bfloat16 and call.primitive in LAPACK:
+        pytest.skip(f"LAPACK has no {call.primitive} in bfloat16")
     try:
         network, sources = around.build(call, dtype)
         jax.eval_shape(network, *sources)
@@ -44,21 +47,21 @@ def certificate(call, around, dtype, composite="lrp0"):
 def chosen(call, place):
     """One network of many around a call, so that every pair of choices meets in some call."""
     around = Around(place % 2 == 0, place // 2 % 2 == 0, place % 7 == 6)
-    return around, DTYPES[(place + place // 5) % 2]
+    dtype = jnp.float32 if call.primitive in LAPACK else DTYPES[(place + place // 5) % 2]
+    return around, dtype
 
 
-UNMEASURED = ("pad", "linear_call", "custom_linear_solve")
-"""Not planted: the examples of `pad` and `linear_call` hold float64 constants, LAPACK has no
-bfloat16. A `linear_call` keeps the precision of its body, so an audit in more precision fails on
-one in half precision: to be mended."""
-
-FIRST = list({c.primitive: c for c in reversed(CALLS) if c.primitive not in UNMEASURED}.values())
+FIRST = list({c.primitive: c for c in reversed(CALLS)}.values())
 """One call of each primitive."""
 
 
 def check_fault(call, fault, around, dtype):
     """The fault, where it is one, is caught and named."""
-    if not is_fault(call, around, fault):
+    try:
+        breaks = is_fault(call, around, fault)
+    except MissingRuleError as error:
+        pytest.skip(f"refused: {error.reason}")
+    if not breaks:
         pytest.skip("no fault here: the law holds all the same, by its definition")
     planted = Planted(call.primitive, FAULTS[fault]).rules()
     report = certificate(call, around, dtype, planted)

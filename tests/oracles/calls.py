@@ -249,7 +249,11 @@ def _structural() -> Iterator[Call]:
     yield call("layout_constraint", lambda x: with_layout_constraint(x, Layout((0, 1))), A)
     yield call("symmetric_product", lambda c: lax.linalg.symmetric_product(np.zeros((3, 2)), c, beta=2.0), SPD)  # fmt: skip
     yield call(
-        "linear_call", lambda x: linear_call(lambda r, v: r * v, lambda r, v: r * v, B, x), A
+        "linear_call",
+        lambda x: linear_call(
+            lambda r, v: r * v, lambda r, v: r * v, jnp.asarray(B).astype(x.dtype), x
+        ),
+        A,
     )
     # sums, choices, placements
     yield call("add", jnp.add, A, B)
@@ -258,7 +262,7 @@ def _structural() -> Iterator[Call]:
     yield call("sub", jnp.subtract, A, B)
     yield call("concatenate", lambda x, y: jnp.concatenate([x, y], 1), A, B)
     yield call("stack", lambda x, y: jnp.stack([x, y]), A, B)
-    yield call("pad", lambda x: lax.pad(x, 2.0, ((1, 0, 1), (0, -1, 0))), A)
+    yield call("pad", lambda x: lax.pad(x, x.dtype.type(2), ((1, 0, 1), (0, -1, 0))), A)
     yield call("pad", lambda x: lax.pad(x, x[0, 0], ((1, 0, 1), (0, -1, 0))), A)
     yield call("select_n", jnp.where, A > 0, A, B)
     yield call("dynamic_update_slice", lambda x, u: lax.dynamic_update_slice(x, u, (1, 1)), A, B[:2, :2])  # fmt: skip

@@ -1,0 +1,50 @@
+"""Normalisers, `1 / sqrt(...)`: the scale of a LayerNorm or an RMSNorm is a constant.
+
+Achtibat et al. 2024, "AttnLRP: attention-aware layer-wise relevance propagation for transformers",
+proposition 3.4: relevance passes a normalisation as if its scale did not depend on the input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from rfp_jax._core.equation import Equation, Kind
+from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.primitives import MOVES
+from rfp_jax._core.value import Stopped, Tracked, Value
+from rfp_jax.rules._product import signal
+
+_SCALED = MOVES | {"mul", "div", "neg"}
+
+
+def normalised(f: Equation, *x: jax.Array) -> Frozen | None:
+    """`f(x, 1 / sqrt(...))` is linear in x; None if not exactly one factor is a normaliser."""
+    if len(f.inputs) != 2 or f.kind is Kind.FUNCTION:
+        return None
+    return signal(f, *x) if sum(map(is_normaliser, f.inputs)) == 1 else None
+
+
+def is_normaliser(value: Value) -> bool:
+    """Return whether a value is the inverse of a square root, moved or times a constant."""
+    while isinstance(value, Tracked) and (made := value.producer) is not None:
+        if made.name == "rsqrt":
+            return True
+        if made.name == "pow":
+            return _is_minus_half(made.values[1])
+        if made.name == "div" and made.inputs and made.inputs[0] is made.values[1]:
+            root = made.values[1].producer if isinstance(made.values[1], Tracked) else None
+            return root is not None and root.name == "sqrt"
+        if made.name not in _SCALED or len(made.inputs) != 1:
+            return False
+        value = made.inputs[0]
+    return False
+
+
+def _is_minus_half(exponent: Any) -> bool:
+    if isinstance(exponent, Tracked | Stopped | Tracer):
+        return False
+    return bool(np.all(np.asarray(exponent) == -0.5))
