@@ -42,7 +42,7 @@ def evaluate(
     bias: str | None = None,
     method: Callable[..., Callable[..., Any]] = relevance,
     dtype: DTypeLike | None = None,
-    columns: Columns | None = None,
+    columns: Columns | Sequence[str] | None = None,
     run: RunOptions | None = None,
     manifest: Mapping[str, Any] | None = None,
     data_arguments: Mapping[str, Any] | None = None,
@@ -66,7 +66,8 @@ def evaluate(
         fun: the model, `fun(params, *inputs)`, for instance a Flax module's `apply`. It returns one
             array, [batch, classes]; samples must not influence one another.
         data: random access to samples, each a mapping of names to values without a batch axis: a
-            Grain data source, a `grain.MapDataset`, a list. Read by several threads at once.
+            Grain data source, a `grain.MapDataset`, a list, a `torch.utils.data.Dataset` or the
+            `DataLoader` of one. Read by several threads at once.
         path: where to put the table; a folder, by custom with the suffix `.zarr`.
         params: the parameters of the model, a tree of arrays.
         sources: names of the sources, which are the first arguments of the model, in order.
@@ -84,7 +85,8 @@ def evaluate(
             Each leaf of the relevance's `sources` is a source, [batch, classes], or a stack of
             them, [n, batch, classes].
         dtype: the floating-point dtype of the inputs; by default that of the samples.
-        columns: where things are in a sample, and what of them the table keeps.
+        columns: where things are in a sample, and what of them the table keeps; a sequence of
+            names, `("optical", "sar", "label")`, names the parts of samples that are tuples.
         run: how the run works: chunks, batches, memory, devices, threads, how many may fail.
         manifest: what to know about the model (architecture, checkpoint, hash ...), kept in the
             table's attributes.
@@ -132,7 +134,7 @@ def evaluate(
         import xarray  # noqa: F401
         import zarr  # noqa: F401
 
-    run, columns = run or RunOptions(), columns or Columns()
+    run, columns = run or RunOptions(), Columns.from_argument(columns)
     options = {"rules": rules} | ({} if bias is None else {"bias": bias})
     with processes.phase():
         job = Job.of(

@@ -21,6 +21,7 @@ from rfp_jax.tables._evaluate.plan import Chunks
 from rfp_jax.tables._evaluate.rows import as_arrays
 from rfp_jax.tables._evaluate.samples import DataSource, Keys, Reader, Schema
 from rfp_jax.tables._evaluate.table import Table, check_names
+from rfp_jax.tables._evaluate.torch_data import named_samples
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Job:
             ValueError, TypeError: they do not fit one another; says how.
         """
         check_names(sources, classes, tuple(columns.metadata))
+        data = named_samples(data, columns.fields)
         _check_length(data, columns.ids)
         keys = Keys.of(columns, sources, other_inputs)
         arrays = as_arrays(explain(keys.argnums), sources, classes)

@@ -24,6 +24,7 @@ class Columns:
             of keys to their kinds: `"bool"`, `"int"`, `"float"`, `"text"` or `"time"`.
         fill: what stands in the place of masked values of an input, one number for all inputs or
             one by key. Where nothing is given it is NaN, and the sample fails.
+        fields: names of the parts of a sample that is a tuple, as PyTorch's data sets return it.
         units: units by name of the metadata, and of `"output"` (relevance has those of the output).
 
     Examples:
@@ -37,7 +38,17 @@ class Columns:
     ids: Sequence[object] | None = None
     metadata: Sequence[str] | Mapping[str, str] = ()
     fill: float | Mapping[str, float] | None = None
+    fields: Sequence[str] | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_argument(cls, columns: Columns | Sequence[str] | None) -> Columns:
+        """Return the columns that an argument stands for: a sequence names parts of tuples."""
+        if isinstance(columns, Columns):
+            return columns
+        if isinstance(columns, str):
+            raise TypeError(f"columns must be Columns or a sequence of names, got {columns!r}")
+        return cls(fields=None if columns is None else tuple(columns))
 
     def fill_of(self, key: str) -> float:
         """Return what stands in the place of masked values of an input."""

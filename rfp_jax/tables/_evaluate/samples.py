@@ -129,8 +129,6 @@ class Reader:
     def open(self, index: int) -> tuple[str, Mapping[str, Any]]:
         """Return a sample's name, and the sample as the data source gives it."""
         raw = self.data[index]
-        if not isinstance(raw, Mapping):
-            raise TypeError(f"a sample must be a mapping of names to arrays, got {describe(raw)}")
         if self.columns.ids is not None or self.columns.id not in raw:
             return self.name(index), raw
         return text_of(raw[self.columns.id]) or str(index), raw
