@@ -1,7 +1,7 @@
 """Networks from elsewhere as `(fun, params)`: a function of JAX arrays and a tree of parameters.
 
 `from_torch` takes PyTorch modules and exported programs (`.pt2`), `from_onnx` ONNX files. `load`
-reads what `rfp-jax convert network.pt2 OUT_DIR` wrote. `to_flax` turns a state dict of one of the
+reads what `rfp-jax convert NETWORK OUT_DIR` wrote. `to_flax` turns a state dict of one of the
 paper's networks into Flax variables, and `read_checkpoint` reads such a state dict from a file;
 `rfp_jax.convert.flax` has the rest about checkpoints. PyTorch, onnx and Flax are imported when they
 are needed, not before.
@@ -24,6 +24,7 @@ from rfp_jax.convert._errors import (
 )
 from rfp_jax.convert._folder import convert_program, load
 from rfp_jax.convert._onnx_errors import OnnxFileError, OnnxNodeError, UnsupportedOnnxError
+from rfp_jax.convert._onnx_folder import convert_onnx
 from rfp_jax.convert._torch_function import TorchFunction
 from rfp_jax.convert._torch_network import from_torch, to_torch
 
@@ -76,6 +77,7 @@ __all__ = [
     "TorchFunction",
     "UnsupportedOnnxError",
     "check_onnx",
+    "convert_onnx",
     "convert_program",
     "from_onnx",
     "from_torch",

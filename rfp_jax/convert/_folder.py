@@ -1,4 +1,4 @@
-"""Converted networks on disk: a folder that `load` reads without PyTorch.
+"""Converted programs of PyTorch on disk: a folder that `load` reads without PyTorch.
 
 manifest.json   format, versions, the parameters' names, shapes and dtypes in PyTorch
 program.json    the program: its nodes, as plain data
@@ -21,6 +21,8 @@ import numpy as np
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import new_folder
 from rfp_jax.convert._errors import ProgramError
+from rfp_jax.convert._onnx_folder import FORMAT as ONNX_FORMAT
+from rfp_jax.convert._onnx_folder import read_onnx_network
 from rfp_jax.convert._torch_function import Params, SavedPrograms, TorchFunction
 from rfp_jax.convert._torch_graph import require_operations
 from rfp_jax.convert._torch_network import read_network
@@ -100,14 +102,14 @@ def convert_program(
     return manifest
 
 
-def load(directory: str | Path) -> tuple[TorchFunction, Params]:
-    """Load a network that `python -m convert network.pt2 OUT_DIR` wrote. PyTorch is not needed.
+def load(directory: str | Path) -> tuple[Any, Params]:
+    """Load a network that `rfp-jax convert NETWORK OUT_DIR` wrote. PyTorch is not needed.
 
     Args:
         directory: the folder.
 
     Returns:
-        `(fun, params)`, as `from_torch` returned them.
+        `(fun, params)`, as `from_torch` or `from_onnx` returned them.
 
     Raises:
         ProgramError: the folder is not one that the command wrote.
@@ -121,7 +123,7 @@ def load(directory: str | Path) -> tuple[TorchFunction, Params]:
         fun, params = _READERS[manifest["format"]](directory, manifest)
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProgramError(
-            f"{directory} is not a folder that `python -m convert network.pt2` wrote: {error}"
+            f"{directory} is not a folder that `rfp-jax convert NETWORK` wrote: {error}"
         ) from error
     return fun, jax.tree.map(jnp.asarray, params)
 
@@ -144,5 +146,5 @@ def _read_torch_program(
     return fun, arrays.get("params", {})
 
 
-_READERS = {_FORMAT: _read_torch_program}
+_READERS = {_FORMAT: _read_torch_program, ONNX_FORMAT: read_onnx_network}
 """What reads a folder, by the format in its manifest."""

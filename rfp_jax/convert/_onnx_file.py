@@ -6,7 +6,9 @@ The parts of the format that are read here: <https://onnx.ai/onnx/repo-docs/IR.h
 
 import math
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,6 +110,34 @@ def read_tensor(tensor: onnx.TensorProto, path: Path) -> np.ndarray:
             f"{given}. The file is damaged: export it again."
         )
     return numpy_helper.to_array(tensor)
+
+
+def external_files(model: onnx.ModelProto, path: Path) -> dict[str, Path]:
+    """Return the files in the model's folder that hold its external data, by their locations.
+
+    Raises:
+        OnnxFileError: one of them lies elsewhere, or is missing.
+    """
+    files = {}
+    for tensor in _tensors(model.graph, *model.functions):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            location = {entry.key: entry.value for entry in tensor.external_data}["location"]
+            where = f"{path}: tensor {tensor.name!r}"
+            files[location] = _inside(path.parent, location, where)
+    return files
+
+
+def _tensors(*parts: Any) -> Iterator[onnx.TensorProto]:
+    """All tensors that graphs and functions hold, those of subgraphs too."""
+    for part in parts:
+        yield from getattr(part, "initializer", ())
+        for attribute in (a for node in part.node for a in node.attribute):
+            yield from attribute.tensors
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from _tensors(
+                *attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())
+            )
 
 
 def _bytes(data_type: int, count: int) -> int:
