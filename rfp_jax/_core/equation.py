@@ -67,6 +67,7 @@ class Equation:
             own.
         known: `known(i)` is the value of operand i as a NumPy array, if it depends on no argument
             of the program, or None.
+        number: `number(i)` is the number that operand i holds everywhere, if the program says so.
     """
 
     eqn: core.JaxprEqn
@@ -77,6 +78,7 @@ class Equation:
     constant_part: Callable[[Tracked], jax.Array] = activation
     is_opaque: bool = False
     known: Callable[[int], np.ndarray | None] = lambda _: None
+    number: Callable[[int], float | None] = lambda _: None
 
     def __call__(self, *activations: jax.Array) -> Any:
         """Return the equation's result at these values of its tracked operands."""
@@ -213,7 +215,8 @@ class Equation:
             return Kind.FUNCTION if functions else Kind.AFFINE
         if self.name == "select_n":
             of_function = self.dominator is not None and kind(self.dominator) is Kind.FUNCTION
-            plain = not functions and all(map(self._is_zero, range(1, len(self.values))))
+            polynomial = all(degree(value) is not None for value in functions)
+            plain = polynomial and all(map(self._is_zero, range(1, len(self.values))))
             whole = bool(chosen_by) and alike and Kind.STEPS not in kinds and not of_function
             is_step = plain or not whole
         else:
@@ -312,7 +315,7 @@ class Equation:
     def _is_zero(self, i: int) -> bool:
         """Return whether an operand is tracked, or the constant 0."""
         value = self.values[i]
-        if isinstance(value, Tracked):
+        if isinstance(value, Tracked) or self.number(i) == 0:
             return True
         if isinstance(value, Stopped | Tracer) or np.size(value) != 1:
             return False

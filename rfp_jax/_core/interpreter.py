@@ -46,8 +46,8 @@ from rfp_jax._core.value import (
 )
 from rfp_jax.errors import MissingRuleError, ReverseModeError
 
-REMEMBERED = (
-    ELEMENTWISE | MOVES | LAYERS | set("concatenate reduce_sum reduce_max reduce_min".split())
+REMEMBERED = (ELEMENTWISE | MOVES | LAYERS) | frozenset(
+    "concatenate gather dynamic_slice reduce_sum reduce_max reduce_min".split()
 )
 """Primitives at which rules look back."""
 
@@ -192,6 +192,7 @@ class Interpreter:
             dtype=self.dtype,
             constant_part=self.constant_part,
             known=known.of(eqn),
+            number=lambda place: known.number(eqn.invars[place]),
         )
         rule = constant if equation.is_discrete or not is_tracked else self.rules(equation)
         key = key_of(eqn, values, rule)
@@ -338,6 +339,16 @@ class _Known:
                 return self._value(eqn.invars[place], given)
 
         return known
+
+    def number(self, atom: Any) -> float | None:
+        """Return the number of the program that a variable holds in all places, or None."""
+        while (eqn := self.made.get(atom) if isinstance(atom, core.Var) else None) is not None:
+            if eqn.primitive.name not in MOVES:
+                return None
+            atom = eqn.invars[0]
+        value: Any = atom.val if isinstance(atom, core.Literal) else self.env.get(atom)
+        is_literal = isinstance(value, np.ndarray) and value.ndim == 0 and np.isrealobj(value)
+        return float(value) if is_literal or isinstance(value, float | int) else None
 
     def _value(self, atom: Any, given: dict[core.Var, Value]) -> np.ndarray | None:
         if isinstance(atom, core.Literal):

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from rfp_jax._core.equation import Equation, Member, before_conversion
+from rfp_jax._core.equation import Equation, Kind, Member, before_conversion
 from rfp_jax._core.primitives import LAYERS, MOVES, PLACEMENTS
 from rfp_jax._core.value import UNBOUNDED, Facts, Stopped, Tracked, Value, facts_of
 
@@ -56,7 +56,8 @@ def _is_weight(equation: Equation, interval: Interval) -> bool:
         return True
     if low < 0 or not weights:
         return False
-    if all(weights) and equation.name in _KEEPING:
+    is_curve = equation.kind is Kind.FUNCTION and not equation.is_polynomial
+    if all(weights) and equation.name in _KEEPING and not is_curve:
         return True
     return high <= 1 + TOLERANCE and equation.name not in LAYERS and not _is_choice(equation)
 

@@ -31,6 +31,9 @@ from rfp_jax.rules._product import product, quotient, split_product
 
 _EXPONENTIALS = ("exp", "exp2")
 
+BY_GRADIENT = object()
+"""The note of what a softmax's gradient explains: its logarithm passes by the gradient, too."""
+
 
 @chained
 def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
@@ -83,18 +86,10 @@ def logarithm(f: Equation, *x: jax.Array) -> Frozen:
             return _gradient(f, [part])
     if f.inputs and f.variable is f.inputs[0] and (parts := _exponentials(f.inputs[0])):
         return _gradient(f, parts)
-    if f.inputs and (made := f.inputs[0].producer) and made.name == "div" and len(made.inputs) == 2:
-        found = _sum_of(made.values[1], made.inputs[0])
-        if found and _is_exp(made.inputs[0]):
-            inner = _softmax(made, made.inputs[0], found)
-            y, p = f(*x), f.inputs[0].activation
-            safe = jnp.where(p == 0, 1, p)
-
-            def push(c: jax.Array) -> jax.Array:
-                return jnp.where(p == 0, 0, inner.pushed(c)[0] / safe).astype(y.dtype)
-
-            logits = _logits(made.inputs[0])
-            return Frozen(y, push, lambda: y - push(_finite(logits)), inputs=(logits,))
+    if f.inputs and behind_moves(f.inputs[0], _CHOOSING).note is BY_GRADIENT:
+        y, p = f(*x), f.inputs[0].activation
+        steep = jnp.where(p == 0, 0, 1 / jnp.where(p == 0, 1, p)).astype(y.dtype)
+        return Frozen(y, lambda c: steep * c, lambda: y - (p != 0))
     return elementwise(f, *x)
 
 
@@ -104,7 +99,7 @@ def exponential_of_logits(f: Equation, x: jax.Array) -> Frozen:
     if not _is_log_softmax(f.inputs[0]):
         return exponential(f, x)
     y = f(x)
-    return Frozen(y, lambda c: y * c, lambda: y - y * _finite(f.inputs[0]))
+    return Frozen(y, lambda c: y * c, lambda: y - y * _finite(f.inputs[0]), note=BY_GRADIENT)
 
 
 def attention_quotient(f: Equation, *x: jax.Array) -> Frozen | None:
@@ -140,7 +135,7 @@ def _softmax(f: Equation, part: Tracked, axes: tuple[int, ...]) -> Frozen:
     def push(c: jax.Array) -> jax.Array:
         return p * (c - jnp.sum(p * c, axis=axes, keepdims=True))
 
-    return Frozen(p, push, lambda: p - push(_finite(logits)), inputs=(logits,))
+    return Frozen(p, push, lambda: p - push(_finite(logits)), inputs=(logits,), note=BY_GRADIENT)
 
 
 def _gradient(f: Equation, exponentials: Sequence[Tracked]) -> Frozen:
@@ -154,7 +149,7 @@ def _gradient(f: Equation, exponentials: Sequence[Tracked]) -> Frozen:
         ]
         return functools.reduce(jnp.add, (tangent for _, tangent in terms))
 
-    return Frozen(y, push, lambda: y - push(*map(_finite, logits)), inputs=logits)
+    return Frozen(y, push, lambda: y - push(*map(_finite, logits)), inputs=logits, note=BY_GRADIENT)
 
 
 def _exponentials(total: Value) -> list[Tracked]:
@@ -193,11 +188,16 @@ def _logits(exponentials: Tracked) -> Tracked:
     return exponentials.producer.inputs[0]
 
 
-def behind_moves(value: Tracked) -> Tracked:
+def behind_moves(value: Tracked, also: frozenset[str] = frozenset()) -> Tracked:
     """Return the value that was reshaped, spread or converted."""
-    while value.producer and value.producer.name in _BETWEEN_SUM and value.producer.inputs:
+    between = _BETWEEN_SUM | also
+    while value.producer and value.producer.name in between and value.producer.inputs:
         value = value.producer.inputs[0]
     return value
+
+
+_CHOOSING = frozenset("gather dynamic_slice".split())
+"""Places of a softmax are chosen, such as the label's."""
 
 
 _BETWEEN_SUM = MOVES | {"abs"}

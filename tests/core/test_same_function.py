@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 RNG = np.random.default_rng(0)
 W, B = RNG.normal(size=(3, 3)) * 0.7, RNG.normal(size=(1, 3)) * 0.5
 SOURCES = tuple(RNG.normal(size=(2, 3)) for _ in range(3))
+SOURCES[0][0] *= -1  # so that a layer has values of both signs
 
 
 def total(x):
@@ -109,6 +110,20 @@ FORMS = {
         lambda p, a, b: relu(p(a)) ** 2 + b,
         lambda p, a, b: p(a) * relu(p(a)) + b,
         lambda p, a, b: jnp.where(p(a) > 0, p(a) * p(a), 0) + b,
+        lambda p, a, b: jnp.where(p(a) > 0, p(a), 0) ** 2 + b,
+    ),
+    "chosen logarithm of a softmax": (
+        lambda p, a, b: jax.nn.log_softmax(p(a) + b)[:, 0],
+        lambda p, a, b: jnp.log(softmax(p(a) + b)[:, 0]),
+        lambda p, a, b: jnp.log(softmax(p(a) + b))[:, 0],
+        lambda p, a, b: (p(a) + b)[:, 0] - jax.nn.logsumexp(p(a) + b, 1),
+        lambda p, a, b: jnp.log(
+            jnp.take_along_axis(softmax(p(a) + b), jnp.zeros((2, 1), int), 1)[:, 0]
+        ),
+    ),
+    "cosh - 1": (
+        lambda p, a, b: (jnp.cosh(p(a)) - 1) * b,
+        lambda p, a, b: 2 * jnp.sinh(p(a) / 2) ** 2 * b,
     ),
     # a scale that divides a signal and multiplies it again
     **{
@@ -143,6 +158,12 @@ FORMS = {
         lambda p, a, b: sigmoid(p(a) - b) * SOURCES[2] * b,
     ),
 }
+
+
+def test_values_have_both_signs():
+    for x in (SOURCES[0], SOURCES[0] @ W + B):
+        assert x.min() < -0.1
+        assert x.max() > 0.1
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["sources", "layer"])
