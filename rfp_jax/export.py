@@ -144,7 +144,7 @@ def save(
         from rfp_jax._transforms.relevance import relevance
 
         method = relevance
-    from rfp_jax.tables._evaluate.fingerprint import describe, plain, versions
+    from rfp_jax.tables._evaluate.fingerprint import as_json, describe, versions
     from rfp_jax.tables._evaluate.rows import as_arrays
 
     if not inputs:
@@ -193,7 +193,7 @@ def save(
         "platforms": list(exported.platforms),
         "rules": describe(rules),
         "versions": versions(),
-        "model": plain("model", model),
+        "model": as_json("model", model),
     }
     serialized = exported.serialize()
     path = Path(path)

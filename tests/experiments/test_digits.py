@@ -140,7 +140,7 @@ def test_ctrl_c_in_training_ends_cleanly(tmp_path):
 
 
 def test_ctrl_c_while_importing_ends_cleanly(capsys):
-    with pytest.raises(SystemExit) as exit, command.importing():
+    with pytest.raises(SystemExit) as exit, command.lazy_imports():
         raise KeyboardInterrupt
     assert exit.value.code == 130
     assert "Interrupted" in capsys.readouterr().err
@@ -148,7 +148,7 @@ def test_ctrl_c_while_importing_ends_cleanly(capsys):
 
 def test_a_missing_package_names_the_extra():
     remedy = r"pip install 'rfp-jax\[experiments\]'"
-    with pytest.raises(SystemExit, match=remedy), command.importing():
+    with pytest.raises(SystemExit, match=remedy), command.lazy_imports():
         importlib.import_module("no_such_package")
 
 
@@ -156,7 +156,7 @@ def test_a_failure_leaves_earlier_results_alone(tmp_path):
     (tmp_path / "summary.json").write_text("earlier")
 
     def write_half():
-        with command.staged(tmp_path) as folder:
+        with command.atomic_outputs(tmp_path) as folder:
             (folder / "summary.json").write_text("la")
             raise RuntimeError
 

@@ -115,7 +115,7 @@ def test_evaluation_says_what_the_table_holds(out):
     own = {name: table.relevance.sel(source=name).values for name in ("left", "right", "bias")}
     alone = {name: np.mean(own[name].argmax(1) == label) for name in SETTINGS.sources}
     assert found["accuracy_of_source_alone"] == alone
-    true = {name: plot.of_class(values, label) for name, values in own.items()}
+    true = {name: plot.select_class(values, label) for name, values in own.items()}
     for name, values in true.items():
         assert found["median_relevance"][name] == pytest.approx(np.median(values))
     share = np.abs(true["left"]) / (np.abs(true["left"]) + np.abs(true["right"]))
@@ -152,7 +152,7 @@ def test_settings_are_read_back(tmp_path):
     )
     settings = Settings(samples=samples, relevance_loss=0.5)
     settings.claim(tmp_path / "results")
-    assert Settings.of(tmp_path / "results") == settings
+    assert Settings.from_folder(tmp_path / "results") == settings
     assert settings.sources == ("first", "second")
 
 

@@ -176,7 +176,7 @@ def test_a_table_can_be_drawn_by_another_class_than_the_true_one(rng):
         plot.violins(table, table.output)
     top = table.output.fillna(-np.inf).argmax("class")
     body = plot.violins(table, top).axes[0].collections[-1].get_paths()[0].vertices
-    values = plot.of_class(np.nan_to_num(table.relevance.values[:, 0]), top.values)
+    values = plot.select_class(np.nan_to_num(table.relevance.values[:, 0]), top.values)
     values = np.delete(values, 4)
     assert (body[:, 1].min(), body[:, 1].max()) == pytest.approx((values.min(), values.max()))
     with pytest.raises(ValueError, match="arrays know no labels"):

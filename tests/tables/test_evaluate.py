@@ -27,7 +27,7 @@ from rfp_jax.tables import (
     evaluate,
 )
 from rfp_jax.tables._evaluate import fingerprint
-from rfp_jax.tables._evaluate.devices import batched, build, fit
+from rfp_jax.tables._evaluate.devices import batched, compile_batch, compile_largest
 from rfp_jax.tables._evaluate.journal import Journal
 from rfp_jax.tables._evaluate.plan import Chunks, Slots
 from rfp_jax.tables._evaluate.rows import compute
@@ -487,10 +487,10 @@ PROGRAMS = [
 
 def test_other_programs_have_other_fingerprints():
     x = np.ones(4, np.float32)
-    prints = [fingerprint.program(program, x) for program in PROGRAMS]
+    prints = [fingerprint.hash_program(program, x) for program in PROGRAMS]
     assert len(set(prints)) == len(PROGRAMS)
     jax.clear_caches()
-    again = [fingerprint.program(lambda x, p=program: p(x), x) for program in PROGRAMS]
+    again = [fingerprint.hash_program(lambda x, p=program: p(x), x) for program in PROGRAMS]
     assert again == prints
 
 
@@ -503,8 +503,8 @@ def test_jitted_parts_have_one_fingerprint_whatever_they_are_called():
 
     x = np.ones(4, np.float32)
     shared = jax.jit(square)
-    once = fingerprint.program(lambda x: shared(x) + shared(x + 1), x)
-    apart = fingerprint.program(lambda x: jax.jit(square)(x) + jax.jit(other)(x + 1), x)
+    once = fingerprint.hash_program(lambda x: shared(x) + shared(x + 1), x)
+    apart = fingerprint.hash_program(lambda x: jax.jit(square)(x) + jax.jit(other)(x + 1), x)
     assert once == apart
 
 
@@ -598,7 +598,7 @@ def test_every_sample_has_one_slot_whatever_else_is_to_do(samples, size, batch, 
 
 def reader_of(data, sources=SOURCES, classes=CLASSES):
     columns = Columns()
-    reader = Reader(data, columns, Keys.of(columns, sources, ()), tuple(classes))
+    reader = Reader(data, columns, Keys.from_columns(columns, sources, ()), tuple(classes))
     return reader, infer(reader, look(reader, None), None, accepts=lambda schema: None)
 
 
@@ -637,11 +637,11 @@ def test_batch_follows_the_memory_budget():
     _, schema = reader_of(data, ("x",), map(str, range(8)))
     batches = []
     for memory in (1 << 20, 1 << 21, 1 << 22, 1 << 23):
-        step = fit(wide, params, schema, jax.devices(), memory=memory, largest=256)
+        step = compile_largest(wide, params, schema, jax.devices(), max_bytes=memory, largest=256)
         assert step.bytes <= memory
         assert step.batch & (step.batch - 1) == 0
         if step.batch < 256:  # the next larger one would not fit
-            assert build(wide, params, schema, 2 * step.batch, jax.devices()).bytes > memory
+            assert compile_batch(wide, params, schema, 2 * step.batch, jax.devices()).bytes > memory
         result = step([np.zeros((step.samples, 32), np.float32)])
         assert result.shape == (step.samples, 8)
         batches.append(step.batch)

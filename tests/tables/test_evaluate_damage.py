@@ -113,7 +113,7 @@ def test_a_table_copied_without_some_chunks_is_not_taken_for_whole(path, whole):
         tables.summary,
         tables.share,
         tables.accuracy,
-        lambda t: tables.of_class(t, "water"),
+        lambda t: tables.select_class(t, "water"),
     ):
         with pytest.raises(DamagedTableError, match=r"8 samples|4 samples.*p4"):
             ask(plain)

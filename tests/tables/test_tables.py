@@ -54,21 +54,21 @@ def make(samples=40, seed=0, labels=True):
 
 def test_of_class():
     table = make()
-    found = tables.of_class(table)
+    found = tables.select_class(table)
     assert found.dims == ("sample", "source")
     for i in range(40):
         picked = table.relevance.values[i, :, table.label.values[i]]
         np.testing.assert_array_equal(found[i], picked)
-    np.testing.assert_array_equal(tables.of_class(table, "urban"), table.relevance[:, :, 2])
-    top = tables.of_class(table, "top")
+    np.testing.assert_array_equal(tables.select_class(table, "urban"), table.relevance[:, :, 2])
+    top = tables.select_class(table, "top")
     np.testing.assert_array_equal(top[0], table.relevance[0, :, table.output.values[0].argmax()])
 
 
 def test_of_class_without_label_is_nan():
     table = make()
     table.label.values[7] = -1
-    assert np.isnan(tables.of_class(table)[7]).all()
-    assert np.isfinite(tables.of_class(table)[8]).all()
+    assert np.isnan(tables.select_class(table)[7]).all()
+    assert np.isfinite(tables.select_class(table)[8]).all()
 
 
 def test_share_by_hand():
@@ -84,7 +84,7 @@ def test_share_by_hand():
 
 
 def test_by_class_by_hand():
-    table = tables.valid(make())
+    table = tables.drop_failed(make())
     shares = tables.share(table)
     found = tables.by_class(shares, table["class"])
     assert found["class"].values.tolist() == list(CLASSES)
@@ -94,7 +94,7 @@ def test_by_class_by_hand():
 
 
 def test_by_class_keeps_classes_without_samples():
-    table = tables.valid(make())
+    table = tables.drop_failed(make())
     table.label.values[:] = np.where(table.label.values == 1, -1, table.label.values)
     found = tables.by_class(tables.share(table), table["class"])
     assert found.shape == (3, 2)
@@ -105,7 +105,7 @@ def test_by_class_keeps_classes_without_samples():
 
 
 def test_by_bins_by_hand():
-    table = tables.valid(make(200))
+    table = tables.drop_failed(make(200))
     shares, edges = tables.share(table), [0, 0.25, 0.5, 1]
     found = tables.by_bins(shares, "cloud_cover", edges)
     for k in range(3):
@@ -122,7 +122,7 @@ def test_summary_by_hand():
     known = np.arange(40) != 3
     assert found["accuracy"] == (table.label == table.prediction).values[known].mean()
     assert tables.accuracy(table) == found["accuracy"]
-    mean = tables.share(tables.valid(table)).mean("sample").values
+    mean = tables.share(tables.drop_failed(table)).mean("sample").values
     np.testing.assert_allclose(list(found["share"].values()), mean)
 
 
@@ -136,10 +136,10 @@ def test_summary_without_labels():
     ("ask", "message"),
     [
         (
-            lambda t: tables.of_class(t, "sea"),
+            lambda t: tables.select_class(t, "sea"),
             "no class 'sea': 'label', 'prediction', 'top', or one of",
         ),
-        (lambda t: tables.of_class(t.drop_vars("label")), "the table has no label"),
+        (lambda t: tables.select_class(t.drop_vars("label")), "the table has no label"),
         (
             lambda t: tables.by_class(tables.share(t).drop_vars("label"), t["class"]),
             "samples must have one class each",
@@ -202,7 +202,7 @@ def test_export_of_several_labels_and_of_a_real_table(tmp_path):
     frame = pd.read_csv(tmp_path / "t.csv")
     assert frame.label.tolist() == [value for i in range(5) for value in 2 * [True, i % 2 == 1]]
     assert set(frame.season) == {"été"}
-    assert tables.usual_class(table) == "top"
+    assert tables.default_target(table) == "top"
     assert tables.summary(table)["share"] == {"x": 1.0}
 
 

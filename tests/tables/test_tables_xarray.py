@@ -138,7 +138,7 @@ def test_everything_can_be_plotted(table):
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    good = tables.valid(table).load()
+    good = tables.drop_failed(table).load()
     share = tables.share(good)
     share.mean("sample").plot()
     tables.by_class(share, good["class"]).plot()
@@ -151,7 +151,7 @@ def test_everything_can_be_plotted(table):
 
 
 def test_group_by_class_season_and_time(table):
-    good = tables.valid(table).load()
+    good = tables.drop_failed(table).load()
     share = tables.share(good)
     by_label = share.groupby("label").mean()
     values, labels = share.values, good.label.values

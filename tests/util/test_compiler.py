@@ -70,7 +70,7 @@ def test_the_answer_is_the_callers_own():
 def test_evaluation_compiles_with_them(network):
     variables, *sources = network
     schema = Schema(tuple(jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in sources), None, {})
-    step = devices.build(explain, variables, schema, 4, jax.devices("cpu")[:1])
+    step = devices.compile_batch(explain, variables, schema, 4, jax.devices("cpu")[:1])
     assert fused_convolutions(step.run) == 0
     found = step([np.asarray(x[:4]) for x in sources])
     np.testing.assert_allclose(

@@ -48,14 +48,14 @@ class Facts:
     noise: float
 
     @classmethod
-    def of(cls, table: xr.Dataset) -> Facts:
+    def from_table(cls, table: xr.Dataset) -> Facts:
         """Gather them, block by block."""
-        which = _query.usual_class(table)
+        which = _query.default_target(table)
         relevance, shares, chosen = [], [], []
-        for block in map(_query.valid, _query.blocks(table)):
+        for block in map(_query.drop_failed, _query.blocks(table)):
             looked_at = block.label if which == "label" else block.output.argmax("class")
             known = np.flatnonzero(looked_at.values >= 0)
-            relevance.append(_query.of_class(block, which).isel(sample=known))
+            relevance.append(_query.select_class(block, which).isel(sample=known))
             shares.append(_query.share(block, which).isel(sample=known))
             chosen.append(looked_at.values[known])
         whole, classes = _joined(relevance), np.concatenate(chosen)

@@ -84,7 +84,7 @@ def report(
     chosen = choose(table, samples, seed)
     if not len(chosen):
         raise ValueError("no sample of the table could be evaluated: there is nothing to report")
-    facts = Facts.of(table)
+    facts = Facts.from_table(table)
     for name in bins:
         if name not in facts.shares.coords or facts.shares[name].dtype.kind not in "iuf":
             raise ValueError(f"no numeric metadata called {name!r} in the table")
