@@ -9,7 +9,7 @@ import pytest
 
 from rfp_jax import heatmap
 
-GOLDEN = Path(__file__).parent / "golden" / "lxt_transformer.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "lxt_transformer.npz"
 HEADS = 2
 
 
