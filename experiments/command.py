@@ -2,11 +2,12 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rfp_jax._util.files import atomic_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -132,14 +133,12 @@ def atomic_outputs(folder: Path) -> Iterator[Path]:
         >>> [path.name for path in folder.iterdir()]
         ['summary.json']
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-")
-    except OSError as error:
-        raise SystemExit(
-            f"Cannot write to the folder {str(folder)!r}: {error.strerror}. Choose another: --out"
-        ) from error
-    with temporary as name:
-        yield Path(name)
-        for path in sorted(Path(name).iterdir()):
-            os.replace(path, folder / path.name)  # same file system: a file is there whole or not
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(atomic_files(folder))
+        except OSError as error:
+            raise SystemExit(
+                f"Cannot write to the folder {str(folder)!r}: {error.strerror}. "
+                "Choose another: --out"
+            ) from error
+        yield temporary

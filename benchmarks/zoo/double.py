@@ -37,7 +37,7 @@ class _Double:
 
     bodies: Bodies = field(default_factory=Bodies)
 
-    def anew(self, jaxpr: core.Jaxpr) -> "_Double":
+    def anew(self, jaxpr: core.Jaxpr) -> _Double:
         """Return the walk through a body: the same, for it knows nothing of the values."""
         del jaxpr
         return self

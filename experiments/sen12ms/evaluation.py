@@ -11,13 +11,12 @@ from rich.console import Console
 
 from experiments.command import atomic_outputs
 from experiments.sen12ms import checkpoint
-from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.scores import scores
 from experiments.sen12ms.settings import CONDITIONS, Bias, Evaluate, recorded
 from experiments.sen12ms.training import binary_cross_entropy, correct
 from rfp_jax import tables
 from rfp_jax.losses import cross_entropy
-from rfp_jax.tables import Columns, RunOptions
+from rfp_jax.tables import Columns, RunOptions, bin_members
 from rfp_jax.tables import evaluate as evaluate_all
 
 if TYPE_CHECKING:

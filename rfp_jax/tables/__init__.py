@@ -4,6 +4,7 @@
 `share` and others ask it the usual questions, `report` shows it as one HTML page.
 """
 
+from rfp_jax.tables._bins import bin_members
 from rfp_jax.tables._evaluate.consistency import blocks, check
 from rfp_jax.tables._evaluate.errors import (
     BadSampleError,
@@ -55,6 +56,7 @@ __all__ = [
     "TableInUseError",
     "TableMismatchError",
     "accuracy",
+    "bin_members",
     "blocks",
     "by_bins",
     "by_class",

@@ -26,14 +26,13 @@ from experiments.sen12ms import checkpoint, figures, plotting, training
 from experiments.sen12ms.__main__ import main, show
 from experiments.sen12ms.demo import demo
 from experiments.sen12ms.evaluation import bias_of, evaluate, open_tables, share_by_cover
-from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.settings import Data, Demo, Evaluate, Plot, Train
 from experiments.sen12ms.training import augment, make_step, train
 from rfp_jax import tables
 from rfp_jax.convert import flax
 from rfp_jax.convert.flax import save_manifest, save_variables
 from rfp_jax.datasets.sen12ms import synthesize
-from rfp_jax.tables import TableMismatchError
+from rfp_jax.tables import TableMismatchError, bin_members
 
 SIZE, PATCHES = 16, 40
 QUIET = Console(quiet=True)
