@@ -8,7 +8,7 @@ LATEST ?= python3.12
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-latest zoo bench stress lint notebooks docs dist lock clean
+.PHONY: help demo check test test-latest zoo bench stress lint notebooks docs dist lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,11 +16,17 @@ help:  ## show this list
 demo: $(VENV)/.experiments  ## relevance of both halves of real digits: train, explain, draw (about a minute)
 	$(BIN)/python -m experiments.digits
 
+# Rooms that need no data set, no framework and no child process; `slow` ones of them are left out.
+CHECKED := tests/core tests/house tests/plot tests/rules tests/transforms tests/util tests/test_*.py
+
+check: lint  ## lint, types, and the tests of the engine that take two minutes: for the working day
+	$(BIN)/python -m pytest -n auto -m "not slow" $(CHECKED)
+
 test: $(VENV)/.test  ## the whole test suite, doctests included
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-latest: .venv-latest/.test  ## the suite on Python 3.12 and the newest JAX (LATEST=path/to/python3.12)
-	.venv-latest/bin/python -m pytest -n auto
+	.venv-latest/bin/python -m pytest -n auto --dist loadgroup
 
 zoo: $(VENV)/.test  ## every architecture and framework: coverage, conservation, RFP = LRP (long)
 	$(BIN)/python -m benchmarks.zoo --float64

@@ -2,11 +2,12 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rfp_jax._util.files import atomic_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,7 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def importing() -> Iterator[None]:
+def lazy_imports() -> Iterator[None]:
     """Put an experiment's imports into this: they take seconds, and Ctrl-C may come even then.
 
     Yields:
@@ -28,7 +29,7 @@ def importing() -> Iterator[None]:
             130, on Ctrl-C.
 
     Examples:
-        >>> with importing():
+        >>> with lazy_imports():
         ...     import optax
     """
     try:
@@ -45,14 +46,14 @@ def importing() -> Iterator[None]:
 
 
 @contextmanager
-def running() -> Iterator[None]:
+def exit_on_interrupt() -> Iterator[None]:
     """Put an experiment's work into this: Ctrl-C ends the process with one line and code 130.
 
     Yields:
         Nothing.
 
     Examples:
-        >>> with running():
+        >>> with exit_on_interrupt():
         ...     print("work")
         work
     """
@@ -65,7 +66,7 @@ def running() -> Iterator[None]:
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Put into this what fails where the input is bad: the error is printed without a traceback.
 
     Yields:
@@ -75,7 +76,7 @@ def refusing() -> Iterator[None]:
         SystemExit: with code 1 and the message of a `ValueError` or an `OSError`.
 
     Examples:
-        >>> with refusing():
+        >>> with exit_on_error():
         ...     raise ValueError("fractions lie in [0, 1]")
         Traceback (most recent call last):
         SystemExit: error: fractions lie in [0, 1]
@@ -113,7 +114,7 @@ def _say_interrupted() -> None:
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def atomic_outputs(folder: Path) -> Iterator[Path]:
     """Collect files out of sight and move them to their folder when all of them are complete.
 
     Args:
@@ -127,19 +128,17 @@ def staged(folder: Path) -> Iterator[Path]:
 
     Examples:
         >>> folder = Path(tempfile.mkdtemp(), "results")
-        >>> with staged(folder) as temporary:
+        >>> with atomic_outputs(folder) as temporary:
         ...     _ = (temporary / "summary.json").write_text("{}")
         >>> [path.name for path in folder.iterdir()]
         ['summary.json']
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-")
-    except OSError as error:
-        raise SystemExit(
-            f"Cannot write to the folder {str(folder)!r}: {error.strerror}. Choose another: --out"
-        ) from error
-    with temporary as name:
-        yield Path(name)
-        for path in sorted(Path(name).iterdir()):
-            os.replace(path, folder / path.name)  # same file system: a file is there whole or not
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(atomic_files(folder))
+        except OSError as error:
+            raise SystemExit(
+                f"Cannot write to the folder {str(folder)!r}: {error.strerror}. "
+                "Choose another: --out"
+            ) from error
+        yield temporary

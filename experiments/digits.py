@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from experiments import results
-from experiments.command import bar, importing, refusing, running, staged
+from experiments.command import atomic_outputs, bar, exit_on_error, exit_on_interrupt, lazy_imports
 
-with importing():
+with lazy_imports():
     import jax
     import numpy as np
     import optax
@@ -175,7 +175,7 @@ def summarize(config: Config, explained: Explained, trained_on: int) -> dict[str
     correct = relevance.output.argmax(axis=1) == labels
     parts = dict(zip(SOURCES, relevance.sources, strict=True))
     parts |= {"bias": relevance.bias, "output": relevance.output}
-    true = {name: plot.of_class(part, labels) for name, part in parts.items()}
+    true = {name: plot.select_class(part, labels) for name, part in parts.items()}
     groups = {str(label): labels == label for label in range(10)} | {"all": labels >= 0}
     settings = asdict(config)
     del settings["out"]
@@ -252,14 +252,14 @@ def main(config: Config) -> None:
         config: what can be set.
     """
     console = Console(highlight=False)
-    with refusing():
+    with exit_on_error():
         results.refuse_other(config.out)
     training, test = (
         MultiSource(load_digits(split), MultiSourceConfig(seed=config.seed))
         for split in ("train", "test")
     )
     console.print(f"The {DATA}: {len(training)} to train on, {len(test)} to test")
-    with staged(config.out) as folder:
+    with atomic_outputs(config.out) as folder:
         with bar(console) as progress:
             variables = train(config, training, progress)
             explained = explain(config, test, variables, progress)
@@ -287,5 +287,5 @@ with the bias propagated like a third source, largest deviation \
 
 
 if __name__ == "__main__":
-    with running():
+    with exit_on_interrupt():
         main(tyro.cli(Config, prog="python -m experiments.digits", description=__doc__))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import results
-from experiments.command import importing, refusing, running, staged
+from experiments.command import atomic_outputs, exit_on_error, exit_on_interrupt, lazy_imports
 
-with importing():
+with lazy_imports():
     import jax
     import numpy as np
     import tyro
@@ -50,13 +50,13 @@ def main(config: Config) -> None:
         config: what can be set.
     """
     console = Console(highlight=False)
-    with refusing():
+    with exit_on_error():
         results.refuse_other(config.out)
     training, test = (
         MultiSource(load_digits(split), MultiSourceConfig(seed=config.seed))
         for split in ("train", "test")
     )
-    with staged(config.out) as folder:
+    with atomic_outputs(config.out) as folder:
         with Progress(console=console) as progress:
             variables = train(Training(config.seed, config.epochs), training, progress)
         (batch,) = test.batches(len(test))
@@ -81,5 +81,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    with running():
+    with exit_on_interrupt():
         main(tyro.cli(Config, description=__doc__))

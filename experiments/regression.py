@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments import results
-from experiments.command import importing, refusing, running, staged
+from experiments.command import atomic_outputs, exit_on_error, exit_on_interrupt, lazy_imports
 
-with importing():
+with lazy_imports():
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -231,9 +231,9 @@ def main(
         out: Folder for the results; made if missing.
     """
     console = Console(highlight=False)
-    with refusing():
+    with exit_on_error():
         results.claim(out, "regression", asdict(settings))
-    with staged(out) as folder:
+    with atomic_outputs(out) as folder:
         figure = Figure(figsize=(6.4, 4.6), layout="constrained")
         writer = PillowWriter(fps=10)
         if animation:
@@ -258,5 +258,5 @@ def main(
 
 
 if __name__ == "__main__":
-    with running():
+    with exit_on_interrupt():
         tyro.cli(main, prog="python -m experiments.regression", description=__doc__)

@@ -1,10 +1,11 @@
 """Folders of results: what a folder holds, so that no experiment writes over another one."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from rfp_jax._util.files import atomic_file
 
 ABOUT = "experiment.json"
 """The file that says which experiment a folder belongs to, and its settings."""
@@ -126,12 +127,8 @@ def write_json(path: Path, content: Any) -> None:
         path: the file; it is replaced.
         content: what it shall hold.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with atomic_file(path) as draft:
         draft.write_text(json.dumps(content, indent=2) + "\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 _REMEDY = "Choose another folder (--out) or remove this one."

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from experiments.command import importing, running, staged
+from experiments.command import atomic_outputs, exit_on_interrupt, lazy_imports
 
-with importing():
+with lazy_imports():
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -133,7 +133,7 @@ def main(config: Config) -> None:
         config: what can be set.
     """
     console, rng = Console(highlight=False), np.random.default_rng(config.seed)
-    with staged(config.out) as folder:
+    with atomic_outputs(config.out) as folder:
         variables, model = train(config, rng), Decoder()
         tokens, digit, place = sequences(rng, 500, config.length)
         embedded = model.apply(variables, tokens, method="embed")
@@ -158,5 +158,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    with running():
+    with exit_on_interrupt():
         main(tyro.cli(Config, description=__doc__))

@@ -28,6 +28,8 @@ import numpy as np
 from jax import export as jax_export
 from jax.errors import InconclusiveDimensionOperation
 
+from rfp_jax._util.files import atomic_file
+
 __all__ = ["ExportedRelevance", "Result", "load", "save"]
 
 FORMAT = "rfp-jax relevance 1"
@@ -144,7 +146,7 @@ def save(
         from rfp_jax._transforms.relevance import relevance
 
         method = relevance
-    from rfp_jax.tables._evaluate.fingerprint import describe, plain, versions
+    from rfp_jax.tables._evaluate.fingerprint import as_json, describe, versions
     from rfp_jax.tables._evaluate.rows import as_arrays
 
     if not inputs:
@@ -193,20 +195,17 @@ def save(
         "platforms": list(exported.platforms),
         "rules": describe(rules),
         "versions": versions(),
-        "model": plain("model", model),
+        "model": as_json("model", model),
     }
     serialized = exported.serialize()
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr("manifest.json", json.dumps(manifest, indent=2))
-            archive.writestr("program", bytes(serialized))
-            for number, leaf in enumerate(leaves):
-                archive.writestr(f"params/{number}", np.ascontiguousarray(leaf).tobytes())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with (
+        atomic_file(Path(path)) as draft,
+        zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        archive.writestr("manifest.json", json.dumps(manifest, indent=2))
+        archive.writestr("program", bytes(serialized))
+        for number, leaf in enumerate(leaves):
+            archive.writestr(f"params/{number}", np.ascontiguousarray(leaf).tobytes())
 
 
 def load(path: str | os.PathLike[str]) -> ExportedRelevance:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.zoo.frameworks import FRAMEWORKS
 from benchmarks.zoo.measure import EXACT, Row
+from rfp_jax._util.files import atomic_file
 
 _PACKAGES = ("jax", "flax", "equinox", "dm-haiku", "keras")
 _COUNTS = ("equations", "linear", "rule", "constant", "unsupported")
@@ -83,9 +83,8 @@ def save(rows: Sequence[Row], to_json: Path, to_markdown: Path) -> None:
 
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with atomic_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def _dtypes(rows: Sequence[Row]) -> list[str]:

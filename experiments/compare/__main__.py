@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-from experiments.command import importing, refusing, running, staged
+from experiments.command import atomic_outputs, exit_on_error, exit_on_interrupt, lazy_imports
 
-with importing():
+with lazy_imports():
     import jax
     import tyro
     from rich.console import Console
@@ -34,7 +34,7 @@ def main(
         out: Folder for the results; the network is in its sub-folder `network`.
     """
     console = Console(highlight=False)
-    with refusing():
+    with exit_on_error():
         if samples < 1:
             raise ValueError(f"samples must be at least 1, got {samples}")
         given = {"samples_in_batch": samples, **asdict(settings), "folder": str(settings.folder)}
@@ -45,7 +45,7 @@ def main(
         for row in compare(case, jax.random.key(settings.samples.seed)):
             status.update(f"{row.method} is measured")
             rows.append(row)
-    with staged(out) as folder:
+    with atomic_outputs(out) as folder:
         title = f"{len(case.labels)} test samples, a network trained with {settings.words}"
         figure(rows, settings.sources, title).savefig(folder / "compare.png", dpi=120)
         results.write_json(folder / "compare.json", [asdict(row) for row in rows])
@@ -89,5 +89,5 @@ def load(settings: Settings, folder: Path, samples: int, console: Console) -> Ca
 
 
 if __name__ == "__main__":
-    with running():
+    with exit_on_interrupt():
         tyro.cli(main, prog="python -m experiments.compare", description=__doc__)

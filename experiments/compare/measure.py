@@ -108,7 +108,7 @@ def _attribution(case: Case, method: Attribution, found: Any, reference: Any) ->
         case.random_variables,
         case.layers,
     )
-    of_label = np.stack([plot.of_class(each, case.labels) for each in found])
+    of_label = np.stack([plot.select_class(each, case.labels) for each in found])
     return Row(
         method=method.name,
         value=_named(case, of_label.mean(1)),

@@ -70,7 +70,7 @@ def attributions(
     """
     places = tuple(range(1, 1 + sources))
 
-    def of(method: Callable[..., Any], **options: Any) -> Any:
+    def explains(method: Callable[..., Any], **options: Any) -> Any:
         explain = method(fun, places, **options)
         return lambda variables, images: explain(variables, *images)
 
@@ -87,21 +87,23 @@ def attributions(
         return tuple(jax.random.normal(each, shape) for each in jax.random.split(key, sources))
 
     return [
-        Attribution("RFP", Cost(1, sources), of(relevance)),
-        Attribution("LRP by output", Cost(1, classes), of(attribution.lrp)),
+        Attribution("RFP", Cost(1, sources), explains(relevance)),
+        Attribution("LRP by output", Cost(1, classes), explains(attribution.lrp)),
         Attribution(
-            "LRP, EpsilonPlus", Cost(1, classes), of(attribution.lrp, rules=rules.EpsilonPlus())
+            "LRP, EpsilonPlus",
+            Cost(1, classes),
+            explains(attribution.lrp, rules=rules.EpsilonPlus()),
         ),
-        Attribution("gradient × input", Cost(1, sources), of(attribution.gradient_x_input)),
+        Attribution("gradient × input", Cost(1, sources), explains(attribution.gradient_x_input)),
         Attribution(
             "integrated gradients",
             Cost(STEPS, STEPS * sources),
-            of(attribution.integrated_gradients, steps=STEPS),
+            explains(attribution.integrated_gradients, steps=STEPS),
         ),
-        Attribution("occlusion", Cost(sources + 1), of(attribution.occlusion)),
-        Attribution("Shapley value", Cost(2**sources), of(attribution.shapley)),
+        Attribution("occlusion", Cost(sources + 1), explains(attribution.occlusion)),
+        Attribution("Shapley value", Cost(2**sources), explains(attribution.shapley)),
         Attribution(
-            "Shapley value, sampled", Cost(2 * PERMUTATIONS * (sources - 1) + 2), of(sampled)
+            "Shapley value, sampled", Cost(2 * PERMUTATIONS * (sources - 1) + 2), explains(sampled)
         ),
         Attribution("random numbers", Cost(0), random),
     ]
@@ -121,7 +123,9 @@ def scores(fun: Callable[..., Any], sources: int, samples: int, key: jax.Array) 
     """
     options: Any = {"argnums": tuple(range(1, 1 + sources)), "batch_size": 512}
 
-    def of(measure: Callable[..., Any], *before: Any, read: Callable[[Any], Any] = tuple) -> Any:
+    def scores(
+        measure: Callable[..., Any], *before: Any, read: Callable[[Any], Any] = tuple
+    ) -> Any:
         return lambda variables, images, labels: read(measure(*before, labels, variables, *images))
 
     def score(found: attribution.PerceptualScore) -> tuple[jax.Array, ...]:
@@ -131,17 +135,17 @@ def scores(fun: Callable[..., Any], sources: int, samples: int, key: jax.Array) 
         Score(
             "perceptual score",
             Cost(sources * samples + 1),
-            of(attribution.perceptual_score_exact(fun, **options), read=score),
+            scores(attribution.perceptual_score_exact(fun, **options), read=score),
         ),
         Score(
             "perceptual score, sampled",
             Cost(sources * DRAWS + 1),
-            of(attribution.perceptual_score(fun, draws=DRAWS, **options), key, read=score),
+            scores(attribution.perceptual_score(fun, draws=DRAWS, **options), key, read=score),
         ),
-        Score("SHAPE score", Cost(2**sources), of(attribution.shape_score(fun, **options))),
+        Score("SHAPE score", Cost(2**sources), scores(attribution.shape_score(fun, **options))),
         Score(
             "SHAPE score, sampled",
             Cost(2 * PERMUTATIONS * (sources - 1) + 2),
-            of(attribution.shape_score_sampled(fun, permutations=PERMUTATIONS, **options), key),
+            scores(attribution.shape_score_sampled(fun, permutations=PERMUTATIONS, **options), key),
         ),
     ]

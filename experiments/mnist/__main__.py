@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from experiments.command import importing, refusing, running
+from experiments.command import exit_on_error, exit_on_interrupt, lazy_imports
 
-with importing():
+with lazy_imports():
     import tyro
     from rich.console import Console
 
@@ -45,7 +45,7 @@ def evaluate(out: Path = OUT, float64: bool = False, strict: bool = False) -> No
     from experiments.mnist.evaluate import evaluate, table_path
 
     precision = "float64" if float64 else "float32"
-    evaluate(Settings.of(out), out, _console(), dtype=precision, strict=strict)
+    evaluate(Settings.from_folder(out), out, _console(), dtype=precision, strict=strict)
     print(f"relevance table: {table_path(out, precision)}")
 
 
@@ -65,7 +65,9 @@ def plot(
     """
     from experiments.mnist.figures import draw
 
-    draw(Settings.of(out), out, _console(), beside=beside, classes=classes, samples=samples)
+    draw(
+        Settings.from_folder(out), out, _console(), beside=beside, classes=classes, samples=samples
+    )
 
 
 def playground(
@@ -122,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: of the command line; None takes this process's.
     """
     commands = {each.__name__: each for each in (train, evaluate, plot, playground, sweep)}
-    with refusing():
+    with exit_on_error():
         tyro.extras.subcommand_cli_from_dict(
             commands, prog="python -m experiments.mnist", description=__doc__, args=arguments
         )
@@ -133,5 +135,5 @@ def _console() -> Console:
 
 
 if __name__ == "__main__":
-    with running():
+    with exit_on_interrupt():
         main()

@@ -122,14 +122,14 @@ def summarize(table: xr.Dataset, plain: Any) -> dict[str, Any]:
         "largest_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
         "largest_output": float(np.abs(plain).max()),
-        "median_relevance": _medians(tables.of_class(table)),
+        "median_relevance": _medians(tables.select_class(table)),
         "median_share": _medians(tables.share(table)),
     }
 
 
 def show(console: Console, table: xr.Dataset, summary: dict[str, Any]) -> None:
     """Print the medians of each class, and how the sum of relevances compares with the output."""
-    relevance, share = tables.of_class(table), tables.share(table)
+    relevance, share = tables.select_class(table), tables.share(table)
     right = (table.label == table.prediction).groupby("label").mean()
     medians = [tables.by_class(values, table["class"]) for values in (relevance, share)]
     columns = [

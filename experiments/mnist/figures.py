@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from experiments.command import staged
+from experiments.command import atomic_outputs
 from experiments.mnist.evaluate import by_source, records, table_path
 from experiments.mnist.settings import CLASSES, Settings
 from experiments.mnist.train import METRICS
@@ -61,7 +61,7 @@ def draw(
             classes=classes,
             title=f"Relevance of each source, {len(networks)} networks on the same samples",
         )
-    with staged(out / FOLDER) as folder:
+    with atomic_outputs(out / FOLDER) as folder:
         for name, figure in pictures.items():
             figure.savefig(folder / f"{name}.png", dpi=120)
     for name in pictures:
@@ -131,7 +131,7 @@ def training(folders: dict[str, Path]) -> Figure:
 
 def _other(settings: Settings, beside: Path) -> dict[str, tuple[Settings, Path]]:
     """The results of another network, if it was trained on the same data."""
-    other = Settings.of(beside)
+    other = Settings.from_folder(beside)
     mine, theirs = ({"data": each.data, **asdict(each.samples)} for each in (settings, other))
     if found := differences(theirs, mine):
         raise OtherExperimentError(

@@ -121,7 +121,7 @@ class Settings:
         results.claim(folder, NAME, {**asdict(self), "folder": str(self.folder)})
 
     @classmethod
-    def of(cls, folder: Path) -> "Settings":
+    def from_folder(cls, folder: Path) -> "Settings":
         """Read the settings of the results in a folder.
 
         Args:

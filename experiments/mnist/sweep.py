@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import results
-from experiments.command import staged
+from experiments.command import atomic_outputs
 from experiments.mnist.evaluate import evaluate
 from experiments.mnist.settings import Settings
 from experiments.mnist.train import train, trained
@@ -113,7 +113,7 @@ def sweep(
         for found in each
     ]
     write_json(out / "sweep.json", {"spoilt": spoilt, "runs": rows})
-    with staged(out) as folder:
+    with atomic_outputs(out) as folder:
         title = f"{spoilt} spoilt more and more: mean and range of {len(seeds)} seeds"
         draw(measured, settings.sources, spoilt, title).savefig(folder / "sweep.png", dpi=120)
     console.print(table(measured, settings.sources, spoilt))
@@ -182,16 +182,18 @@ def draw(
         amounts = [amount for each, amount in measured if each == name]
         repeats = np.array([measured[name, amount] for amount in amounts]).T  # [seeds, amounts]
 
-        def of(read: Any, repeats: np.ndarray = repeats) -> np.ndarray:
+        def read_all(read: Any, repeats: np.ndarray = repeats) -> np.ndarray:
             return np.vectorize(read, otypes=[float])(repeats)
 
         axis = f"{name} of {spoilt}"
         condition[axis] = amounts
         values[axis] = {
-            "median share of relevance": {s: of(lambda m, s=s: m.share[s]) for s in sources},
-            "accuracy": {"": of(lambda m: m.accuracy)},
-            "perceptual score": {s: of(lambda m, s=s: m.perceptual[s]) for s in sources},
-            "Shapley value of accuracy": {s: of(lambda m, s=s: m.shapley[s]) for s in sources},
+            "median share of relevance": {s: read_all(lambda m, s=s: m.share[s]) for s in sources},
+            "accuracy": {"": read_all(lambda m: m.accuracy)},
+            "perceptual score": {s: read_all(lambda m, s=s: m.perceptual[s]) for s in sources},
+            "Shapley value of accuracy": {
+                s: read_all(lambda m, s=s: m.shapley[s]) for s in sources
+            },
         }
     colors = {**plot.source_colors(sources), "": plot.OUTPUT_COLOR}
     return plot.curves(condition, values, colors=colors, title=title)

@@ -7,9 +7,9 @@ published network with `python -m convert`; then `evaluate`, then `plot`. See do
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.command import importing, refusing, running
+from experiments.command import exit_on_error, exit_on_interrupt, lazy_imports
 
-with importing():
+with lazy_imports():
     import tyro
     from rich.console import Console
     from rich.table import Table
@@ -26,7 +26,7 @@ def main(command: Command) -> None:
         command: its settings.
     """
     console = Console(highlight=False)
-    with refusing():
+    with exit_on_error():
         match command:  # imported here: --help shall be quick
             case Train():
                 from experiments.sen12ms.training import train
@@ -117,5 +117,5 @@ def cli() -> None:
 
 
 if __name__ == "__main__":
-    with running():
+    with exit_on_interrupt():
         cli()

@@ -1,8 +1,5 @@
 """Networks on disk, in the folders that `python -m convert` writes: variables and a manifest."""
 
-import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +8,14 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from rfp_jax.convert.flax import get_architecture, load_variables, save_variables
-
-_MANIFEST = "manifest.json"
+from rfp_jax._util.files import atomic_folder
+from rfp_jax.convert.flax import (
+    get_architecture,
+    load_variables,
+    read_manifest,
+    save_manifest,
+    save_variables,
+)
 
 
 class Network(NamedTuple):
@@ -50,9 +52,8 @@ def load(folder: Path) -> Network:
     Raises:
         ValueError: if it is no such folder, or a damaged one; says what to do.
     """
-    path = folder / _MANIFEST
     try:
-        manifest = json.loads(path.read_text("utf-8"))
+        manifest = read_manifest(folder)
         model = build(manifest["architecture"], manifest["classes"], manifest.get("width"))
         if sum(manifest["channels"]) != manifest["inputs"]:
             raise ValueError(f"{manifest['inputs']} inputs, but channels {manifest['channels']}")
@@ -101,15 +102,6 @@ def save(folder: Path, network: Network) -> None:
         folder: where to.
         network: what to write.
     """
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    old = folder.with_name(f".{folder.name}.old")
-    for leftover in (unfinished, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    save_variables(unfinished, jax.tree.map(np.asarray, network.variables))
-    text = json.dumps(dict(network.manifest), indent=2, allow_nan=False)
-    (unfinished / _MANIFEST).write_text(text + "\n", "utf-8")
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(unfinished, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with atomic_folder(folder) as unfinished:
+        save_variables(unfinished, jax.tree.map(np.asarray, network.variables))
+        save_manifest(unfinished, network.manifest)

@@ -9,15 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.command import staged
+from experiments.command import atomic_outputs
 from experiments.sen12ms import checkpoint
-from experiments.sen12ms.numbers import bin_members
 from experiments.sen12ms.scores import scores
 from experiments.sen12ms.settings import CONDITIONS, Bias, Evaluate, recorded
 from experiments.sen12ms.training import binary_cross_entropy, correct
 from rfp_jax import tables
 from rfp_jax.losses import cross_entropy
-from rfp_jax.tables import Columns, RunOptions
+from rfp_jax.tables import Columns, RunOptions, bin_members
 from rfp_jax.tables import evaluate as evaluate_all
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
             path = config.out / f"{condition}_scores.json"
             found = scores(config, condition, network, path, console)
             summary[condition]["scores"] = found
-    with staged(config.out) as folder:
+    with atomic_outputs(config.out) as folder:
         (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
@@ -106,7 +105,7 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
         `share_by_cloud_cover`: see `share_by_cover`.
     """
     facts = tables.summary(table)
-    good = tables.valid(table).load()
+    good = tables.drop_failed(table).load()
     criterion = cross_entropy if good.label.ndim == 1 else binary_cross_entropy
     output, labels = good.output.values, good.label.values
     total = good.relevance.sum("source").values

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.sen12ms.numbers import bin_members
 from rfp_jax import plot
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.datasets.sen12ms import denormalise_s2
+from rfp_jax.tables import bin_members
 
 with needs_extra("Drawing pictures", "plot"):
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 import rfp_jax
-from experiments.command import staged
+from experiments.command import atomic_outputs
 from experiments.sen12ms import checkpoint, figures
 from experiments.sen12ms.evaluation import bias_of, has_cover, open_tables
 from experiments.sen12ms.settings import CONDITIONS, Plot
@@ -38,13 +38,14 @@ def draw(config: Plot) -> list[Path]:
         ValueError: if the two evaluations are of different patches.
     """
     found = {
-        name: tables.valid(table).load() for name, table in open_tables(config.evaluation).items()
+        name: tables.drop_failed(table).load()
+        for name, table in open_tables(config.evaluation).items()
     }
     first = next(iter(found.values()))
     arguments = tables.provenance(first)["data"]["arguments"]
     biases = "; biases shared" if bias_of(first) == "share" else ""
     about = f" ({arguments['note'] or 'SEN12MS, ' + arguments['split'] + ' split'}{biases})"
-    with staged(config.out) as folder:
+    with atomic_outputs(config.out) as folder:
         for name, figure in _figures(config, found, about):
             figure.savefig(folder / f"{name}.png", dpi=110)
         _write_classes(folder / PER_CLASS, found)
@@ -120,7 +121,7 @@ def _over_cover(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> 
     table = list(found.values())[-1]  # every patch once, under clouds where it has a twin
     if not has_cover(table):
         return
-    share, relevance = tables.share(table), tables.of_class(table)
+    share, relevance = tables.share(table), tables.select_class(table)
     title = f"Relevance for the true class against cloud cover{about}"
     yield (
         "cloud_cover",
@@ -138,7 +139,8 @@ def _over_cover(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> 
 def _compared(config: Plot, found: "Mapping[str, xr.Dataset]", names: list[str], about: str) -> Any:
     assert config.compare is not None
     others = {
-        name: tables.valid(table).load() for name, table in open_tables(config.compare).items()
+        name: tables.drop_failed(table).load()
+        for name, table in open_tables(config.compare).items()
     }
     for condition, table in found.items():
         if condition not in others or not _labelled(table):
@@ -240,7 +242,7 @@ def _write_classes(path: Path, found: "Mapping[str, xr.Dataset]") -> None:
         writer = csv.writer(file)
         writer.writerow(head)
         for condition, table in labelled.items():
-            relevance, share = tables.of_class(table).values, tables.share(table).values
+            relevance, share = tables.select_class(table).values, tables.share(table).values
             right = table.prediction.values == table.label.values
             names = [*map(str, table["class"].values), "all"]
             for k, name in enumerate(names):

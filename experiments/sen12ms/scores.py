@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from experiments.results import write_json
 from experiments.sen12ms.checkpoint import Network
 from experiments.sen12ms.settings import CONDITIONS, Evaluate, recorded
 from experiments.sen12ms.training import correct
@@ -76,9 +77,7 @@ def scores(
         "shape": dict(zip(sources, each[len(sources) :], strict=True)),
         "settings": settings,
     }
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(result, indent=2) + "\n")
-    draft.replace(path)
+    write_json(path, result)
     return result
 
 

@@ -86,13 +86,13 @@ def heatmap(
         results, pull = FrozenProgram(call, walk(rules, dtype=dtype)).pull()
         output = call.output_tree.unflatten(results[: call.output_tree.num_leaves])
 
-        def of(chosen: Outputs) -> list[jax.Array]:
+        def heats(chosen: Outputs) -> list[jax.Array]:
             return pull(jax.tree.leaves(cotangent(chosen, output, ignore_index)))
 
         if is_all(outputs):
-            each = jax.vmap(of)
+            each = jax.vmap(heats)
             return call.tree.unflatten(each(jnp.arange(classes(output))))
-        return call.tree.unflatten(of(outputs))
+        return call.tree.unflatten(heats(outputs))
 
     walk(rules)  # a name that is not known is refused before the call
     return explained

@@ -38,7 +38,9 @@ class SourceCall:
     result: Any
 
     @classmethod
-    def of(cls, fun: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...]) -> "SourceCall":
+    def from_call(
+        cls, fun: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...]
+    ) -> "SourceCall":
         """Look at a call as a function of the arguments that `argnums` points to.
 
         Args:

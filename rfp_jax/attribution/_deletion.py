@@ -84,7 +84,7 @@ def deletion(
 
     @jax.jit
     def delete(relevance: Any, target: jax.Array, *args: Any) -> Deletion:
-        call = SourceCall.of(fun, argnums, args)
+        call = SourceCall.from_call(fun, argnums, args)
         count, samples = len(call.leaves), target.shape[0]
         ranked = _of_target(call, relevance, target)
         order = jnp.argsort(-ranked, axis=1)

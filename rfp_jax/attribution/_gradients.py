@@ -134,7 +134,7 @@ def _derivatives(call: SourceCall, at: list[jax.Array], along: list[jax.Array]) 
 
 
 def _differentiable(fun: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...]) -> SourceCall:
-    call = SourceCall.of(fun, argnums, args)
+    call = SourceCall.from_call(fun, argnums, args)
     for leaf in call.leaves:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             raise TypeError(

@@ -44,7 +44,7 @@ def occlusion(
 
     @jax.jit
     def attribute(*args: Any) -> Any:
-        call = SourceCall.of(fun, argnums, args)
+        call = SourceCall.from_call(fun, argnums, args)
         count = len(call.leaves)
         masks = np.concatenate([np.ones((1, count), bool), all_but_one(count)])
         outputs = call.outputs(masks, call.background(baseline))

@@ -76,7 +76,7 @@ def perceptual_score(
         def order(each: jax.Array, count: int) -> jax.Array:
             return jax.random.permutation(each, count)
 
-        call = SourceCall.of(scored, after_labels(argnums), (labels, *args))
+        call = SourceCall.from_call(scored, after_labels(argnums), (labels, *args))
         return _measure(call, samples(call, labels), order, jax.random.split(key, draws))
 
     return measure
@@ -129,7 +129,7 @@ def perceptual_score_exact(
         def order(shift: jax.Array, count: int) -> jax.Array:
             return (jnp.arange(count) + shift) % count
 
-        call = SourceCall.of(scored, after_labels(argnums), (labels, *args))
+        call = SourceCall.from_call(scored, after_labels(argnums), (labels, *args))
         count = samples(call, labels)
         return _measure(call, count, order, jnp.arange(count))
 

@@ -67,7 +67,7 @@ def mean_score(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
     def scored(labels: jax.Array, *args: Any) -> jax.Array:
-        call = SourceCall.of(fun, argnums, args)
+        call = SourceCall.from_call(fun, argnums, args)
         labels = jnp.asarray(labels)
         count = samples(call, labels)
         size = min(batch_size or count, count)

@@ -58,7 +58,7 @@ def shapley(
 
     @jax.jit
     def attribute(*args: Any) -> Any:
-        call = SourceCall.of(fun, argnums, args)
+        call = SourceCall.from_call(fun, argnums, args)
         count = len(call.leaves)
         if count > MOST_SOURCES:
             raise ValueError(
@@ -113,7 +113,7 @@ def shapley_sampled(
 
     @jax.jit
     def attribute(key: jax.Array, *args: Any) -> Any:
-        call = SourceCall.of(fun, argnums, args)
+        call = SourceCall.from_call(fun, argnums, args)
         count = len(call.leaves)
         background = call.background(baseline)
         ends = call.outputs(np.repeat([[False], [True]], count, axis=1), background)

@@ -19,7 +19,7 @@ from rfp_jax.plot._colors import (
 )
 from rfp_jax.plot._curves import curves, draw_curve
 from rfp_jax.plot._densities import densities, draw_density
-from rfp_jax.plot._distributions import draw_violins, of_class, violins
+from rfp_jax.plot._distributions import draw_violins, select_class, violins
 from rfp_jax.plot._pixels import draw_heatmap, heatmap
 from rfp_jax.plot._samples import draw_bars, draw_sources, examples, grid
 from rfp_jax.plot._sequences import tokens
@@ -43,7 +43,7 @@ __all__ = [
     "examples",
     "grid",
     "heatmap",
-    "of_class",
+    "select_class",
     "source_colors",
     "tokens",
     "violins",

@@ -1,21 +1,16 @@
-"""The colours of every picture.
-
-Those of sources are from Okabe & Ito, "Color universal design", 2008: colour-blind eyes tell them
-apart.
-"""
+"""The colours of every picture."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
+from rfp_jax._util.colors import BIAS_COLOR, SOURCE_COLORS
 from rfp_jax._util.extras import needs_extra
 
 with needs_extra("Drawing pictures", "plot"):
     from matplotlib import colormaps
     from matplotlib.colors import Colormap, ListedColormap
 
-SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-BIAS_COLOR = "#999999"
 OUTPUT_COLOR = "#000000"
 DIFFERENCE_COLOR = "#FFFFFF"
 TRUE_CLASS_COLOR = "#E8E8E8"
@@ -26,7 +21,7 @@ def _fading(name: str, levels: int = 256) -> Colormap:
     """A diverging colour map that is transparent in the middle, so that what lies below shows."""
     colors = colormaps[name](np.linspace(0, 1, levels))
     colors[:, 3] = np.abs(np.linspace(-1, 1, levels)) ** 0.6
-    return ListedColormap(colors, name=f"{name}_fading").with_extremes(bad="#999999")
+    return ListedColormap(colors, name=f"{name}_fading").with_extremes(bad=BIAS_COLOR)
 
 
 RELEVANCE_COLORS = _fading("RdBu_r")

@@ -24,7 +24,7 @@ with needs_extra("Drawing pictures", "plot"):
     from matplotlib.patches import Patch
 
 
-def draw_density(ax: Axes, values: ArrayLike, of_class: ArrayLike, *, color: str) -> None:
+def draw_density(ax: Axes, values: ArrayLike, is_member: ArrayLike, *, color: str) -> None:
     """Draw how one number a sample is distributed, in a class and outside of it.
 
     The filled curve is the density (Gaussian kernel, Scott's bandwidth) over the samples of the
@@ -33,7 +33,7 @@ def draw_density(ax: Axes, values: ArrayLike, of_class: ArrayLike, *, color: str
     Args:
         ax: the axes to draw on.
         values: array [samples]; values that are not finite are left out.
-        of_class: whether each sample is of the class, bool [samples].
+        is_member: whether each sample is of the class, bool [samples].
         color: colour of both curves.
 
     Examples:
@@ -42,7 +42,7 @@ def draw_density(ax: Axes, values: ArrayLike, of_class: ArrayLike, *, color: str
         >>> float(ax.lines[-1].get_xdata()[0])
         2.0
     """
-    values, inside = np.asarray(values, float), np.asarray(of_class, bool)
+    values, inside = np.asarray(values, float), np.asarray(is_member, bool)
     finite = np.isfinite(values)
     own, others = values[finite & inside], values[finite & ~inside]
     common = {"ax": ax, "color": color, "cut": 2, "warn_singular": False}

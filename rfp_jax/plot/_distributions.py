@@ -22,7 +22,7 @@ with needs_extra("Drawing pictures", "plot"):
     from matplotlib.figure import Figure
 
 
-def of_class(relevance: ArrayLike, classes: ArrayLike) -> np.ndarray:
+def select_class(relevance: ArrayLike, classes: ArrayLike) -> np.ndarray:
     """Pick one class for each sample, for instance the true one.
 
     Args:
@@ -33,7 +33,7 @@ def of_class(relevance: ArrayLike, classes: ArrayLike) -> np.ndarray:
         Array [samples].
 
     Examples:
-        >>> of_class([[1.0, 2.0], [3.0, 4.0]], [1, 0]).tolist()
+        >>> select_class([[1.0, 2.0], [3.0, 4.0]], [1, 0]).tolist()
         [2.0, 3.0]
     """
     return np.take_along_axis(np.asarray(relevance), np.asarray(classes)[:, None], axis=1)[:, 0]
@@ -122,7 +122,7 @@ def violins(
     """
     values, labels, names = named_parts(relevance, labels, names)
     colors = source_colors(values)
-    true = {name: of_class(each, labels) for name, each in values.items()}
+    true = {name: select_class(each, labels) for name, each in values.items()}
     rows = len(true) + (len(true) == 2)
     figure = Figure(figsize=(8, 0.9 + 1.9 * rows), layout="constrained")
     figure.suptitle(title)

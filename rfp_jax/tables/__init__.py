@@ -4,6 +4,7 @@
 `share` and others ask it the usual questions, `report` shows it as one HTML page.
 """
 
+from rfp_jax.tables._bins import bin_members
 from rfp_jax.tables._evaluate.consistency import blocks, check
 from rfp_jax.tables._evaluate.errors import (
     BadSampleError,
@@ -25,17 +26,17 @@ from rfp_jax.tables._query import (
     accuracy,
     by_bins,
     by_class,
+    default_target,
+    drop_failed,
     first_failures,
     label_kind,
-    of_class,
     open,
     print_summary,
     provenance,
+    select_class,
     share,
     summary,
     to_geodataframe,
-    usual_class,
-    valid,
 )
 from rfp_jax.tables._report.gallery import thumbnails
 from rfp_jax.tables._report.page import report
@@ -55,25 +56,26 @@ __all__ = [
     "TableInUseError",
     "TableMismatchError",
     "accuracy",
+    "bin_members",
     "blocks",
     "by_bins",
     "by_class",
     "check",
+    "default_target",
+    "drop_failed",
     "evaluate",
     "first_failures",
     "join",
     "label_kind",
-    "of_class",
     "open",
     "print_summary",
     "provenance",
     "report",
+    "select_class",
     "share",
     "summary",
     "thumbnails",
     "to_csv",
     "to_geodataframe",
     "to_parquet",
-    "usual_class",
-    "valid",
 ]

@@ -107,13 +107,13 @@ def provenance(table: xr.Dataset) -> dict[str, Any]:
     return nested(table.attrs)
 
 
-def valid(table: xr.Dataset) -> xr.Dataset:
-    """The samples that could be evaluated and whose numbers are all finite."""
+def drop_failed(table: xr.Dataset) -> xr.Dataset:
+    """Drop the samples that failed or have numbers that are not finite."""
     return table.isel(sample=np.flatnonzero(table.finite.values))
 
 
-def of_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
-    """The relevance for one class of each sample.
+def select_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
+    """Select the relevance for one class of each sample.
 
     Args:
         table: a relevance table.
@@ -141,8 +141,8 @@ def of_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
     return with_numbers(table.relevance.sel({"class": which}))
 
 
-def usual_class(table: xr.Dataset) -> str:
-    """Which class of a sample to look at: `"label"` where samples have one, else `"top"`."""
+def default_target(table: xr.Dataset) -> str:
+    """Name the class of a sample to look at: `"label"` where samples have one, else `"top"`."""
     return "label" if label_kind(table) == "class" else "top"
 
 
@@ -166,7 +166,7 @@ def share(table: xr.Dataset, which: str | None = None, *, bias: bool = False) ->
 
     Args:
         table: a relevance table.
-        which: see `of_class`; by default the label where samples have one class, else the class
+        which: see `select_class`; by default the label where samples have one class, else the class
             with the highest output.
         bias: whether the bias counts as a source.
 
@@ -182,7 +182,7 @@ def share(table: xr.Dataset, which: str | None = None, *, bias: bool = False) ->
         >>> share(table).values
         array([[0.75, 0.25]])
     """
-    relevance = abs(of_class(table, which or usual_class(table)))
+    relevance = abs(select_class(table, which or default_target(table)))
     if not bias:
         relevance = relevance.sel(source=relevance.source != BIAS)
     total = relevance.sum("source", skipna=False)
@@ -194,8 +194,8 @@ def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.
     """Medians over the samples of each true class.
 
     Args:
-        values: one value a sample or more, such as `share(table)` or `of_class(table)`, with the
-            coordinate `label`.
+        values: one value a sample or more, such as `share(table)` or `select_class(table)`, with
+            the coordinate `label`.
         classes: names of the classes, such as `table["class"]`.
 
     Returns:
@@ -252,8 +252,8 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
 
     Args:
         table: a relevance table.
-        which: the class whose relevance is shared out, see `of_class`; by default the label where
-            samples have one class, else the class with the highest output.
+        which: the class whose relevance is shared out, see `select_class`; by default the label
+            where samples have one class, else the class with the highest output.
 
     Returns:
         `samples`, `failures`, `nonfinite` (evaluated, but with a number that is not finite),
@@ -262,7 +262,7 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
         several labels (see `rfp_jax.tables.MultiLabel`), or `errors` of targets (see
         `rfp_jax.tables.Regression`).
     """
-    which = which or usual_class(table)
+    which = which or default_target(table)
     sources = [str(name) for name in table.source.values if name != BIAS]
     counts = dict.fromkeys(("samples", "failures", "nonfinite"), 0)
     total, shared = np.zeros(len(sources)), 0
@@ -273,7 +273,7 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
         counts["failures"] += int(failed.sum())
         counts["nonfinite"] += int((~failed & ~block.finite.values).sum())
         measure = measure.add(block.isel(sample=np.flatnonzero(~failed)))
-        shares = share(valid(block), which).dropna("sample").values.astype(np.float64)
+        shares = share(drop_failed(block), which).dropna("sample").values.astype(np.float64)
         total, shared = total + shares.sum(0), shared + len(shares)
     mean = total / shared if shared else np.full(len(sources), np.nan)
     return {

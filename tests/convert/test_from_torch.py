@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_weights import GOLDEN, golden_state_dict, key_shapes, relative_error
 
 import rfp_jax
 from rfp_jax.convert import ProgramError, from_torch, to_torch
+from tests.golden.weights import GOLDEN, golden_state_dict, key_shapes, relative_error
 
 torch = pytest.importorskip("torch")
-from torch_networks import (  # noqa: E402 (needs PyTorch)
+from rfp_jax.convert.flax._torch_models import ResNet50  # noqa: E402
+from tests.convert.torch_networks import (  # noqa: E402 (needs PyTorch)
     Attention,
     ConvNext,
     Fusion,
@@ -23,8 +24,6 @@ from torch_networks import (  # noqa: E402 (needs PyTorch)
     images,
     randomized,
 )
-
-from rfp_jax.convert.flax._torch_models import ResNet50  # noqa: E402
 
 NETWORKS = [Fusion, Residual, ConvNext, Attention, Layers]
 IDS = np.array([[1, 2, 3], [4, 0, 10]])

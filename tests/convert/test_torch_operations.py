@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from torch_calls import CALLS
 
 from rfp_jax.convert import register_torch_operation
 from rfp_jax.convert._aten import TABLE, find
+from tests.convert.torch_calls import CALLS
 
 torch = pytest.importorskip("torch")
 

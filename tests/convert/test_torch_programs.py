@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_weights import relative_error
 
 import rfp_jax
 from rfp_jax.convert import (
@@ -28,10 +27,12 @@ from rfp_jax.convert import (
 from rfp_jax.convert._aten import TABLE
 from rfp_jax.convert._command import main
 from rfp_jax.convert._torch_program import from_json, to_json
+from tests.golden.weights import relative_error
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
-from torch_networks import Fusion, Tokens, images, randomized  # noqa: E402
+
+from tests.convert.torch_networks import Fusion, Tokens, images, randomized  # noqa: E402
 
 IDS = np.array([[1, 2, 3], [4, 0, 10]])
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from jax import lax
-from oracles import calls
-from oracles.samples import find, interacts
 
 from rfp_jax._core.dependence import find_interaction
 from rfp_jax.models import FusionResNet18
+from tests.oracles import calls
+from tests.oracles.samples import find, interacts
 
 RNG = np.random.default_rng(0)
 

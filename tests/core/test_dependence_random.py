@@ -11,8 +11,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
-from oracles import nets
-from oracles.samples import find, interacts
+
+from tests.oracles import nets
+from tests.oracles.samples import find, interacts
 
 
 def conv(x: jax.Array, kernel: tuple[int, ...], groups: int = 1) -> jax.Array:

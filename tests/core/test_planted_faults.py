@@ -5,10 +5,10 @@ import warnings
 import jax
 import jax.numpy as jnp
 import pytest
-from oracles import calls
-from oracles.planted import FAULTS, Around, Planted, is_fault
 
 from rfp_jax import MissingRuleError, audit, rules
+from tests.oracles import calls
+from tests.oracles.planted import FAULTS, Around, Planted, is_fault
 
 pytestmark = [
     pytest.mark.usefixtures("x64"),

@@ -5,9 +5,9 @@ import warnings
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles.writings import ARITY, CALLS, DEFAULT, FORMS, SHAPE, Node, numbers
 
 from rfp_jax import RelevanceStopsWarning, heatmap, relevance
+from tests.oracles.writings import ARITY, CALLS, DEFAULT, FORMS, SHAPE, Node, numbers
 
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -1,5 +1,6 @@
 """The wheel in environments with nothing but what its metadata ask for: what is there, what not."""
 
+import json
 import re
 import subprocess
 import sys
@@ -18,8 +19,10 @@ ROOT = Path(__file__).parents[2]
 EXTRA = {"convert": "convert", "report": "tables", "sen12ms": "experiments"}
 """What a command needs."""
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one environment for all
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
@@ -29,16 +32,34 @@ def wheel(tmp_path_factory):
     return built
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def environment(tmp_path_factory, wheel):
-    made = {}
+    return Environment(tmp_path_factory.mktemp("env") / "env", wheel)
 
-    def make(extra=""):
-        if extra not in made:
-            made[extra] = Environment(tmp_path_factory.mktemp("env") / "env", wheel, extra)
-        return made[extra]
 
-    return make
+CALL = """
+import contextlib, io, json, sys
+from rfp_jax._command import main
+
+ended = []
+for arguments in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main(arguments)
+        except SystemExit as end:
+            status = end.code
+    ended.append((status, out.getvalue(), err.getvalue()))
+print(json.dumps(ended))
+"""
+"""Calls of the command, one after another in one process."""
+
+
+def call(environment, *calls, extra=""):
+    """Status, output and errors of each call."""
+    done = environment.run("python", "-", json.dumps(calls), extra=extra, text=CALL)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def test_the_wheel_holds_the_package_alone(wheel):
@@ -53,7 +74,7 @@ def test_the_wheel_holds_the_package_alone(wheel):
 
 
 def test_the_core_needs_jax_and_numpy_only(environment):
-    found = environment().distribution
+    found = environment.distribution
     asked = [Requirement(line) for line in found.requires]
     assert {one.name for one in asked if not one.marker} == {"jax", "numpy"}
     assert found.version == rfp_jax.__version__
@@ -63,36 +84,44 @@ def test_the_core_needs_jax_and_numpy_only(environment):
         "rel = rfp_jax.relevance(lambda x, y: jax.nn.relu(2 * x + y), (0, 1))(1.0, 3.0)\n"
         "print(float(rel.sources[0]), rfp_jax.audit(jax.numpy.tanh)(1.0).passed)\n"
     )
-    done = environment().run("python", "-", text=code)
+    done = environment.run("python", "-", text=code)
     assert done.stdout == "2.0 True\n", done.stderr
 
 
 def test_the_first_example_runs(environment):
-    done = environment("models").run("python", "-", text=first_example())
+    done = environment.run("python", "-", extra="models", text=first_example())
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(environment, command):
-    done = environment(EXTRA[command]).run("rfp-jax", command, "--help")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"usage: rfp-jax {command}")
+def test_the_script_is_installed(environment):
+    done = environment.run("rfp-jax", "--version", extra="tables")
+    assert (done.returncode, done.stdout) == (0, f"{rfp_jax.__version__}\n"), done.stderr
 
 
-def test_the_list_of_commands(environment):
-    done = environment("tables").run("rfp-jax", "--help")
-    assert done.returncode == 0, done.stderr
-    assert all(about in done.stdout for _, about in COMMANDS.values())
-    assert environment("tables").run("rfp-jax", "--version").stdout == f"{rfp_jax.__version__}\n"
+@pytest.mark.parametrize("extra", sorted(set(EXTRA.values())))
+def test_every_command_has_help(environment, extra):
+    commands = [name for name, needed in EXTRA.items() if needed == extra]
+    ended = call(environment, ["--help"], *([name, "--help"] for name in commands), extra=extra)
+    (status, listed, errors), *helps = ended
+    assert status == 0, errors
+    assert all(about in listed for _, about in COMMANDS.values())
+    for name, (status, shown, errors) in zip(commands, helps, strict=True):
+        assert status == 0, errors
+        assert shown.startswith(f"usage: rfp-jax {name}")
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "--help"])
-def test_a_command_names_the_extra_that_it_lacks(environment, command):
-    done = environment().run("rfp-jax", command)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert re.fullmatch(r"error: .* needs the package '\w+', .* 'rfp-jax\[(\w+)\]'", line), line
-    assert f"rfp-jax[{EXTRA.get(command, 'tables')}]" in line
+def test_a_command_names_the_extra_that_it_lacks(environment):
+    commands = [*COMMANDS, "--help"]
+    ended = call(environment, *([name] for name in commands))
+    for name, (status, _, errors) in zip(commands, ended, strict=True):
+        assert status == 1
+        (line,) = errors.splitlines()
+        assert re.fullmatch(r"error: .* needs the package '\w+', .* 'rfp-jax\[(\w+)\]'", line), line
+        assert f"rfp-jax[{EXTRA.get(name, 'tables')}]" in line
+
+
+def test_every_command_is_asked_for():
+    assert EXTRA.keys() == COMMANDS.keys()
 
 
 CALLS = {
@@ -119,7 +148,7 @@ def test_a_function_names_the_extra_that_it_lacks(environment):
         "    except ModuleNotFoundError as error:\n"
         "        print(error)\n"
     )
-    done = environment().run("python", "-", text=code % list(CALLS))
+    done = environment.run("python", "-", text=code % list(CALLS))
     lines = done.stdout.splitlines()
     for (call, extra), line in zip(CALLS.items(), lines, strict=True):
         assert line.endswith(f"pip install 'rfp-jax[{extra}]'"), (call, line)

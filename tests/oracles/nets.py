@@ -17,7 +17,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from jax import lax
 
-from oracles import slots
+from tests.oracles import slots
 
 SIZE = 6  # of the images, in pixels
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from oracles import calls
 from rfp_jax import relevance, rules
 from rfp_jax.rules import Composite, Frozen
+from tests.oracles import calls
 
 Fault = Callable[[Frozen], Frozen]
 

@@ -5,7 +5,8 @@ from itertools import product
 import jax.numpy as jnp
 import pytest
 from core.test_planted_faults import CALLS, check_fault
-from oracles.planted import FAULTS, Around
+
+from tests.oracles.planted import FAULTS, Around
 
 pytestmark = [
     pytest.mark.usefixtures("x64"),

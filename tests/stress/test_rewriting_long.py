@@ -8,7 +8,8 @@ import pytest
 from core.test_rewriting import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles.writings import ARITY, CALLS, DEFAULT, FORMS, Node, numbers
+
+from tests.oracles.writings import ARITY, CALLS, DEFAULT, FORMS, Node, numbers
 
 pytestmark = pytest.mark.usefixtures("x64")
 

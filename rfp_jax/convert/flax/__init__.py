@@ -25,6 +25,7 @@ with needs_extra("Converting to Flax", "models"):
         Manifest,
         load,
         load_variables,
+        read_manifest,
         save_manifest,
         save_variables,
     )
@@ -48,6 +49,7 @@ __all__ = [
     "load",
     "load_variables",
     "read_checkpoint",
+    "read_manifest",
     "recognise",
     "save_manifest",
     "save_variables",

@@ -83,14 +83,22 @@ def load(directory: str | Path) -> Converted:
     """
     directory = Path(directory)
     try:
-        content = json.loads((directory / _MANIFEST).read_text())
-        manifest = Manifest(**content)
+        manifest = Manifest(**read_manifest(directory))
     except (OSError, ValueError, TypeError) as error:
         raise ConversionError(
             f"{directory} is no folder that `python -m convert` wrote: {_MANIFEST}: {error}"
         ) from error
     model = get_architecture(manifest.architecture).model(num_classes=manifest.classes)
     return Converted(model, load_variables(directory), manifest)
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Read the manifest of a folder, whoever wrote it.
+
+    Raises:
+        OSError, ValueError: there is none, or it is damaged.
+    """
+    return json.loads((directory / _MANIFEST).read_text("utf-8"))
 
 
 def load_variables(directory: Path) -> dict[str, Any]:
@@ -107,7 +115,8 @@ def save_variables(directory: Path, variables: Mapping[str, Any]) -> None:
     ocp.save(str(directory.absolute() / _VARIABLES), dict(variables))
 
 
-def save_manifest(directory: Path, manifest: Manifest) -> None:
+def save_manifest(directory: Path, manifest: Manifest | Mapping[str, Any]) -> None:
     """Write the manifest of a folder."""
-    text = json.dumps(dataclasses.asdict(manifest), indent=2, allow_nan=False)
-    (directory / _MANIFEST).write_text(text + "\n")
+    content = dataclasses.asdict(manifest) if isinstance(manifest, Manifest) else dict(manifest)
+    text = json.dumps(content, indent=2, allow_nan=False)
+    (directory / _MANIFEST).write_text(text + "\n", "utf-8")

@@ -126,7 +126,7 @@ class Archive:
         Raises:
             MissingLabelError: if the patch has no label.
         """
-        return self.labels.of(self.patches[index])
+        return self.labels.of_patch(self.patches[index])
 
     def file(self, index: int, kind: Literal["s1", "s2", "s2_cloudy"]) -> Path:
         """Where a file of a patch lies.

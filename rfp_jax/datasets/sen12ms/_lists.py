@@ -46,7 +46,7 @@ class Labels:
     probabilities: np.ndarray
     path: Path
 
-    def of(self, patch: Patch) -> np.ndarray:
+    def of_patch(self, patch: Patch) -> np.ndarray:
         """Probabilities of one patch.
 
         Args:

@@ -1,4 +1,4 @@
-"""The compiled step: one batch on every device, parameters on all of them."""
+"""A compiled batch: one on every device, parameters on all of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IN_FLIGHT = 2
 
 
 @dataclass(frozen=True)
-class Step:
+class CompiledBatch:
     """Computes relevance and output of one batch a device.
 
     Attributes:
@@ -58,13 +58,13 @@ class Step:
         return self.run(self.params, *jax.device_put(tuple(inputs), self.sharding))
 
 
-def build(
+def compile_batch(
     fun: Callable[..., Any],
     params: Any,
     schema: Schema,
     batch: int,
     devices: Devices,
-) -> Step:
+) -> CompiledBatch:
     """Compile `fun(params, *inputs)` for a batch on each device.
 
     Every device runs the program of one batch (`shard_map`), so a sample's result does not depend
@@ -78,7 +78,7 @@ def build(
         devices: devices of this process.
 
     Returns:
-        The step, with the parameters already in place.
+        The compiled batch, with the parameters already in place.
     """
     mesh = jax.make_mesh((len(devices),), ("batch",), (AxisType.Auto,), devices=tuple(devices))
     everywhere, pieces = NamedSharding(mesh, P()), NamedSharding(mesh, P("batch"))
@@ -89,51 +89,52 @@ def build(
     run = jax.jit(mapped, in_shardings=(everywhere, *(pieces for _ in shapes)))
     compiled = run.lower(params, *shapes).compile(compiler_options(devices[0].platform))
     placed = jax.device_put(params, everywhere)
-    return Step(compiled, placed, pieces, batch, _bytes(compiled, params))
+    return CompiledBatch(compiled, placed, pieces, batch, _bytes(compiled, params))
 
 
-def fit(
+def compile_largest(
     fun: Callable[..., Any],
     params: Any,
     schema: Schema,
     devices: Devices,
     *,
-    memory: int | None,
+    max_bytes: int | None,
     largest: int,
-) -> Step:
+) -> CompiledBatch:
     """Compile for the largest batch, a power of two, that a memory budget allows.
 
     XLA tells for a compiled batch what it needs; all but the parameters grows with the batch.
 
     Args:
-        fun: see `build`.
-        params: see `build`.
-        schema: see `build`.
-        devices: see `build`.
-        memory: bytes a device; None for three quarters of what the device has free, or 1 GiB where
-            it does not say.
+        fun: see `compile_batch`.
+        params: see `compile_batch`.
+        schema: see `compile_batch`.
+        devices: see `compile_batch`.
+        max_bytes: memory of each device to use; None for three quarters of what the device has
+            free, or 1 GiB where it does not say.
         largest: the largest batch of use.
 
     Returns:
-        The step.
+        The compiled batch.
 
     Raises:
         ValueError: if not even one sample fits.
     """
-    budget = _free(devices[0]) if memory is None else memory
-    step = build(fun, params, schema, min(8, largest), devices)
+    budget = _free(devices[0]) if max_bytes is None else max_bytes
+    compiled = compile_batch(fun, params, schema, min(8, largest), devices)
     fixed = _size(params)
-    per_sample = max((step.bytes - fixed) / step.batch, 1)
+    per_sample = max((compiled.bytes - fixed) / compiled.batch, 1)
     batch = 1 << max(int(math.log2(max((budget - fixed) / per_sample, 1))), 0)
     while True:
         batch = min(batch, largest)
-        step = step if step.batch == batch else build(fun, params, schema, batch, devices)
-        if step.bytes <= budget:
-            return step
+        if compiled.batch != batch:
+            compiled = compile_batch(fun, params, schema, batch, devices)
+        if compiled.bytes <= budget:
+            return compiled
         if batch == 1:
             raise ValueError(
-                f"one sample needs {step.bytes / 2**20:.0f} MiB on a device, the memory budget is "
-                f"{budget / 2**20:.0f} MiB: give a larger one (memory=...)"
+                f"one sample needs {compiled.bytes / 2**20:.0f} MiB on a device, the memory budget "
+                f"is {budget / 2**20:.0f} MiB: give a larger one (max_bytes=...)"
             )
         batch //= 2
 

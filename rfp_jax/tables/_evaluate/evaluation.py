@@ -137,7 +137,7 @@ def evaluate(
     run, columns = run or RunOptions(), Columns.from_argument(columns)
     options = {"rules": rules} | ({} if bias is None else {"bias": bias})
     with processes.phase():
-        job = Job.of(
+        job = Job.from_arguments(
             lambda argnums: method(fun, argnums=argnums, **options),
             params,
             data,
@@ -176,19 +176,19 @@ def evaluate(
         if complete:
             return _query.open(path)
         with processes.phase():
-            step = job.step(batch or (there or {}).get("batch"), run)
+            compiled = job.compile(batch or (there or {}).get("batch"), run)
         with processes.phase():
             if processes.is_first():
                 if not journal.table.exists():
-                    attributes = {**job.identity, "batch": step.batch}
+                    attributes = {**job.identity, "batch": compiled.batch}
                     journal.create(job.table, job.chunks, flat(identify(attributes)))
                 journal.resume(job.table)
         with processes.phase():  # the other processes must compute the same, in the same batches
             begun = journal.attributes() or {}
             _same(journal, begun, wanted)
-            if step.batch != begun["batch"]:
-                step = job.step(begun["batch"], run)
-        Run(journal, job, step, run)()
+            if compiled.batch != begun["batch"]:
+                compiled = job.compile(begun["batch"], run)
+        Run(journal, job, compiled, run)()
         with processes.phase():
             if processes.is_first():
                 journal.publish(job.table, job.chunks)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.files import atomic_file
 from rfp_jax.tables._evaluate.consistency import blocks
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def to_csv(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
         table: a relevance table.
         path: the file to write; it is replaced.
     """
-    with _published(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+    with atomic_file(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         for number, frame in enumerate(_frames(table)):
             frame.to_csv(file, index=False, header=number == 0)
 
@@ -43,7 +43,7 @@ def to_parquet(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
     with needs_extra("Writing Parquet", "tables"):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    with _published(Path(path)) as draft:
+    with atomic_file(Path(path)) as draft:
         writer = None
         for frame in _frames(table):
             rows = pa.Table.from_pandas(frame, preserve_index=False)
@@ -63,14 +63,3 @@ def _frames(table: xr.Dataset) -> Iterator[pd.DataFrame]:
         frame = numbered.to_dataframe(dim_order=["sample", "source", "class"]).reset_index()
         yield frame.loc[:, [*first, *(name for name in frame.columns if name not in first)]]
         start += size
-
-
-@contextmanager
-def _published(path: Path) -> Iterator[Path]:
-    """A file to write to, which takes its place when the block has succeeded."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

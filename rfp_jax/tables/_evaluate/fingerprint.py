@@ -38,7 +38,7 @@ def describe(value: object) -> str:
     return _without_addresses(repr(value))
 
 
-def parameters(params: Any) -> str:
+def hash_parameters(params: Any) -> str:
     """SHA-256 over the names, shapes, dtypes and values of a tree of arrays."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -47,7 +47,7 @@ def parameters(params: Any) -> str:
     return digest.hexdigest()
 
 
-def program(fun: Callable[..., Any], *args: Any) -> str:
+def hash_program(fun: Callable[..., Any], *args: Any) -> str:
     """SHA-256 over what a function computes: its operations in order, with their constants.
 
     It differs where model code or rules differ, whatever they are called. Names, source lines and
@@ -61,7 +61,7 @@ def program(fun: Callable[..., Any], *args: Any) -> str:
     return digest.hexdigest()
 
 
-def plain(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+def as_json(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
     """What JSON keeps of a mapping, so that it compares equal to what is read back.
 
     Raises:

@@ -14,7 +14,13 @@ from jax.typing import DTypeLike
 
 from rfp_jax.tables._evaluate import fingerprint
 from rfp_jax.tables._evaluate import schema as schemas
-from rfp_jax.tables._evaluate.devices import LARGEST_BATCH, Step, batched, build, fit
+from rfp_jax.tables._evaluate.devices import (
+    LARGEST_BATCH,
+    CompiledBatch,
+    batched,
+    compile_batch,
+    compile_largest,
+)
 from rfp_jax.tables._evaluate.layout import FORMAT
 from rfp_jax.tables._evaluate.options import Columns, RunOptions
 from rfp_jax.tables._evaluate.plan import Chunks
@@ -47,7 +53,7 @@ class Job:
     identity: Mapping[str, Any]
 
     @classmethod
-    def of(
+    def from_arguments(
         cls,
         explain: Callable[[tuple[int, ...]], Callable[..., Any]],
         params: Any,
@@ -88,7 +94,7 @@ class Job:
         check_names(sources, classes, tuple(columns.metadata))
         data = named_samples(data, columns.fields)
         _check_length(data, columns.ids)
-        keys = Keys.of(columns, sources, other_inputs)
+        keys = Keys.from_columns(columns, sources, other_inputs)
         arrays = as_arrays(explain(keys.argnums), sources, classes)
         params = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), params)
 
@@ -105,15 +111,15 @@ class Job:
             "versions": fingerprint.versions(),
             **made,
             "model": {
-                "manifest": fingerprint.plain("manifest", manifest),
-                "parameters": fingerprint.parameters(params),
-                "program": fingerprint.program(arrays, params, *batched(schema, 2)),
+                "manifest": fingerprint.as_json("manifest", manifest),
+                "parameters": fingerprint.hash_parameters(params),
+                "program": fingerprint.hash_program(arrays, params, *batched(schema, 2)),
             },
             "data": {
-                "arguments": fingerprint.plain("data_arguments", data_arguments),
+                "arguments": fingerprint.as_json("data_arguments", data_arguments),
                 "samples": len(data),
-                "contents": schemas.contents(probes, keys.metadata),
-                "keys": fingerprint.plain("keys", _keys(columns, keys)),
+                "contents": schemas.hash_samples(probes, keys.metadata),
+                "keys": fingerprint.as_json("keys", _keys(columns, keys)),
                 "inputs": [f"{x.dtype}{list(x.shape)}" for x in schema.inputs],
                 "labels": schema.label or "none",
                 "metadata": dict(schema.metadata),
@@ -130,14 +136,14 @@ class Job:
         """Return the batch that is computed where one is asked for: no larger than a chunk."""
         return None if wanted is None else min(wanted, self.chunks.size)
 
-    def step(self, batch: int | None, run: RunOptions) -> Step:
+    def compile(self, batch: int | None, run: RunOptions) -> CompiledBatch:
         """Compile for a batch on each device, or for the largest one that the memory allows."""
         chosen = jax.local_devices() if run.devices is None else run.devices
         what, size = (self.arrays, self.params, self.schema), self.chunks.size
         if batch is None:
             largest = min(size, LARGEST_BATCH.get(chosen[0].platform, size))
-            return fit(*what, chosen, memory=run.memory, largest=largest)
-        return build(*what, batch, chosen)
+            return compile_largest(*what, chosen, max_bytes=run.max_bytes, largest=largest)
+        return compile_batch(*what, batch, chosen)
 
 
 def _keys(columns: Columns, keys: Keys) -> dict[str, Any]:

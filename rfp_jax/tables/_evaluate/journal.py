@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from rfp_jax._util.files import sync, sync_tree
 from rfp_jax.tables._evaluate import layout, sealed
 from rfp_jax.tables._evaluate.errors import DamagedTableError, TableInUseError
 from rfp_jax.tables._evaluate.layout import Record
@@ -119,8 +120,8 @@ class Journal:
         stack.enter_context(self.locked())
         self.arrived.mkdir(exist_ok=True)
         self.path.rename(self.damaged)
-        sealed.sync(self.path.parent)
-        sealed.sync(self.folder)
+        sync(self.path.parent)
+        sync(self.folder)
         return found
 
     def create(self, table: Table, chunks: Chunks, attributes: Mapping[str, Attribute]) -> None:
@@ -130,9 +131,9 @@ class Journal:
             shutil.rmtree(old, ignore_errors=True)
         (self.folder / "chunks").mkdir()
         layout.create(fresh, table, chunks, attributes)
-        sealed.sync_tree(fresh)
+        sync_tree(fresh)
         fresh.rename(self.table)
-        sealed.sync(self.folder)
+        sync(self.folder)
 
     def resume(self, table: Table) -> None:
         """Repair what needs no computing, and take over the sound chunks of a damaged table."""
@@ -144,7 +145,7 @@ class Journal:
             if layout.is_sound(self.damaged, record, thorough=True):
                 for key in record["files"]:
                     (self.damaged / key).rename(self.table / key)
-                    sealed.sync((self.table / key).parent)
+                    sync((self.table / key).parent)
                 self._mark(int(chunk), record)
         shutil.rmtree(self.damaged)
 
@@ -207,9 +208,9 @@ class Journal:
                 "them anew"
             )
         layout.prove(self.table, table, self._identity(), records)
-        sealed.sync_tree(self.table)
+        sync_tree(self.table)
         self.table.rename(self.path)
-        sealed.sync(self.path.parent)
+        sync(self.path.parent)
         self.remove()
 
     def remove(self) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from rfp_jax._util.files import sync
 from rfp_jax.tables._evaluate import sealed
 from rfp_jax.tables._evaluate.errors import DamagedTableError, TableFormatError
 from rfp_jax.tables._evaluate.plan import Chunks
@@ -100,8 +101,8 @@ def write(
     (folder / key).unlink(missing_ok=True)  # zarr would read it first, and it may be damaged
     with _quiet(), zarr.config.set({"array.write_empty_chunks": True}):
         zarr.open_array(folder / name, mode="r+")[rows] = column
-    sealed.sync(folder / key)
-    sealed.sync((folder / key).parent)
+    sync(folder / key)
+    sync((folder / key).parent)
     return key, sealed.stamp(folder / key)
 
 

@@ -64,10 +64,10 @@ class RunOptions:
     Attributes:
         chunk: samples that are committed together; a run that goes on must use the same.
         batch: samples that one device computes at once. By default the largest power of two that
-            fits `memory`, up to 32 on a CPU and 256 elsewhere; a resumed table keeps the one that
-            it was begun with.
-        memory: memory budget in bytes for each device; by default three quarters of what is free,
-            or 1 GiB where the device does not say (CPU).
+            fits `max_bytes`, up to 32 on a CPU and 256 elsewhere; a resumed table keeps the one
+            that it was begun with.
+        max_bytes: memory of each device to use; by default three quarters of what is free, or
+            1 GiB where the device does not say (CPU).
         devices: devices of this process to use; by default all.
         threads: how many threads read samples; 0 reads in the main thread.
         strict: whether to stop at the first sample that fails or whose relevance is not finite.
@@ -87,7 +87,7 @@ class RunOptions:
 
     chunk: int = 1024
     batch: int | None = None
-    memory: int | None = None
+    max_bytes: int | None = None
     devices: Devices | None = None
     threads: int = 16
     strict: bool = False
@@ -95,7 +95,7 @@ class RunOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        least = {"chunk": 1, "batch": 1, "memory": 1, "threads": 0, "max_failures": 0}
+        least = {"chunk": 1, "batch": 1, "max_bytes": 1, "threads": 0, "max_failures": 0}
         for name, smallest in least.items():
             value = getattr(self, name)
             if value is not None and value < smallest:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax.tables._evaluate.devices import IN_FLIGHT, Step
+from rfp_jax.tables._evaluate.devices import IN_FLIGHT, CompiledBatch
 from rfp_jax.tables._evaluate.plan import Slots
 from rfp_jax.tables._evaluate.samples import Reader, Sample, Schema, stack
 from rfp_jax.tables._evaluate.table import Row
@@ -81,7 +81,7 @@ class _Samples:
 
 
 def compute(
-    slots: Slots, reader: Reader, schema: Schema, step: Step, *, threads: int
+    slots: Slots, reader: Reader, schema: Schema, compiled: CompiledBatch, *, threads: int
 ) -> Iterator[list[Row]]:
     """Compute all slots in order, a list of rows for each batch, without those of padding.
 
@@ -92,20 +92,20 @@ def compute(
         slots: which samples, in which order.
         reader: reads them.
         schema: what they must look like.
-        step: computes a batch.
+        compiled: computes a batch.
         threads: how many threads read.
     """
     import grain
 
     options = grain.ReadOptions(
-        num_threads=threads, prefetch_buffer_size=max(threads, step.samples)
+        num_threads=threads, prefetch_buffer_size=max(threads, compiled.samples)
     )
     source = grain.MapDataset.source(_Samples(slots, reader, schema)).to_iter_dataset(options)
     flying: deque[tuple[list[Sample | None], Any]] = deque()
-    for read in source.batch(step.samples, batch_fn=list):
+    for read in source.batch(compiled.samples, batch_fn=list):
         samples = [sample for (sample,) in read]
-        samples += [None] * (step.samples - len(samples))
-        result = step(stack(samples, schema))
+        samples += [None] * (compiled.samples - len(samples))
+        result = compiled(stack(samples, schema))
         flying.append(([s and s._replace(inputs=()) for s in samples], result))
         if len(flying) >= IN_FLIGHT:
             yield _fetch(*flying.popleft())

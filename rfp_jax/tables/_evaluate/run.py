@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from rfp_jax.tables._evaluate import processes
-from rfp_jax.tables._evaluate.devices import Step
+from rfp_jax.tables._evaluate.devices import CompiledBatch
 from rfp_jax.tables._evaluate.errors import BadSampleError
 from rfp_jax.tables._evaluate.job import Job
 from rfp_jax.tables._evaluate.journal import Counts, Journal
@@ -28,13 +28,13 @@ class Run:
     Attributes:
         journal: where the table is written.
         job: what is computed.
-        step: computes a batch.
+        compiled: computes a batch.
         options: how the run works.
     """
 
     journal: Journal
     job: Job
-    step: Step
+    compiled: CompiledBatch
     options: RunOptions
 
     def __call__(self) -> None:
@@ -49,8 +49,8 @@ class Run:
     def _work(self, mine: Sequence[int], done: Counts) -> None:
         job, chunks, threads = self.job, self.job.chunks, self.options.threads
         total = done["samples"] + sum(map(chunks.length, mine))
-        slots = Slots(chunks, mine, self.step.batch)
-        batches = compute(slots, job.reader, job.schema, self.step, threads=threads)
+        slots = Slots(chunks, mine, self.compiled.batch)
+        batches = compute(slots, job.reader, job.schema, self.compiled, threads=threads)
         todo, rows = list(mine), []
         try:
             shown = self.options.progress and processes.is_first()

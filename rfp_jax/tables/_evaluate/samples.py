@@ -69,7 +69,7 @@ class Keys:
     metadata: tuple[str, ...]
 
     @classmethod
-    def of(cls, columns: Columns, sources: Sequence[str], others: Sequence[str]) -> Keys:
+    def from_columns(cls, columns: Columns, sources: Sequence[str], others: Sequence[str]) -> Keys:
         """Work them out.
 
         Raises:

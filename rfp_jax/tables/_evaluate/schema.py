@@ -128,7 +128,7 @@ def infer(
     raise refused[0]
 
 
-def contents(probes: Sequence[Probe], metadata: Sequence[str]) -> dict[str, list[str | None]]:
+def hash_samples(probes: Sequence[Probe], metadata: Sequence[str]) -> dict[str, list[str | None]]:
     """Return what tells one data set from another: hashes of what some samples hold, by name.
 
     None stands for what could not be read: a file that was repaired makes no other data set.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from rfp_jax._util.files import atomic_file
 
 Document = dict[str, Any]
 Stamp = tuple[int, int]
@@ -66,11 +67,8 @@ def read_intact(path: Path) -> Document | None:
 
 def write(path: Path, document: Mapping[str, Any]) -> None:
     """Write a document beside its place, bring it to the disk, and rename it into place."""
-    draft = path.with_name(f"{path.name}.partial")
-    draft.write_text(json.dumps(document, indent=2))
-    sync(draft)
-    draft.rename(path)
-    sync(path.parent)
+    with atomic_file(path, durable=True) as draft:
+        draft.write_text(json.dumps(document, indent=2))
 
 
 def stamp(path: Path) -> Stamp:
@@ -101,20 +99,3 @@ def difference(path: Path, expected: Stamp, *, thorough: bool) -> str | None:
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return None
-
-
-def sync(path: Path) -> None:
-    """Bring a file or a folder's list of files to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync_tree(folder: Path) -> None:
-    """Bring everything in a folder to the disk."""
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            sync(Path(parent) / name)
-        sync(Path(parent))

@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rfp_jax._util.colors import BIAS_COLOR, SOURCE_COLORS
 from rfp_jax.tables import _query
 from rfp_jax.tables._evaluate.table import BIAS
 
 if TYPE_CHECKING:
     import xarray as xr
-
-PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a7500", "#332288")
-"""Of sources, in order (Okabe and Ito: colour-blind readers tell them apart, too)."""
-
-GREY = "#8b95a3"
-"""Of the bias."""
 
 ROUNDINGS = 8
 """A sum over a network's layers may be off by so many roundings of its largest part."""
@@ -48,14 +43,14 @@ class Facts:
     noise: float
 
     @classmethod
-    def of(cls, table: xr.Dataset) -> Facts:
+    def from_table(cls, table: xr.Dataset) -> Facts:
         """Gather them, block by block."""
-        which = _query.usual_class(table)
+        which = _query.default_target(table)
         relevance, shares, chosen = [], [], []
-        for block in map(_query.valid, _query.blocks(table)):
+        for block in map(_query.drop_failed, _query.blocks(table)):
             looked_at = block.label if which == "label" else block.output.argmax("class")
             known = np.flatnonzero(looked_at.values >= 0)
-            relevance.append(_query.of_class(block, which).isel(sample=known))
+            relevance.append(_query.select_class(block, which).isel(sample=known))
             shares.append(_query.share(block, which).isel(sample=known))
             chosen.append(looked_at.values[known])
         whole, classes = _joined(relevance), np.concatenate(chosen)
@@ -82,10 +77,10 @@ class Facts:
     def colour(self, source: str) -> str:
         """A source's colour, the same everywhere."""
         if source == BIAS:
-            return GREY
+            return BIAS_COLOR
         place = self.sources.index(source)
-        if len(self.sources) <= len(PALETTE):
-            return PALETTE[place]
+        if len(self.sources) <= len(SOURCE_COLORS):
+            return SOURCE_COLORS[place]
         from matplotlib import colormaps, colors
 
         return colors.to_hex(colormaps["turbo"](place / (len(self.sources) - 1)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rfp_jax.tables._bins import bin_members
 from rfp_jax.tables._evaluate.table import BIAS
 from rfp_jax.tables._report.facts import Facts
 
@@ -85,12 +86,12 @@ def _by_metadata(facts: Facts, name: str) -> str:
     where, shares = where[known], facts.shares.values[known]
     low, high = (where.min(), where.max()) if len(where) else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1, INTERVALS + 1)
-    place = np.clip(np.digitize(where, edges) - 1, 0, INTERVALS - 1)
-    filled = [k for k in range(INTERVALS) if (place == k).any()]
+    members = bin_members(where, edges)
+    filled = [k for k, rows in enumerate(members) if len(rows)]
     centres = (edges[:-1] + edges[1:])[filled] / 2
     with _Figure(7.0, 3.6) as figure:
         for s, source in enumerate(facts.sources):
-            quartiles = [np.percentile(shares[place == k, s], (25, 50, 75)) for k in filled]
+            quartiles = [np.percentile(shares[members[k], s], (25, 50, 75)) for k in filled]
             lower, middle, upper = np.reshape(quartiles, (-1, 3)).T
             colour = facts.colour(source)
             figure.axes.plot(centres, middle, marker="o", markersize=4, color=colour, label=source)

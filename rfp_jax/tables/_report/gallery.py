@@ -64,7 +64,7 @@ class Gallery:
 
     def html(self) -> Iterator[str]:
         """The cards."""
-        which = _query.usual_class(self.table)
+        which = _query.default_target(self.table)
         shares = _query.share(self.table, which).values
         relevance = np.moveaxis(self.table.relevance.values, 1, 2)  # [sample, class, source]
         top = self.table.output.values.argmax(1)
@@ -186,7 +186,7 @@ def thumbnails(
 def choose(table: xr.Dataset, count: int, seed: int) -> np.ndarray:
     """Draw samples for the gallery among those that could be evaluated."""
     usable = table.finite.values.copy()
-    if _query.usual_class(table) == "label":
+    if _query.default_target(table) == "label":
         usable &= table.label.values >= 0
     found = np.flatnonzero(usable)
     drawn = np.random.default_rng(seed).permutation(found)[:count]

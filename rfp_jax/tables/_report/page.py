@@ -19,6 +19,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.files import atomic_file
 from rfp_jax.tables import _query
 from rfp_jax.tables._report.facts import Facts
 from rfp_jax.tables._report.figures import figures
@@ -84,7 +85,7 @@ def report(
     chosen = choose(table, samples, seed)
     if not len(chosen):
         raise ValueError("no sample of the table could be evaluated: there is nothing to report")
-    facts = Facts.of(table)
+    facts = Facts.from_table(table)
     for name in bins:
         if name not in facts.shares.coords or facts.shares[name].dtype.kind not in "iuf":
             raise ValueError(f"no numeric metadata called {name!r} in the table")
@@ -111,13 +112,8 @@ def report(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with atomic_file(Path(path)) as draft:
         draft.write_text(page, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _subtitle(table: xr.Dataset) -> str:

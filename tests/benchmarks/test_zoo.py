@@ -1,0 +1,196 @@
+"""Every framework, unmodified: a small model of each and the sequence models; the rest: `make zoo`.
+
+Relevance is compared with what is not relevance: heatmaps by the backward pass, the plain model's
+output, and a bias that is propagated on its own.
+"""
+
+import contextlib
+import io
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import rfp_jax
+from benchmarks.zoo import FRAMEWORKS, Entry, Row, find, survey
+from benchmarks.zoo.__main__ import Zoo, main
+from benchmarks.zoo.entry import randomize
+from rfp_jax.rules._lrp0 import TABLE
+
+NEEDS = {"equinox": "equinox", "haiku": "haiku", "keras": "keras", "torch": "torch"}
+"""What must be installed for a framework; the others come with rfp_jax."""
+FAST = [
+    "linen: LSTM",
+    "linen: GRU",
+    "linen: Bidirectional LSTM",
+    "linen: Causal transformer",
+    "linen: Mixture of experts",
+    "nnx: Bidirectional GRU (split, merge)",
+    "nnx: Gated multimodal unit (closed over)",
+    "equinox: ConvNet (batch and group norm)",
+    "haiku: GRU with skips",
+    "keras: Attention across inputs",
+    "torch: torch: Fusion (in place)",
+    "ours: SmallNet",
+]
+DOCS = Path(__file__).parents[2] / "docs" / "frameworks.md"
+EXAMPLES = re.findall(r"^## (.+?)\n.*?```python\n(.*?)```", DOCS.read_text(), re.S | re.M)
+
+
+@pytest.fixture(autouse=True)
+def frameworks_broadcast():
+    """The strict shapes of this suite are for our code; frameworks add a vector to a matrix."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def _needs(*frameworks):
+    missing = [name for name in frameworks if name in NEEDS and not find_spec(NEEDS[name])]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def _builder(framework, model):
+    _needs(framework)
+    ((_, _, builder),) = (item for item in find((framework,)) if item[1] == model)
+    return builder
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_conserves_exactly_and_equals_its_heatmap(name):
+    framework, model = name.split(": ", 1)
+    row = survey(framework, model, _builder(framework, model), ("float64",))
+    assert row.error == ""
+    (measured,) = row.measured.values()
+    assert measured.unsupported == 0
+    assert measured.finite
+    assert measured.residual < 1e-12
+    assert measured.theorem < 1e-12
+    assert measured.output < 1e-12
+    assert measured.from_sources > 0.05, "all is bias: nothing was tested"
+    assert row.passed
+
+
+@pytest.mark.parametrize("name", ["linen: GRU", "nnx: ResNet (closed over)"])
+def test_conserves_within_rounding_in_float32(name):
+    framework, model = name.split(": ")
+    row = survey(framework, model, _builder(framework, model))
+    assert row.passed, row
+    assert row.measured["float32"].residual < 1e-4
+
+
+def test_at_least_25_architectures_of_at_least_4_frameworks():
+    _needs(*NEEDS)
+    models = [(framework, model) for framework, model, _ in find()]
+    assert len(models) == len(set(models)) >= 25
+    assert {framework for framework, _ in models} == FRAMEWORKS.keys()
+
+
+def _net(seed):
+    del seed
+    x = jnp.asarray([[0.5, -2.0]])
+    return Entry(lambda a, b: jnp.tanh(2 * a - b + 1), (x, x / 3), (0, 1))
+
+
+def test_a_wrong_rule_fails_its_row(monkeypatch):
+    assert survey("linen", "net", _net, ("float32", "float64")).passed
+    monkeypatch.setitem(TABLE, "tanh", rfp_jax.rules.linear)
+    row = survey("linen", "net", _net)
+    assert not row.passed
+    assert row.measured["float32"].residual > 0.01
+    assert row.measured["float32"].theorem > 0.01
+
+
+def test_a_missing_rule_is_counted(monkeypatch):
+    monkeypatch.delitem(TABLE, "tanh")
+    row = survey("linen", "net", _net)
+    assert not row.passed
+    assert row.measured["float32"].unsupported == 1
+    assert row.error == ""
+
+
+def test_a_model_of_another_output_fails_its_row():
+    """A function whose values depend on the trace: relevance explains another output."""
+    calls = []
+
+    def drifts(a, b):
+        calls.append(0)
+        return a + len(calls) * b
+
+    row = survey("linen", "drifts", lambda _: Entry(drifts, (jnp.ones(3), jnp.ones(3)), (0, 1)))
+    assert row.measured["float32"].output > 0.1
+    assert not row.passed
+
+
+def _broken(seed):
+    raise RuntimeError("no such layer\nat all")
+
+
+def test_one_failure_is_a_row_and_no_crash(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("benchmarks.zoo.linen.BUILDERS", {"net": _net, "broken": _broken})
+    options = Zoo(("linen",), True, tmp_path / "new" / "zoo.json", tmp_path / "zoo.md")
+    assert main(options) == 1
+    shown = capsys.readouterr().out
+    assert "float32: RuntimeError: no such layer" in shown
+    assert "1 of 2 models conserve" in shown
+    assert "FAILED: linen: broken." in shown
+    assert str(tmp_path / "zoo.md") in shown.replace("\n", "")
+    good, bad = json.loads((tmp_path / "new" / "zoo.json").read_text())["rows"]
+    assert good["passed"] is True
+    assert set(good["measured"]) == {"float32", "float64"}
+    assert bad["passed"] is False
+    table = (tmp_path / "zoo.md").read_text()
+    assert re.search(r"\| Flax Linen \| net \|.*\| conserved \|", table)
+    assert re.search(r"\| Flax Linen \| broken \|.*RuntimeError", table)
+    assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
+
+
+def test_all_good_exits_with_0(monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmarks.zoo.linen.BUILDERS", {"net": _net})
+    assert main(Zoo(("linen",), False, tmp_path / "zoo.json", tmp_path / "zoo.md")) == 0
+
+
+def test_an_unknown_name_says_what_is_known(capsys):
+    _needs(*NEEDS)
+    assert main(Zoo(("ResNet-51",))) == 2
+    shown = capsys.readouterr().out
+    assert "resnet-51" in shown
+    assert "ours: ResNet-50" in shown
+
+
+def test_nothing_measured_does_not_pass():
+    assert not Row("linen", "net").passed
+
+
+def test_randomize_draws_what_initialisers_leave():
+    tree = {
+        "weight": jnp.array([[1.0, 2.0]]),
+        "bias": jnp.zeros(50),
+        "scale": jnp.full(50, 1e-6),
+        "var": jnp.linspace(1, 2, 50),
+        "count": jnp.arange(3),
+    }
+    drawn = randomize(tree, 0)
+    assert drawn["weight"] is tree["weight"]
+    assert drawn["count"] is tree["count"]
+    assert drawn["bias"].std() > 0.05
+    assert 0.5 <= drawn["scale"].min() < drawn["scale"].max() <= 1.5
+    ratio = drawn["var"] / tree["var"]
+    assert 0.49 < ratio.min() < ratio.max() < 1.51
+
+
+@pytest.mark.parametrize(("title", "code"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
+def test_the_documented_example_runs(title, code, monkeypatch):
+    _needs(*(name for name in NEEDS if name in title.lower()))
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    scope = {}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(code, f"{DOCS.name}: {title}", "exec"), scope)
+    assert "Conserved" in printed.getvalue()
+    for relevance in jax.tree.leaves(scope["rel"].sources):
+        assert relevance.shape == scope["rel"].output.shape
+        assert jnp.abs(relevance).max() > 0

@@ -1,0 +1,111 @@
+"""The examples of the pages on evaluation run as they stand, on one process and on several."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+def test_evaluate_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("evaluate.md"):
+        exec(compile(block, "evaluate.md", "exec"), names)
+    assert names["summary"]["samples"] == 360
+    assert names["summary"]["accuracy"] > 0.9
+    assert names["by_class"].shape == (10, 2)
+    assert names["by_bins"].shape == (4, 2)
+    assert names["table"].source.values.tolist() == ["upper", "lower", "bias"]
+    total = names["table"].relevance.sum("source")
+    np.testing.assert_allclose(total, names["table"].output, rtol=1e-4, atol=1e-4)
+    assert names["result"].output.shape == (360, 10)
+    assert (tmp_path / "copy.zarr").is_dir()
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+    assert (tmp_path / "relevance.csv").read_text().count("\n") == 1 + 360 * 3 * 10
+
+
+def test_data_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("data.md"):
+        exec(compile(block, "data.md", "exec"), names)
+    assert names["table"].attrs["complete"] == 1
+    assert set(names["table"].failure.values) == {""}
+    assert names["table"].label.values[:3].tolist() == [1, 0, 1]
+    assert names["by_month"].shape == (2, 2)
+    np.testing.assert_allclose(names["by_month"].sum("source"), 1, rtol=1e-5)
+
+
+def slurm(process, port):
+    return {
+        "SLURM_JOB_ID": str(port),  # from which JAX takes the port
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": str(process),
+        "SLURM_LOCALID": str(process),
+        "JAX_COORDINATOR_PORT": str(port),
+    }
+
+
+def kubernetes(process, port):
+    return {
+        "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
+        "JAX_NUM_PROCESSES": "2",
+        ("JOB_COMPLETION_INDEX", "JAX_PROCESS_ID")[process]: str(process),  # the latter by hand
+    }
+
+
+def files(folder):
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_clusters_page(tmp_path):
+    (script,) = blocks("clusters.md")
+    (tmp_path / "relevance_job.py").write_text(script)
+
+    def start(path, variables):
+        clean = {
+            k: v for k, v in os.environ.items() if "SLURM" not in k and "proxy" not in k.lower()
+        }
+        environment = clean | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""} | variables
+        return subprocess.Popen(
+            [sys.executable, "relevance_job.py", path],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    running = {"alone": [start("alone.zarr", {})]}
+    for name, variables in (("slurm", slurm), ("kubernetes", kubernetes)):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        running[name] = [start(f"{name}.zarr", variables(i, port)) for i in range(2)]
+    for name, processes in running.items():
+        for process in processes:
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, f"{name}: {output}"
+        table = tmp_path / f"{name}.zarr"
+        assert len(files(table)) > 50
+        assert files(table) == files(tmp_path / "alone.zarr")
+
+
+def test_join_names_what_is_missing(monkeypatch):
+    from rfp_jax.tables import join
+
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    with pytest.raises(ValueError, match="set JAX_COORDINATOR_ADDRESS and JAX_PROCESS_ID"):
+        join()

@@ -1,0 +1,45 @@
+"""The commands on the page of the experiments are those that there are."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import tyro
+
+from experiments import regression
+from experiments.compare import __main__ as comparison
+from experiments.mnist import __main__ as mnist
+
+PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
+COMMANDS = sorted(set(re.findall(r"^\$ python -m (experiments\.[^#\n]+?) *(?:#.*)?$", PAGE, re.M)))
+RUN = {
+    "experiments.mnist": mnist.main,
+    "experiments.compare": lambda args: tyro.cli(comparison.main, args=args),
+    "experiments.regression": lambda args: tyro.cli(regression.main, args=args),
+}
+
+
+def help_of(module, subcommand, capsys):
+    with pytest.raises(SystemExit) as exit:
+        RUN[module]([*subcommand, "--help"])
+    assert exit.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_flags_of_every_command_exist(line, capsys):
+    module, *words = shlex.split(line)
+    subcommand = [word for word in words[:1] if not word.startswith("-")]
+    shown = help_of(module, subcommand, capsys)
+    for flag in (word for word in words if word.startswith("--")):
+        assert re.search(rf"{flag}\b", shown), flag
+
+
+def test_every_setting_of_a_source_is_a_flag(capsys):
+    shown = help_of("experiments.mnist", ["playground"], capsys)
+    for flag in re.findall(r"`(--[\w.-]+)`", PAGE):
+        if not flag.startswith(("--help", "--out")):
+            assert flag in shown, flag
+    assert all(command.split()[0] in RUN for command in COMMANDS)
+    assert len(COMMANDS) >= 10

@@ -1,0 +1,74 @@
+"""What stands in several files of a release says the same: versions, bounds, targets of make."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+import rfp_jax
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+RECIPE = (ROOT / "recipe" / "meta.yaml").read_text()
+CONDA = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
+"""Packages that conda-forge calls otherwise."""
+
+
+def bounds(lines):
+    """Name to version specifiers."""
+    found = map(Requirement, lines)
+    return {CONDA.get(each.name, each.name): each.specifier for each in found}
+
+
+def section(name):
+    """The packages that the recipe lists under a key."""
+    (block,) = re.findall(rf"^  {name}:\n((?:    - .*\n)+)", RECIPE, re.MULTILINE)
+    lines = re.findall(r"- (.*)", re.sub(r"\{\{.*?\}\}", "3.11", block))
+    return bounds(lines)
+
+
+def test_the_version_is_one():
+    (in_recipe,) = re.findall(r'set version = "(.*)"', RECIPE)
+    (cited,) = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    newest = re.search(r"^## \[(\d.*?)\]", changes, re.MULTILINE)
+    assert {in_recipe, cited, newest[1]} == {rfp_jax.__version__}
+
+
+def test_the_recipe_asks_for_what_the_project_asks_for():
+    run = section("run")
+    del run["python"]
+    assert run == bounds(PROJECT["dependencies"])
+    extras = {}
+    for lines in PROJECT["optional-dependencies"].values():
+        extras |= {name: bound for name, bound in bounds(lines).items() if bound}
+    constrained = section("run_constrained")
+    assert constrained == {name: extras[name] for name in constrained}
+
+
+@pytest.mark.parametrize("name", ["ci", "release"])
+def test_workflows_call_what_there_is(name):
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    called = [command.split()[1] for command in commands if command.startswith("make ")]
+    assert called
+    assert set(called) <= set(targets)
+    scripts = [command for command in commands if command.startswith(".ci/")]
+    assert all((ROOT / script).is_file() for script in scripts)
+
+
+def test_continuous_integration_has_two_versions_of_python():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    versions = {
+        step["with"]["python-version"]
+        for job in jobs.values()
+        for step in job["steps"]
+        if "setup-python" in step.get("uses", "")
+    }
+    assert versions == {"3.11", "3.12"}
+    named = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if ":: 3." in line]
+    assert versions == set(named)

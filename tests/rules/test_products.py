@@ -1,0 +1,94 @@
+"""Products of signals, modulation by a condition, mixtures of experts."""
+# ruff: noqa: E501  (tables: one case a line)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.nn import relu, sigmoid, softmax
+
+from tests.oracles.decomposition import agree, draw, shares
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda a, b, c: (a * b) * c,
+        lambda a, b, c: a * (b * c),
+        lambda a, b, c: jnp.einsum("i,i,i->", *(v[None] for v in (a, b, c))),
+        lambda a, b, c: jnp.stack([a, b, c]).prod(),
+        lambda a, b, c: lax.cumprod(jnp.stack([a, b, c]))[-1],
+        lambda a, b, c: jax.jit(lambda a, b: a * b)(a, b) * c,
+        lambda a, b, c: lax.cond(True, jnp.multiply, jnp.add, a, b) * c,
+        lambda a, b, c: (2 * a) * (b / 2) * c,
+        lambda a, b, c: -(a * (-b * c)),
+        lambda a, b, c: (a[None] @ b[None]) * c,
+        lambda a, b, c: jnp.outer(a[None], b[None])[0, 0] * c,
+    ],
+)
+def test_a_product_of_three_signals_is_symmetric(fun):
+    a, b, c = (jnp.asarray(v) for v in (2.0, 3.0, 5.0))
+    agree(shares(fun, a, b, c), [10.0, 10.0, 10.0, 0.0])
+
+
+@pytest.mark.parametrize("axes", ["i,i,i->", "i,i,i->i", "ij,ij,ij->i", "ij,jk,ki->"])
+def test_an_einsum_of_three_operands_is_symmetric(axes):
+    square = [jnp.full((2,) * len(part), z) for part, z in zip(axes.split("->")[0].split(","), (2.0, 3.0, 5.0), strict=True)]  # fmt: skip
+    *rows, bias = shares(lambda *x: jnp.einsum(axes, *x), *square)
+    total = np.einsum(axes, *square) / 3
+    agree([*rows, bias], [total, total, total, 0 * total])
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda x, g: x * (1 + g),
+        lambda x, g: x + x * g,
+        lambda x, g: (g + 1) * x,
+        lambda x, g: x * g + x,
+        lambda x, g: x - x * (-g),
+        lambda x, g: x * jnp.stack([jnp.ones(()), g]).sum(),
+        lambda x, g: jnp.stack([x, x * g]).sum(),
+    ],
+)
+@pytest.mark.parametrize("g", [0.0, 0.5])
+def test_a_constant_times_a_contribution_belongs_to_it(fun, g):
+    agree(shares(fun, jnp.asarray(2.0), jnp.asarray(g)), [2 + g, g, 0.0])
+
+
+def test_modulation_of_features_by_a_condition():
+    """FiLM, DiT: `norm(x) * (1 + scale(c)) + shift(c)`."""
+    x, c = draw(4, 6, seed=1), draw(4, 3, seed=2)
+    scale, shift = draw(3, 6, seed=3), draw(3, 6, seed=4)
+
+    def film(x, c):
+        return x * (1 + c @ scale) + c @ shift
+
+    want = [x + x * (c @ scale) / 2, x * (c @ scale) / 2 + c @ shift, 0 * x]
+    agree(shares(film, x, c), want)
+    written = shares(lambda x, c: x + x * (c @ scale) + c @ shift, x, c)
+    agree(written, want)
+
+
+EXPERTS = {
+    "relu": lambda g: relu(g) / relu(g).sum(),
+    "relu, guarded": lambda g: relu(g) / (relu(g).sum() + 1e-9),
+    "relu, bounded": lambda g: relu(g) / jnp.maximum(relu(g).sum(), 1e-9),
+    "sigmoid": lambda g: sigmoid(g) / sigmoid(g).sum(),
+    "softmax": softmax,
+    "exp": lambda g: jnp.exp(g) / jnp.exp(g).sum(),
+    "square": lambda g: g**2 / (g**2).sum(),
+    "abs": lambda g: jnp.abs(g) / jnp.abs(g).sum(),
+}
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_experts_weighted_by_what_sums_to_1(name):
+    weigh = EXPERTS[name]
+    g, e = jnp.array([1.0, 2.0, -1.0]), jnp.array([3.0, 4.0, 5.0])
+    want = weigh(g) @ e
+    agree(shares(lambda g, e: weigh(g) @ e, g, e), [0.0, want, 0.0])
+    agree(shares(lambda g, e: (weigh(g) * e).sum(), g, e), [0.0, want, 0.0])

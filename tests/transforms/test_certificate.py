@@ -1,0 +1,100 @@
+"""The certificate tests the rules, one equation at a time."""
+# ruff: noqa: E501, PLC3002  (tables: one case a line)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.nn import relu, sigmoid
+
+from rfp_jax import audit, rules
+from tests.oracles.decomposition import convolve, draw
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def _times(factor, rule):
+    return lambda f, *x: (lambda frozen: frozen._replace(push=lambda *c: jax.tree.map(lambda p: factor * p, frozen.push(*c))))(rule(f, *x))  # fmt: skip
+
+
+def _deep(x):
+    w = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 4, 4)) / 6, x.dtype)
+    for _ in range(4):
+        x = relu(convolve(x, w) + x + jnp.asarray(0.1, x.dtype))
+    return x.mean((1, 2)) @ w[0, 0]
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64])
+def test_a_convolution_that_pushes_threefold_fails_in_any_precision(dtype):
+    x = draw(2, 6, 6, 4).astype(dtype)
+    assert audit(_deep)(x).passed
+    wrong = rules.lrp0.with_rules(
+        {"conv_general_dilated": _times(3, rules.lrp0.table["conv_general_dilated"])}
+    )
+    report = audit(_deep, rules=wrong)(x)
+    assert not report.passed
+    assert {entry.primitive for entry in report.guilty} == {"conv_general_dilated"}
+    assert len(report.guilty) == 4
+
+
+def test_an_error_of_1e_4_in_a_long_loop_fails():
+    def loop(x):
+        return lax.scan(lambda h, _: (jnp.tanh(h * 1.01), None), x, None, length=2000)[0]
+
+    x = draw(2, 4).astype(jnp.float32)
+    assert audit(loop)(x).passed
+    wrong = rules.lrp0.with_rules({"tanh": _times(1.0001, rules.elementwise)})
+    (guilty,) = audit(loop, rules=wrong)(x).guilty
+    assert guilty.primitive == "tanh"
+
+
+def test_one_source_without_bias_does_not_hide_a_rule():
+    w, v, x = draw(4, 6), draw(6, 3, seed=1), draw(2, 4, seed=2)
+    wrong = rules.lrp0.with_rules({"tanh": lambda eq, a: rules.Frozen(eq(a), lambda c: 3 * c)})
+    report = audit(lambda x: jnp.tanh(x @ w) @ v, rules=wrong)(x)
+    assert not report.passed
+    (guilty,) = report.guilty
+    assert guilty.primitive == "tanh"
+    assert "test_certificate.py" in guilty.source
+    assert "tanh" in report.verdict
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_a_constant_that_enters_a_loop_is_accounted_for(start):
+    w = draw(4, 4)
+
+    def gru(x):
+        def step(h, v):
+            z = sigmoid(v + h @ w)
+            return (1 - z) * h + z * jnp.tanh(v + (z * h) @ w), h
+
+        h, hs = lax.scan(step, jnp.full(4, start), x)
+        return h + hs.sum(0)
+
+    assert audit(gru)(draw(5, 4, seed=1)).passed
+
+    def branch(x):
+        return lax.cond(x.sum() > -1e9, lambda x: x * 2 + start, lambda x: jnp.full_like(x, 7.0), x)
+
+    assert audit(branch)(draw(5, 4, seed=1)).passed
+
+    def loop(x):
+        state = (0, jnp.full(4, start))
+        return lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, jnp.tanh(s[1] + x)), state)[
+            1
+        ]
+
+    assert audit(loop)(draw(4, seed=1)).passed
+
+
+def test_side_effects_do_not_disturb_the_certificate(capfd):
+    def printing(x):
+        jax.debug.print("{}", x)
+        jax.debug.callback(lambda _: None, x)
+        return jnp.tanh(x)
+
+    assert audit(printing)(draw(2, 4)).passed
+    assert audit(jax.jit(printing))(draw(2, 4)).passed
+    in_a_loop = audit(lambda x: lax.scan(lambda h, v: (printing(h + v), None), x[0], x)[0])
+    assert in_a_loop(draw(2, 4)).passed

@@ -1,0 +1,78 @@
+"""Files and folders are there whole or not at all, and nobody else's is replaced."""
+
+import pytest
+
+from rfp_jax._util.files import atomic_file, atomic_files, atomic_folder, new_folder
+
+
+def fill(place, interfere):
+    """Make a folder with a file in it; something happens before it is finished."""
+    with new_folder(place) as unfinished:
+        (unfinished / "mine").touch()
+        interfere()
+
+
+def test_it_is_there_with_its_parents(tmp_path):
+    fill(tmp_path / "parent" / "new", lambda: None)
+    assert [path.name for path in (tmp_path / "parent" / "new").iterdir()] == ["mine"]
+
+
+def test_what_another_made_meanwhile_is_left_as_it_is(tmp_path):
+    place = tmp_path / "new"
+    with pytest.raises(FileExistsError, match="exists already and is left as it is"):
+        fill(place, place.mkdir)  # empty: a rename alone would replace it
+    assert list(tmp_path.rglob("*")) == [place]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_nothing_remains_of_what_was_not_finished(error, tmp_path):
+    def fail():
+        raise error
+
+    with pytest.raises(error):
+        fill(tmp_path / "parent" / "new", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def stop(unfinished, write):
+    """Write something, and be interrupted before it is complete."""
+    with unfinished as place:
+        write(place)
+        raise KeyboardInterrupt
+
+
+def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path):
+    path = tmp_path / "a.json"
+    with atomic_file(path, durable=True) as draft:
+        draft.write_text("first")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt):
+        stop(atomic_file(path), lambda draft: draft.write_text("half of the sec"))
+    assert path.read_text() == "first"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_files_of_one_run_appear_together_beside_others(tmp_path):
+    (tmp_path / "other").write_text("stays")
+    with pytest.raises(KeyboardInterrupt):
+        stop(atomic_files(tmp_path), lambda folder: (folder / "a").write_text(""))
+    assert [each.name for each in tmp_path.iterdir()] == ["other"]
+    with atomic_files(tmp_path) as folder:
+        for name in ("a", "b"):
+            (folder / name).write_text(name)
+        assert not (tmp_path / "a").exists()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "b", "other"]
+
+
+def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path):
+    place = tmp_path / "network"
+    with atomic_folder(place) as unfinished:
+        (unfinished / "old").write_text("")
+    with pytest.raises(KeyboardInterrupt):
+        stop(atomic_folder(place), lambda folder: (folder / "left").write_text(""))
+    assert [each.name for each in place.iterdir()] == ["old"]
+    with atomic_folder(place) as unfinished:
+        assert not list(unfinished.iterdir())  # what was unfinished is gone
+        (unfinished / "new").write_text("")
+    assert [each.name for each in place.iterdir()] == ["new"]
+    assert [each.name for each in tmp_path.iterdir()] == ["network"]
