@@ -57,9 +57,10 @@ def _is_weight(equation: Equation, interval: Interval) -> bool:
     if low < 0 or not weights:
         return False
     is_curve = equation.kind is Kind.FUNCTION and not equation.is_polynomial
-    if all(weights) and equation.name in _KEEPING and not is_curve:
+    is_gate = high <= 1 + TOLERANCE
+    if all(weights) and equation.name in _KEEPING and (is_gate or not is_curve):
         return True
-    return high <= 1 + TOLERANCE and equation.name not in LAYERS and not _is_choice(equation)
+    return is_gate and equation.name not in LAYERS and not _is_choice(equation)
 
 
 _KEEPING = (PLACEMENTS | MOVES | LAYERS) | frozenset(
