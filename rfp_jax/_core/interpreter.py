@@ -24,7 +24,7 @@ from jax.core import Tracer
 from jax.extend import core, source_info_util
 from jax.typing import DTypeLike
 
-from rfp_jax._core import ranges
+from rfp_jax._core import weights
 from rfp_jax._core.bias import Bias, Keep
 from rfp_jax._core.carrier import Carrier, Contributions
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
@@ -254,7 +254,7 @@ class Interpreter:
 
     def stopped(self, equation: Equation, outputs: list[Any]) -> list[Value]:
         """Return results that no relevance reaches."""
-        facts = ranges.facts(equation)
+        facts = weights.facts(equation)
         facts = replace(facts, sources=frozenset())
         chained = equation.name in ELEMENTWISE or equation.keeps_order
         producer = equation if chained else None
@@ -270,14 +270,14 @@ class Interpreter:
         outputs = frozen.outputs
         inputs = equation.inputs if frozen.inputs is None else frozen.inputs
         passing = frozenset() if frozen.push is None else _sources(inputs)
-        weights = [v for v in equation.inputs if passing and all(v is not i for i in inputs)]
-        lost = steered_by(weights) if passing else _sources(equation.inputs)
+        unpassed = [v for v in equation.inputs if passing and all(v is not i for i in inputs)]
+        lost = steered_by(unpassed) if passing else _sources(equation.inputs)
         if lost - passing:
             where = (equation.name, equation.path, equation.source)
             self.stops.append(Stop(*where, lost - passing, steers=bool(passing)))
         if frozen.push is None:
             return self.stopped(equation, outputs)
-        facts = replace(ranges.facts(equation), sources=passing)
+        facts = replace(weights.facts(equation), sources=passing)
         if facts.interval[0] >= 0 and self.scales.intersection(equation.eqn.outvars):
             facts = replace(facts, is_weight=True)
         equation.settle()

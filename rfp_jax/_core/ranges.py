@@ -1,10 +1,4 @@
-"""The range in which a value lies by construction, and whether it is a weight.
-
-A weight decides how much of a signal passes: a gate (in [0, 1] by construction), the weights of a
-softmax, a normaliser, the root of a mean of squares, any function of one variable that is positive
-by construction (exp, softplus) and no polynomial. Multiplied with a signal it counts as a constant;
-standing for itself it is a function like any other.
-"""
+"""The range in which a value lies by construction, by interval arithmetic."""
 
 from __future__ import annotations
 
@@ -16,127 +10,18 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from rfp_jax._core.equation import Equation, Kind, Member, before_conversion
-from rfp_jax._core.primitives import LAYERS, MOVES, PLACEMENTS
-from rfp_jax._core.value import UNBOUNDED, Facts, Stopped, Tracked, Value, facts_of
+from rfp_jax._core.equation import Equation, Member, before_conversion
+from rfp_jax._core.primitives import LAYERS, MOVES
+from rfp_jax._core.value import UNBOUNDED, Stopped, Tracked, Value
 
 Interval = tuple[float, float]
 INF = float("inf")
-TOLERANCE = 1e-5
-"""The most by which rounding may take sums of fixed weights from 1."""
 
 _SMALL = 4096
 """Constants up to this size are looked through for their least and greatest element."""
 
 
-def facts(equation: Equation) -> Facts:
-    """Return what an equation's form says about its results."""
-    found = [f for value in equation.values if (f := facts_of(value)) is not None]
-    interval = _interval(equation)
-    return Facts(
-        interval=interval,
-        is_weight=_is_weight(equation, interval),
-        is_source=all(equation.tracked)
-        and all(f.is_source for f in found)
-        and (equation.name in MOVES or equation.name in ("concatenate", "stack")),
-        after_layer=equation.name in LAYERS or any(f.after_layer for f in found),
-        sources=frozenset().union(*(f.sources for f in found)),
-        steered_by=frozenset().union(*(f.steered_by for f in found)),
-    )
-
-
-def _is_weight(equation: Equation, interval: Interval) -> bool:
-    low, high = interval
-    if low >= 0 and (_is_positive_function(equation) or _is_power_of_constant(equation)):
-        return True
-    if _is_normaliser(equation) or _is_root_of_squares(equation):
-        return True
-    weights = [value.facts.is_weight for value in equation.inputs]
-    if all(weights) and equation.name in _SCALING:
-        return True
-    if low < 0 or not weights:
-        return False
-    is_curve = equation.kind is Kind.FUNCTION and not equation.is_polynomial
-    is_gate = high <= 1 + TOLERANCE
-    if all(weights) and equation.name in _KEEPING and (is_gate or not is_curve):
-        return True
-    return is_gate and equation.name not in LAYERS and not _is_choice(equation)
-
-
-_KEEPING = (PLACEMENTS | MOVES | LAYERS) | frozenset(
-    """add add_any sub mul div max min clamp select_n concatenate stack pad gather dynamic_slice
-    dynamic_update_slice scatter scatter-add reduce_sum reduce_max reduce_min reduce_window_sum
-    reduce_window_max cumsum sort top_k square integer_pow pow sqrt""".split()
-)
-"""Weights stay weights, as long as the result is not negative by construction."""
-
-_SCALING = MOVES | frozenset(
-    "mul div neg reduce_sum gather scatter scatter-add dynamic_update_slice".split()
-)
-"""Weights stay weights, whatever the sign of the constant that they are multiplied with."""
-
-
-def _is_choice(equation: Equation) -> bool:
-    """Return whether the result only hands on elements: it is a weight if they are."""
-    return equation.name in PLACEMENTS
-
-
-def _is_positive_function(equation: Equation) -> bool:
-    """Return whether the result is a function of one variable, no polynomial, and positive at 0.
-
-    Its range is not negative. A function that vanishes at 0 (a root, a magnitude) is a signal.
-    """
-    if equation.variable is None:
-        return equation.name in _POSITIVE  # of an operand that is spread over the result
-    if equation.is_polynomial:
-        return False
-    return _interval(equation)[0] > 0 or _at_zero(equation)[0] > 0
-
-
-_POSITIVE = frozenset("logistic exp exp2".split())
-
-
-def _is_power_of_constant(equation: Equation) -> bool:
-    """Recognise `2 ** x`."""
-    return equation.name == "pow" and not isinstance(equation.values[0], Tracked)
-
-
-def _is_normaliser(equation: Equation) -> bool:
-    """Recognise `rsqrt(x)`, `1 / x` and `x ** -n`."""
-    if equation.name == "rsqrt":
-        return True
-    if equation.name == "div":
-        return not equation.tracked[0]
-    exponent = _exponent(equation)
-    return exponent is not None and exponent < 0
-
-
-def _is_root_of_squares(equation: Equation) -> bool:
-    """Recognise `sqrt` of a sum or mean of squares: a scale."""
-    if equation.name != "sqrt" and _exponent(equation) != 0.5:
-        return False
-    waiting: list[Value] = list(equation.inputs)
-    while waiting:
-        value = waiting.pop()
-        made = value.producer if isinstance(value, Tracked) else None
-        if made is None:
-            continue
-        if made.name == "reduce_sum":
-            return isinstance(value, Tracked) and value.facts.interval[0] >= 0
-        if made.name in MOVES or made.name in ("add", "mul", "div", "max", "sub", "select_n"):
-            waiting.extend(made.inputs)
-    return False
-
-
-def _exponent(equation: Equation) -> float | None:
-    if equation.name == "integer_pow":
-        return equation.params["y"]
-    if equation.name == "pow" and len(equation.values) == 2:
-        return _number(equation.values[1])
-    return None
-
-
-def _number(value: Value) -> float | None:
+def number(value: Value) -> float | None:
     """Return the value of a known constant that is the same number everywhere, or None."""
     low, high = of(value)
     return low if low == high else None
@@ -162,7 +47,7 @@ def of(value: Value) -> Interval:
 _MOST_EQUATIONS = 64
 
 
-def _at_zero(equation: Equation) -> Interval:
+def at_zero(equation: Equation) -> Interval:
     """Return the range of a function of one variable at 0, as far as its form says it."""
     known: dict[int, Interval] = {id(equation.variable): (0.0, 0.0)}
 
@@ -184,7 +69,8 @@ def _at_zero(equation: Equation) -> Interval:
     return ranged(equation)
 
 
-def _interval(equation: Equation) -> Interval:
+def of_result(equation: Equation) -> Interval:
+    """Return the range of an equation's result."""
     if any(np.iscomplexobj(operand) for operand in equation.operands):
         return UNBOUNDED
     if equation.name in LAYERS:
