@@ -1,0 +1,1 @@
+"""What every element of a program depends on, along one axis of a scene."""
