@@ -48,3 +48,25 @@ def unet_valid(p, x):
         x = jnp.concatenate([x, inner], -1).sum(-1, keepdims=True)
         x = conv(conv(x, k, padding="VALID"), k, padding="VALID")
     return x
+
+
+def strided(p, *sources):
+    """A network of stride 8 with SAME padding and skips, for scenes of any size; six classes."""
+    x = jnp.concatenate(sources, -1)
+    skips, size = [], x.shape[1:3]
+    for kernel in p["down"]:
+        skips.append(x)
+        x = jax.nn.relu(conv(x, kernel, stride=2) + 0.1)
+    for kernel, skip in zip(p["up"], reversed(skips), strict=True):
+        x = up(x)[:, : skip.shape[1], : skip.shape[2]]
+        x = jax.nn.relu(conv(jnp.concatenate([x, skip], -1), kernel) - 0.05)
+    assert x.shape[1:3] == size
+    return conv(x, p["head"]) + 0.2
+
+
+def strided_params(bands, seed=0):
+    w = 8
+    shapes = [(3, 3, bands, w), (3, 3, w, w), (3, 3, w, w)]
+    shapes += [(3, 3, 2 * w, w), (3, 3, 2 * w, w), (3, 3, w + bands, w), (1, 1, w, 6)]
+    k = kernels(*shapes, seed=seed)
+    return {"down": k[:3], "up": k[3:6], "head": k[6] * 2}
