@@ -1,8 +1,11 @@
 """Relevance of every pixel of a scene, georeferenced."""
 
+from rfp_jax.maps._cog import to_cog
 from rfp_jax.maps._errors import GlobalNetworkError, NetworkSizeError, SceneError
 from rfp_jax.maps._field import Field, field
+from rfp_jax.maps._inspect import Inspection, SourceFacts, inspect
 from rfp_jax.maps._open import open_map as open
+from rfp_jax.maps._polygons import by_polygon
 from rfp_jax.maps._relevance import relevance
 from rfp_jax.maps._share import share
 from rfp_jax.maps._source import Source
@@ -10,11 +13,16 @@ from rfp_jax.maps._source import Source
 __all__ = [
     "Field",
     "GlobalNetworkError",
+    "Inspection",
     "NetworkSizeError",
     "SceneError",
     "Source",
+    "SourceFacts",
+    "by_polygon",
     "field",
+    "inspect",
     "open",
     "relevance",
     "share",
+    "to_cog",
 ]

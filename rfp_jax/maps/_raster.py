@@ -151,7 +151,6 @@ class FileRaster:
         if source.crs == grid.crs:
             natural = source.resolution
         (across, down), own = grid.resolution, self.tags
-        extras = {"XSCALE": str(natural[0] / across), "YSCALE": str(natural[1] / down)}
         wide = own.dtype.kind == "f" or own.dtype.itemsize > 2
         options: dict[str, Any] = {
             "crs": grid.crs,
@@ -160,7 +159,8 @@ class FileRaster:
             "height": grid.height,
             "resampling": _method(resampling),
             "dtype": "float64" if wide and own.dtype != np.float32 else "float32",
-            "warp_extras": extras,
+            "XSCALE": repr(natural[0] / across),
+            "YSCALE": repr(natural[1] / down),
         }
         nodata = float("nan") if own.nodata is None and own.dtype.kind == "f" else own.nodata
         given = {"add_alpha": True} if nodata is None else {"src_nodata": nodata, "nodata": nodata}

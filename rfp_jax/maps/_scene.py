@@ -29,6 +29,7 @@ class Layer:
         source: what the caller said of it.
         raster: its data on the grid.
         mask: where data are valid, if there is a mask.
+        grid: its own pixels, before they are warped.
         is_warped: whether it lies on another grid.
         scale: scales and offsets, per band; None for the values as stored.
         prepare: maps values to those the network sees, or None.
@@ -39,6 +40,7 @@ class Layer:
     source: Source
     raster: Raster
     mask: Raster | None
+    grid: Grid
     is_warped: bool
     scale: tuple[np.ndarray, np.ndarray] | None
     prepare: Prepare | None
@@ -257,11 +259,12 @@ def _layer(
             f"the mask of source {name!r} covers {mask.grid.bounds} with {mask.grid.shape} pixels, "
             f"the source {raster.grid.bounds} with {raster.grid.shape}: bring it to the same grid"
         )
-    is_warped = not raster.grid.same_as(grid)
+    own = raster.grid
+    is_warped = not own.same_as(grid)
     if is_warped:
         raster = raster.onto(grid, resampling)
         mask = None if mask is None else mask.onto(grid, "nearest")
-    return Layer(name, source, raster, mask, is_warped, chosen, prepare, float(fill))
+    return Layer(name, source, raster, mask, own, is_warped, chosen, prepare, float(fill))
 
 
 def _of(given: Any, name: str, otherwise: Any) -> Any:

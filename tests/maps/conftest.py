@@ -5,13 +5,7 @@ import pytest
 import rasterio
 import rioxarray  # noqa: F401
 import xarray as xr
-from rasterio.transform import Affine
-
-CRS, ORIGIN = "EPSG:32633", (600000.0, 5200000.0)
-
-
-def transform(resolution=10.0, origin=ORIGIN):
-    return Affine(resolution, 0, origin[0], 0, -resolution, origin[1])
+from rasters import CRS, ORIGIN, transform
 
 
 @pytest.fixture
@@ -48,7 +42,9 @@ def geotiff(tmp_path):
         ) as file:  # fmt: skip
             file.write(values)
             if scales is not None:
-                file.scales, file.offsets = scales, offsets
+                file.scales = scales
+            if offsets is not None:
+                file.offsets = offsets
             if descriptions is not None:
                 file.descriptions = descriptions
         return path
