@@ -267,6 +267,19 @@ def flat(attributes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def nested(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of which `flat` made JSON, decoded.
+
+    Examples:
+        >>> nested(flat({"rules": "lrp0", "tile": [64, 64]}))
+        {'rules': 'lrp0', 'tile': [64, 64]}
+    """
+    return {
+        key: json.loads(each) if isinstance(each, str) and each[:1] in ("{", "[") else each
+        for key, each in attributes.items()
+    }
+
+
 def _word(name: str) -> str:
     return "_".join(name.split())
 

@@ -15,7 +15,7 @@ from rfp_jax.evaluate.fingerprint import differences, identify
 from rfp_jax.maps import _journal as journals
 from rfp_jax.maps._explain import Compiled, Network, choose
 from rfp_jax.maps._journal import Journal
-from rfp_jax.maps._layout import Layout, chunk_of, class_names
+from rfp_jax.maps._layout import Layout, chunk_of, class_names, nested
 from rfp_jax.maps._open import open_map
 from rfp_jax.maps._progress import progress
 from rfp_jax.maps._run import Work
@@ -147,7 +147,7 @@ def _commit(
 
 
 def _same(journal: Journal, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    if found := differences({key: there.get(key) for key in now}, now):
+    if found := differences(nested({key: there.get(key) for key in now}), nested(now)):
         message = f"the map at {journal.path} is another one:"
         remedy = (
             "Give the arguments and data that it was begun with, another path, or overwrite=True."
