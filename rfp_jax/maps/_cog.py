@@ -16,6 +16,7 @@ import numpy as np
 from rfp_jax._extras import needs_extra
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._layout import COLORS, VOID
+from rfp_jax.maps._raster import bounded_cache
 from rfp_jax.maps._share import share
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def to_cog(scene: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
     if there := [str(path) for path in paths if path.exists()]:
         raise FileExistsError(f"{', '.join(there)} exist already: choose another folder")
     target.mkdir(parents=True, exist_ok=True)
-    for file, path in zip(files, paths, strict=True):
-        _write(scene, file, path)
+    with bounded_cache():
+        for file, path in zip(files, paths, strict=True):
+            _write(scene, file, path)
     return paths
 
 
@@ -129,6 +131,7 @@ def _write(scene: xr.Dataset, file: _File, path: Path) -> None:
         "blockysize": BLOCK,
         "interleave": "band",
         "bigtiff": "if_safer",
+        "num_threads": "all_cpus",
     }
     with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=path.parent) as folder:
         draft, ready = Path(folder) / "draft.tif", Path(folder) / "ready.tif"
@@ -157,6 +160,7 @@ def _options(file: _File) -> dict[str, str]:
         "overview_predictor": "standard" if file.has_classes else "floating_point",
         "statistics": "no" if file.has_classes else "yes",
         "bigtiff": "if_safer",
+        "num_threads": "all_cpus",
     }
 
 

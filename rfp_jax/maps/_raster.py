@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,12 +23,17 @@ with needs_extra("Maps of relevance", extra="maps"):
     import rasterio
     import rioxarray  # noqa: F401
     import xarray as xr
+    from pyproj import Transformer
+    from pyproj.exceptions import ProjError
     from rasterio.enums import Resampling
-    from rasterio.errors import RasterioError, RasterioIOError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
     from rasterio.io import MemoryFile
     from rasterio.vrt import WarpedVRT
     from rasterio.warp import calculate_default_transform
     from rasterio.windows import Window
+
+CACHE = 2**28
+"""Bytes of blocks that GDAL keeps; by itself it takes a twentieth of the machine's memory."""
 
 BLOCK, ROWS = 1 << 22, 512
 """Bytes and rows that are read at once."""
@@ -83,6 +90,13 @@ def open_raster(name: str, source: Source) -> Raster:
         f"source {name!r} must be a path, an xarray DataArray or Dataset, or rfp_jax.maps.Source, "
         f"got {type(source.data).__name__}"
     )
+
+
+@contextlib.contextmanager
+def bounded_cache() -> Iterator[None]:
+    """Let GDAL keep no more than `CACHE` bytes of blocks."""
+    with rasterio.Env(GDAL_CACHEMAX=CACHE):
+        yield
 
 
 def missing(values: np.ndarray, nodata: float | None) -> np.ndarray:
@@ -251,7 +265,10 @@ def _open_file(name: str, path: str, source: Source) -> FileRaster:
             f"if you trust it, pass rfp_jax.maps.Source({path!r}, trusted=True)"
         )
     try:
-        with rasterio.open(path) as file:
+        with warnings.catch_warnings():  # an error says so below
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            opened = rasterio.open(path)
+        with opened as file:
             if file.driver == "VRT" and not source.trusted:
                 raise SceneError(
                     f"source {name!r} is a VRT, which may read any other file: {path}; if you "
@@ -359,13 +376,14 @@ def _chosen(name: str, wanted: Sequence[int | str] | None, words: Sequence[str])
 
 
 def _check_overlap(name: str, source: Grid, grid: Grid) -> None:
-    from rasterio.warp import transform_bounds
-
+    """Refuse a source that is not where the reference is, or has no way there."""
     try:
-        left, bottom, right, top = transform_bounds(source.crs, grid.crs, *source.bounds)
-    except RasterioError as error:
+        way = Transformer.from_crs(source.crs.to_wkt(), grid.crs.to_wkt(), always_xy=True)
+        left, bottom, right, top = way.transform_bounds(*source.bounds)
+    except ProjError as error:
         raise SceneError(
-            f"source {name!r} in {source.crs} has no way to the reference in {grid.crs}: {error}"
+            f"there is no way from source {name!r} in {source.crs.to_string()} to the reference in "
+            f"{grid.crs.to_string()} ({error}): give it its true coordinate system"
         ) from error
     if not np.isfinite([left, bottom, right, top]).all() or left > right:
         raise SceneError(

@@ -17,6 +17,7 @@ from rfp_jax.maps._explain import Network
 from rfp_jax.maps._grid import Bounds
 from rfp_jax.maps._identity import identity
 from rfp_jax.maps._journal import Journal
+from rfp_jax.maps._raster import bounded_cache
 from rfp_jax.maps._scene import Prepare, check_prepare, open_scene
 from rfp_jax.maps._source import Scale
 from rfp_jax.maps._structure import Windows
@@ -142,7 +143,7 @@ def relevance(
     with needs_extra("Maps of relevance", extra="maps"):
         import rich  # noqa: F401
         import zarr  # noqa: F401
-    with processes.phase():
+    with bounded_cache(), processes.phase():
         scene = open_scene(
             sources,
             reference=reference,
@@ -173,8 +174,10 @@ def relevance(
             scene, network, work.layout, structure, work.compiled, resampling=resampling
         )
     if path is None:
-        return in_memory(work, known, shown=progress)
-    return on_disk(Journal(Path(path).absolute()), work, known, overwrite, shown=progress)
+        with bounded_cache():
+            return in_memory(work, known, shown=progress)
+    with bounded_cache():
+        return on_disk(Journal(Path(path).absolute()), work, known, overwrite, shown=progress)
 
 
 def _pair(given: int | tuple[int, int] | None) -> tuple[int, int] | None:

@@ -38,6 +38,12 @@ class Windows:
     stride: Pair | None = None
     max_bytes: int = 2**30
 
+    def __post_init__(self) -> None:
+        if self.stride is not None and (self.window is None or self.blend is not None):
+            raise SceneError("stride= goes with window=, the size that the network classifies")
+        if self.blend is not None and self.window is None:
+            raise SceneError("blend= goes with window=, the size of the windows that overlap")
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -76,9 +82,7 @@ def lay(
     def shapes(height: int, width: int, batch: int = 1) -> Shapes:
         return input_shapes(scene, bands, (height, width), batch)
 
-    if windows.stride is not None:
-        if windows.window is None or windows.blend is not None:
-            raise SceneError("stride= goes with window=, the size that the network classifies")
+    if windows.stride is not None and windows.window is not None:
         tile = 256 if windows.tile == "auto" else windows.tile
         axes = [
             tiles.patches(n, w, s, tile)

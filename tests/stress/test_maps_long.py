@@ -71,7 +71,7 @@ def test_twenty_kills(folder):
         time.sleep(draw.random() * 0.4)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.communicate()
             kills += 1
             assert not (folder / "map.zarr").exists()
         else:
