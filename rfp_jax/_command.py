@@ -24,6 +24,9 @@ COMMANDS = {
     "convert": Command(
         "rfp_jax.convert._command", "Convert a PyTorch network to a folder that JAX uses."
     ),
+    "map": Command(
+        "rfp_jax.maps._command", "Show what each source contributed at every pixel of a scene."
+    ),
     "report": Command("rfp_jax.tables._report.command", "Show a relevance table as one HTML file."),
     "sen12ms": Command(
         "rfp_jax.datasets.sen12ms._command", "Check, pack or synthesise an archive of SEN12MS."

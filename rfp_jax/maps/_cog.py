@@ -13,7 +13,7 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._layout import COLORS, VOID
 from rfp_jax.maps._raster import bounded_cache

@@ -12,15 +12,16 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.convert import ConversionError, load
-from rfp_jax.evaluate import TableInUseError, TableMismatchError, join, processes
 from rfp_jax.maps._cog import to_cog
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._inspect import inspect
 from rfp_jax.maps._relevance import relevance
 from rfp_jax.maps._source import Source
 from rfp_jax.maps._summary import summarize
+from rfp_jax.tables import TableInUseError, TableMismatchError, join
+from rfp_jax.tables._evaluate import processes
 
 with needs_extra("The command", extra="maps"):
     import tyro
@@ -37,7 +38,7 @@ class Map:
     The map is written to OUT, zarr, tile by tile; the same command goes on after a crash.
 
     Attributes:
-        network: what `python -m convert` wrote, or an .onnx file.
+        network: what `rfp-jax convert` wrote, or an .onnx file.
         source: NAME=FILE, in the order of the network's inputs; the first one gives the grid.
         out: folder to write.
         bands: NAME=1,2,3: bands of a source, by number or description, in the network's order.
@@ -91,20 +92,17 @@ class Map:
     progress: bool = True
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "rfp-jax map") -> int:
     """Run the command.
 
     Args:
         arguments: of the command line; None takes this process's.
+        prog: what help calls the command.
 
     Returns:
         The exit status: 0, or 1 after an error that was printed.
     """
-    return run(tyro.cli(Map, prog="rfp-jax map", args=arguments))
-
-
-def run(given: Map) -> int:
-    """Do what the command line says; see `main`."""
+    given = tyro.cli(Map, prog=prog, args=arguments)
     # Like Ctrl-C, a request to stop must unwind the stack, so that the lock is released.
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:

@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rfp_jax._transforms.relevance import relevance
-from rfp_jax.compiler import compiler_options
+from rfp_jax._util.compiler import compiler_options
 from rfp_jax.maps._errors import NetworkSizeError, SceneError
 
 Chosen = tuple[int, ...] | None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps._errors import SceneError
 
 with needs_extra("Maps of relevance", extra="maps"):

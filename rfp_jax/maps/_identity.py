@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from rfp_jax.evaluate import fingerprint
 from rfp_jax.maps._explain import Compiled, Network
 from rfp_jax.maps._layout import Layout, flat
 from rfp_jax.maps._scene import SAMPLE, Layer, Scene
 from rfp_jax.maps._structure import Structure
+from rfp_jax.tables._evaluate import fingerprint
 
 
 def identity(

@@ -6,7 +6,7 @@
     PATH                             appears when every tile is proved
     PATH/proof/zarr.json             size and checksum of every chunk; sealed
 
-Lock, markers, seals and stamps are those of the tables (`rfp_jax.evaluate`). A tile is a whole
+Lock, markers, seals and stamps are those of the tables (`rfp_jax.tables`). A tile is a whole
 number of chunks, so each chunk has one writer. Every chunk has its file, even one of nothing but
 fill values: what is missing is missing.
 """
@@ -28,11 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from rfp_jax.evaluate import sealed
-from rfp_jax.evaluate.journal import Journal as Folder
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._layout import Layout, Variable
 from rfp_jax.maps._tiles import Plan, Tile
+from rfp_jax.tables._evaluate import sealed
+from rfp_jax.tables._evaluate.journal import Journal as Folder
 
 FORMAT = "rfp_jax map 1"
 METADATA, PROOF = "zarr.json", Path("proof", "zarr.json")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps import _journal as journal
 from rfp_jax.maps._errors import SceneError
 

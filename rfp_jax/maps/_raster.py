@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rfp_jax._extras import needs_extra
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._grid import Grid, grid_of
 from rfp_jax.maps._source import Source

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 import numpy as np
 
-from rfp_jax._extras import needs_extra
-from rfp_jax.evaluate import processes
+from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Network
 from rfp_jax.maps._grid import Bounds
@@ -22,6 +21,7 @@ from rfp_jax.maps._scene import Prepare, check_prepare, open_scene
 from rfp_jax.maps._source import Scale
 from rfp_jax.maps._structure import Windows
 from rfp_jax.maps._write import in_memory, on_disk, plan_work
+from rfp_jax.tables._evaluate import processes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,7 +66,7 @@ def relevance(
 
     With a `path`, the map is written to zarr tile by tile. Call it again after a crash, with the
     same arguments: it goes on where it was. Processes that have joined
-    (`rfp_jax.evaluate.join`) share the tiles.
+    (`rfp_jax.tables.join`) share the tiles.
 
     Args:
         fun: the network, `fun(params, *sources, *constants)`, of arrays [batch, y, x, band],
@@ -117,9 +117,9 @@ def relevance(
         GlobalNetworkError: the output depends on the whole window; names the operations.
         NetworkSizeError: the network's output does not lie on its pixels.
         SceneError: sources, grids or options do not fit; names the source and what to do.
-        rfp_jax.evaluate.TableMismatchError: the map at `path` was begun with other arguments or
+        rfp_jax.tables.TableMismatchError: the map at `path` was begun with other arguments or
             data; names each.
-        rfp_jax.evaluate.TableInUseError: another run is writing it.
+        rfp_jax.tables.TableInUseError: another run is writing it.
         OSError: the disk is too small or full; what is committed stays.
 
     Examples:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from rfp_jax.evaluate import TableMismatchError, processes
-from rfp_jax.evaluate.fingerprint import differences, identify
 from rfp_jax.maps import _journal as journals
 from rfp_jax.maps._explain import Compiled, Network, choose
 from rfp_jax.maps._journal import Journal
@@ -21,6 +19,9 @@ from rfp_jax.maps._progress import progress
 from rfp_jax.maps._run import Work
 from rfp_jax.maps._scene import Scene
 from rfp_jax.maps._structure import Structure, Windows, count_outputs, input_shapes, lay
+from rfp_jax.tables import TableMismatchError
+from rfp_jax.tables._evaluate import processes
+from rfp_jax.tables._evaluate.fingerprint import differences, identify
 
 if TYPE_CHECKING:
     import xarray as xr

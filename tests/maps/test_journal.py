@@ -15,12 +15,13 @@ import worker
 import xarray as xr
 
 from rfp_jax import maps
-from rfp_jax.evaluate import TableInUseError, TableMismatchError, sealed
 from rfp_jax.maps import _journal as journal
 from rfp_jax.maps import _write
 from rfp_jax.maps._explain import Compiled
 from rfp_jax.maps._grid import Grid
 from rfp_jax.maps._layout import Layout
+from rfp_jax.tables import TableInUseError, TableMismatchError
+from rfp_jax.tables._evaluate import sealed
 
 KILLS = 20
 

@@ -6,7 +6,7 @@ FOLDER holds a.tif and b.tif; the map is FOLDER/map.zarr.
 import os
 import sys
 
-if len(sys.argv) > 2:
+if __name__ == "__main__" and len(sys.argv) > 2:
     os.environ["JAX_PROCESS_ID"], os.environ["JAX_NUM_PROCESSES"] = sys.argv[2:4]
     os.environ["JAX_COORDINATOR_ADDRESS"] = sys.argv[4]
 
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax import maps
-from rfp_jax.evaluate import join
+from rfp_jax.tables import join
 
 
 def network(_, a, b):

@@ -9,13 +9,14 @@ dimensions, as the digits of a position.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, reduce
 from math import gcd, lcm, prod
 from typing import Any
 
+import jax
 import numpy as np
 
 NOTHING = 2**40
@@ -162,26 +163,36 @@ def period(ends: np.ndarray) -> tuple[int, int] | None:
     return None
 
 
+Memo = dict[int, Any]
+"""Values of constants that are being computed together, by their identity."""
+
+
 class Constant:
     """A value that depends on no source, computed when it is asked for.
 
     Args:
-        compute: returns its value.
-        collapsed: returns it with size 1 along dimensions of copies; by default the value.
+        compute: returns its value, given those of the constants that are computed with it.
+        collapsed: the constant of which it is copies, with size 1 along their dimensions.
     """
 
-    def __init__(self, compute: Any, collapsed: Any = None):
-        self._compute, self._collapsed = compute, collapsed
+    def __init__(self, compute: Callable[[Memo], Any], collapsed: Constant | None = None):
+        self._compute, self._copied = compute, collapsed
+
+    def evaluate(self, memo: Memo) -> Any:
+        """Compute the value as a part of a larger program, each constant once."""
+        if id(self) not in memo:
+            memo[id(self)] = self._compute(memo)
+        return memo[id(self)]
 
     @cached_property
     def value(self) -> Any:
-        """The value."""
-        return self._compute()
+        """The value, computed in one program with all that it is made of."""
+        return jax.jit(lambda: self.evaluate({}))()
 
     @cached_property
     def collapsed(self) -> np.ndarray:
         """The value, of size 1 along dimensions of copies."""
-        return np.asarray(self.value if self._collapsed is None else self._collapsed())
+        return np.asarray(self.value) if self._copied is None else self._copied.collapsed
 
 
 def _groups(shape: Shape, result: Shape) -> list[tuple[list[int], list[int]]]:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core, source_info_util
 
 from rfp_jax._core.dimensions import shape_of
-from rfp_jax.maps._reach.hull import Constant, Reach, join
+from rfp_jax.maps._reach.hull import Constant, Memo, Reach, join
 from rfp_jax.maps._reach.shifts import Blocked, Shifts, Value, as_reach, depends
 from rfp_jax.maps._reach.table import RULES
 
@@ -102,7 +103,7 @@ _Control = Callable[[Walk, core.JaxprEqn, list[Value]], list[Value]]
 
 
 def _constant(value: Any) -> Constant:
-    return Constant(lambda: value)
+    return Constant(lambda _: value)
 
 
 def _all(eqn: core.JaxprEqn, var: Any, operands: Sequence[Value]) -> Reach:
@@ -114,23 +115,26 @@ def _all(eqn: core.JaxprEqn, var: Any, operands: Sequence[Value]) -> Reach:
 def _evaluated(eqn: core.JaxprEqn, operands: Sequence[Value]) -> list[Constant]:
     """The results of an equation of constants, computed when they are asked for."""
 
-    def compute() -> list[Any]:
-        values = [value.value for value in operands if isinstance(value, Constant)]
+    def compute(memo: Memo) -> list[Any]:
+        values = [value.evaluate(memo) for value in operands if isinstance(value, Constant)]
         found = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(eqn.params))
         return list(found) if eqn.primitive.multiple_results else [found]
 
-    def collapsed() -> np.ndarray:
-        """A broadcast, with size 1 along its copies."""
-        (operand, *_), result = operands, shape_of(eqn.outvars[0])
-        assert isinstance(operand, Constant)
-        sizes = [1] * len(result)
-        for d, to in enumerate(eqn.params["broadcast_dimensions"]):
-            sizes[to] = operand.collapsed.shape[d]
-        return operand.collapsed.reshape(sizes)
+    both, copied = Constant(compute), None
+    if eqn.primitive.name == "broadcast_in_dim":
+        copied = _copied(eqn, operands[0])
+    return [
+        Constant(lambda memo, i=i: both.evaluate(memo)[i], copied) for i in range(len(eqn.outvars))
+    ]
 
-    both = Constant(compute)
-    copies = collapsed if eqn.primitive.name == "broadcast_in_dim" else None
-    return [Constant(lambda i=i: both.value[i], copies) for i in range(len(eqn.outvars))]
+
+def _copied(eqn: core.JaxprEqn, operand: Value) -> Constant:
+    """What a broadcast copies, of the rank of its result."""
+    assert isinstance(operand, Constant)
+    kept = eqn.params["broadcast_dimensions"]
+    sizes = dict(zip(kept, shape_of(eqn.invars[0]), strict=True))
+    shape = [sizes.get(d, 1) for d in range(len(shape_of(eqn.outvars[0])))]
+    return Constant(lambda memo: jnp.reshape(operand.evaluate(memo), shape))
 
 
 def _call(*keys: str) -> _Control:
