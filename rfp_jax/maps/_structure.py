@@ -165,7 +165,8 @@ def count_outputs(scene: Scene, network: Network, bands: tuple[int, ...], window
         given = [list(s.shape) for s in input_shapes(scene, bands, window, 1)]
         raise SceneError(
             f"the network does not take sources of shape {given} ({error}): check their bands "
-            "(rfp_jax.maps.Source(bands=)), or say with window=(height, width) what size it takes"
+            "(rfp_jax.maps.Source(bands=)). If it takes multiples of some size alone, pad inside "
+            "the network and cut its output; if it takes one size alone, say so with window="
         ) from error
 
 
