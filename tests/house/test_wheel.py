@@ -16,7 +16,7 @@ from tests.house.environments import Environment
 from tests.house.first_example import first_example
 
 ROOT = Path(__file__).parents[2]
-EXTRA = {"convert": "convert", "report": "tables", "sen12ms": "experiments"}
+EXTRA = {"convert": "convert", "map": "maps", "report": "tables", "sen12ms": "experiments"}
 """What a command needs."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one environment for all
