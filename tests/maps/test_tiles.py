@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from networks import conv, kernels, strided, strided_params
 
 import rfp_jax
@@ -258,3 +260,43 @@ def test_a_region_is_a_part_of_the_scene(raster):
     np.testing.assert_allclose(
         scene.relevance, np.take_along_axis(relevance, best, 0)[0], atol=1e-5
     )
+
+
+@given(
+    size=st.integers(1, 400),
+    strides=st.integers(1, 12),
+    stride=st.sampled_from([1, 2, 3, 8, 12]),
+    margins=st.tuples(st.integers(0, 40), st.integers(0, 40)),
+)
+def test_windows_of_any_plan_are_in_phase_and_hold_their_margins(size, strides, stride, margins):
+    before, after = margins
+    axis = tiles.trimmed(size, strides * stride, before, after, stride)
+    covered = []
+    for piece in axis.pieces:
+        (view,) = piece.views
+        end = view.origin + axis.window
+        assert view.origin % stride == 0
+        assert (size - axis.window) % stride == 0
+        assert 0 <= view.origin <= view.start < view.stop <= end <= size
+        assert view.offset == view.start - view.origin
+        assert view.origin == 0 or view.offset >= before
+        assert end == size or end - view.stop >= after
+        covered += range(piece.start, piece.stop)
+    assert covered == list(range(size))
+
+
+@given(
+    size=st.integers(1, 300),
+    window=st.integers(1, 300),
+    overlap=st.floats(0, 0.95),
+    tile=st.integers(1, 300),
+)
+def test_blended_windows_cover_every_pixel(size, window, overlap, tile):
+    assume(window <= size)
+    weight = np.zeros(size)
+    for piece in tiles.blended(size, window, overlap, tile).pieces:
+        for view in piece.views:
+            assert 0 <= view.origin <= size - window
+            assert view.offset == view.start - view.origin >= 0
+            weight[view.start : view.stop] += view.weight()
+    assert (weight > 0).all()

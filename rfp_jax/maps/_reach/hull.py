@@ -1,10 +1,10 @@
 """The source positions on which each element of a value depends, along one axis of a scene.
 
 For every element the hull `[lo, hi]` of these positions is kept, in pixels of the scene. Padding
-counts as if the scene went on there, so a hull may begin before 0 and does not depend on where the
-scene ends. Along the dimensions in which the axis runs, a value has a *step*: how many pixels lie
-between one element and the next. Pixel shuffles and windows spread the axis over several
-dimensions, as the digits of a position.
+counts as the edge beside it, so a hull that meets the border grows with the scene, and one that
+does not is that of any larger scene. Along the dimensions in which the axis runs, a value has a
+*step*: how many pixels lie between one element and the next. Pixel shuffles and windows spread the
+axis over several dimensions, as the digits of a position.
 """
 
 from __future__ import annotations
