@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -169,6 +170,8 @@ def _classes(scene: xr.Dataset) -> list[tuple[int, str, str]]:
     said = scene.prediction.attrs
     values = np.atleast_1d(said["flag_values"]).tolist()
     names = said["flag_meanings"].split()
+    if "classes" in scene.attrs:  # with their spaces
+        names = json.loads(scene.attrs["classes"])
     colors = said.get("flag_colors", " ".join(COLORS)).split()
     found = enumerate(zip(values, names, strict=True))
     return [(value, name, colors[i % len(colors)]) for i, (value, name) in found]

@@ -75,12 +75,7 @@ class Journal:
         return None if found is None else found["attributes"]
 
     def create(self, layout: Layout, attributes: Mapping[str, Any]) -> None:
-        """Make the map in its full size, with nothing in it.
-
-        Raises:
-            OSError: the disk has no room for it.
-        """
-        self.check_room(layout)
+        """Make the map in its full size, with nothing in it."""
         fresh = self.folder.folder / "fresh.zarr"
         for old in (fresh, self.scene, self.folder.folder / "chunks"):
             shutil.rmtree(old, ignore_errors=True)

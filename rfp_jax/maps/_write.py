@@ -108,10 +108,10 @@ def on_disk(
                 return open_map(journal.path)
         with processes.phase():
             if processes.is_first():
-                journal.check_room(work.layout)
+                if begins := journal.attributes() is None:
+                    journal.check_room(work.layout)
                 journal.begin(stack)
-                begun = journal.attributes()
-                if begun is None:
+                if begins:
                     journal.create(work.layout, identify(known))
         with processes.phase():
             _same(journal, journal.attributes() or {}, known)

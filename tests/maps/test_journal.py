@@ -128,6 +128,8 @@ def test_a_run_goes_on_where_it_was(folder, monkeypatch):
     commits = []
     commit = journal.Journal.commit
     monkeypatch.setattr(journal.Journal, "commit", lambda *a: (commits.append(a[1]), commit(*a))[1])
+    usage = namedtuple("Usage", "total used free")  # there was room for it when it began
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6, 10**6 - 10, 10))
     worker.write(folder)
     assert len(commits) == 12 - len(markers)
 

@@ -64,10 +64,10 @@ def test_the_class_raster_has_palette_and_names(scene, tmp_path):
         palette = file.colormap(1)
     assert [palette[i] for i in range(3)] == [(0, 0, 255, 255), (0, 255, 0, 255), (255, 0, 0, 255)]
     names = Xml.parse(tmp_path / "prediction.tif.aux.xml").findall(".//Category")
-    assert [name.text for name in names] == ["open_water", "forest", "built_up"]
+    assert [name.text for name in names] == ["open water", "forest", "built up"]
     entries = Xml.parse(tmp_path / "prediction.qml").findall(".//paletteEntry")
     assert [(e.get("value"), e.get("label"), e.get("color")) for e in entries] == [
-        ("0", "open_water", "#0000ff"), ("1", "forest", "#00ff00"), ("2", "built_up", "#ff0000"),
+        ("0", "open water", "#0000ff"), ("1", "forest", "#00ff00"), ("2", "built up", "#ff0000"),
     ]  # fmt: skip
 
 
