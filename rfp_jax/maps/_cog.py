@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -16,7 +15,7 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps._errors import SceneError
-from rfp_jax.maps._layout import COLORS, VOID
+from rfp_jax.maps._layout import COLORS, VOID, names_in
 from rfp_jax.maps._raster import bounded_cache
 from rfp_jax.maps._share import share
 
@@ -169,9 +168,7 @@ def _classes(scene: xr.Dataset) -> list[tuple[int, str, str]]:
     """Number, name and colour of each class."""
     said = scene.prediction.attrs
     values = np.atleast_1d(said["flag_values"]).tolist()
-    names = said["flag_meanings"].split()
-    if "classes" in scene.attrs:  # with their spaces
-        names = json.loads(scene.attrs["classes"])
+    names = names_in(scene)
     colors = said.get("flag_colors", " ".join(COLORS)).split()
     found = enumerate(zip(values, names, strict=True))
     return [(value, name, colors[i % len(colors)]) for i, (value, name) in found]

@@ -6,13 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Chosen
 from rfp_jax.maps._grid import Grid
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 VOID = 255
 """The prediction where there is none."""
@@ -255,6 +258,13 @@ def class_names(
         ):
             raise SceneError(f"a colour of a class must be '#rrggbb', got {color!r}")
     return names, colors
+
+
+def names_in(scene: xr.Dataset) -> list[str]:
+    """The names of all classes of a map, with their spaces where it still knows them."""
+    if "classes" in scene.attrs:
+        return json.loads(scene.attrs["classes"])
+    return scene.prediction.attrs["flag_meanings"].split()
 
 
 def flat(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rfp_jax.maps._layout import VOID
+from rfp_jax.maps._layout import VOID, names_in
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,7 +57,7 @@ def summarize(scene: xr.Dataset) -> Summary:
     """Return what a map says of each class, read row of chunks by row of chunks."""
     names = [name for name in map(str, scene.source.values) if name != "bias"]
     predicted = "prediction" in scene
-    classes = scene.prediction.attrs["flag_meanings"].split() if predicted else ["output"]
+    classes = names_in(scene) if predicted else ["output"]
     pixels = np.zeros(len(classes), np.int64)
     sums = np.zeros((len(classes), len(names)))
     void, explained = 0, _explained(scene, classes)
@@ -84,5 +84,5 @@ def _explained(scene: xr.Dataset, classes: list[str]) -> dict[int | None, list[i
     """For each place along `class`, or None, the classes whose relevance is there."""
     if "class" not in scene.dims:
         return {None: list(range(len(classes)))}
-    words = ["_".join(name.split()) for name in map(str, scene["class"].values)]
-    return {i: [classes.index(word)] for i, word in enumerate(words) if word in classes}
+    names = map(str, scene["class"].values)
+    return {i: [classes.index(name)] for i, name in enumerate(names) if name in classes}

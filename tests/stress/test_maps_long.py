@@ -92,6 +92,11 @@ def test_two_processes(folder):
     assert hashes(folder / "map.zarr") == hashes(folder / "expected.zarr")
 
 
+def test_dask_gives_equal_numbers():
+    output = finish(start("-m", "experiments.maps_dask"))
+    assert "256 x 256 pixels" in output
+
+
 SCENE = """
     import resource, sys, time
     import jax.numpy as jnp, numpy as np
