@@ -15,8 +15,8 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps._errors import SceneError
+from rfp_jax.maps._file import bounded_cache
 from rfp_jax.maps._layout import COLORS, VOID, names_in
-from rfp_jax.maps._raster import bounded_cache
 from rfp_jax.maps._share import share
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import numpy as np
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Network
+from rfp_jax.maps._file import bounded_cache
 from rfp_jax.maps._grid import Bounds
 from rfp_jax.maps._identity import identity
 from rfp_jax.maps._journal import Journal
-from rfp_jax.maps._raster import bounded_cache
 from rfp_jax.maps._scene import Prepare, check_prepare, open_scene
 from rfp_jax.maps._source import Scale
 from rfp_jax.maps._structure import Windows

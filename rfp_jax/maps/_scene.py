@@ -10,8 +10,9 @@ import numpy as np
 
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._grid import Bounds, Grid
-from rfp_jax.maps._raster import Raster, open_raster
+from rfp_jax.maps._raster import open_raster
 from rfp_jax.maps._source import Scale, Source, as_source, check_scale
+from rfp_jax.maps._tags import Raster
 
 Prepare = Callable[[np.ndarray], Any]
 """Maps the values [y, x, band] of a source to those that the network was trained on."""
@@ -162,6 +163,9 @@ def open_scene(
     if len(sources) > 32:
         raise SceneError(f"{len(sources)} sources; `valid` has bits for 32")
     check_scale(scale)
+    for what, said in (("prepare", prepare), ("fill", fill)):
+        if unknown := sorted(set(said if isinstance(said, Mapping) else ()) - {*sources}):
+            raise SceneError(f"{what}= names {unknown}, which is no source; they are {[*sources]}")
     given = {name: as_source(value) for name, value in sources.items()}
     reference = next(iter(given)) if reference is None else reference
     if reference not in given:

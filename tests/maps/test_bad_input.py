@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import xarray as xr
 from rasterio.control import GroundControlPoint
+from rasterio.shutil import copy
 from rasterio.transform import Affine
 from rasters import ORIGIN
 
@@ -141,7 +142,7 @@ def test_remote_files_and_virtual_ones_only_if_trusted(geotiff, tmp_path, refuse
     )
     refused({"a": "/vsicurl/https://example.org/a.tif"}, "remote path or a VRT")
     with rasterio.open(path) as file:
-        rasterio.shutil.copy(file, tmp_path / "a.vrt", driver="VRT")
+        copy(file, tmp_path / "a.vrt", driver="VRT")
     refused({"a": str(tmp_path / "a.vrt")}, "remote path or a VRT")
     (tmp_path / "a.vrt").rename(tmp_path / "hidden.tif")
     refused({"a": str(tmp_path / "hidden.tif")}, "source 'a' is a VRT")
@@ -174,6 +175,8 @@ def test_options_that_do_not_fit(refused, raster):
     refused(sources, "stride= goes with window=", stride=4)
     refused(sources, "blend must be from 0 to less than 1", window=8, blend=1.0)
     refused(sources, "reference='b' is no source", reference="b")
+    refused(sources, r"fill= names \['b'\], which is no source", fill={"b": 1.0})
+    refused(sources, r"prepare= names \['b'\], which is no source", prepare={"b": abs})
     refused(sources, r"nodata='b': \['b'\] is no source", nodata="b")
     refused(sources, "windows of 30 pixels do not go with a scene of 40.*32", strided, window=30)
     refused(sources, "holds no pixel of the reference", region=(0, 0, 10, 10))
