@@ -43,11 +43,11 @@ def identity(
     words = {
         "title": "Relevance of every pixel",
         "versions": fingerprint.versions(),
-        "program": fingerprint.program(
+        "program": fingerprint.hash_program(
             explained, network.params, list(compiled.shapes), network.constants
         ),
-        "parameters": fingerprint.parameters(network.params),
-        "constants": fingerprint.parameters(network.constants),
+        "parameters": fingerprint.hash_parameters(network.params),
+        "constants": fingerprint.hash_parameters(network.constants),
         "rules": fingerprint.describe(network.rules),
         "bias": network.bias,
         "explained": "argmax" if layout.chosen is None else layout.explained,

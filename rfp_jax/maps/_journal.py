@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from rfp_jax._util import files
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._layout import Layout, Variable
 from rfp_jax.maps._tiles import Plan, Tile
@@ -81,9 +82,9 @@ class Journal:
             shutil.rmtree(old, ignore_errors=True)
         (self.folder.folder / "chunks").mkdir()
         _create(fresh, layout, attributes)
-        sealed.sync_tree(fresh)
+        files.sync_tree(fresh)
         fresh.rename(self.scene)
-        sealed.sync(self.folder.folder)
+        files.sync(self.folder.folder)
 
     def check_room(self, layout: Layout) -> None:
         """Refuse a disk that is too small for the map, were it not compressed.
@@ -125,11 +126,11 @@ class Journal:
         counts: Mapping[str, Any],
     ) -> None:
         """Write a tile, and only then say so."""
-        files = {}
+        stamps = {}
         for name, block in values.items():
-            files |= _write(self.scene, name, tile.place, layout, block)
+            stamps |= _write(self.scene, name, tile.place, layout, block)
         identity = (self.attributes() or {})["identity"]
-        record = {"counts": dict(counts), "files": files}
+        record = {"counts": dict(counts), "files": stamps}
         marker = {"attributes": {"map": identity, "tile": i, "record": record}}
         sealed.write(self.folder.marker(i), sealed.seal(marker))
 
@@ -157,9 +158,9 @@ class Journal:
         sealed.write(self.scene / PROOF, sealed.seal(json.loads(json.dumps(proof))))
         complete = {**root["attributes"], **attributes, "complete": 1}
         sealed.write(self.scene / METADATA, sealed.seal({**root, "attributes": complete}))
-        sealed.sync_tree(self.scene)
+        files.sync_tree(self.scene)
         self.scene.rename(self.path)
-        sealed.sync(self.path.parent)
+        files.sync(self.path.parent)
         self.folder.remove()
 
     def discard(self) -> None:
@@ -281,8 +282,8 @@ def _write(
     with _quiet(), zarr.config.set({"array.write_empty_chunks": True}):
         zarr.open_array(folder / name, mode="r+")[(..., *place)] = block
     for key in keys:
-        sealed.sync(folder / key)
-    sealed.sync(folder / name)
+        files.sync(folder / key)
+    files.sync(folder / name)
     return {key: sealed.stamp(folder / key) for key in keys}
 
 

@@ -15,13 +15,13 @@ import worker
 import xarray as xr
 
 from rfp_jax import maps
+from rfp_jax._util import files
 from rfp_jax.maps import _journal as journal
 from rfp_jax.maps import _write
 from rfp_jax.maps._explain import Compiled
 from rfp_jax.maps._grid import Grid
 from rfp_jax.maps._layout import Layout
 from rfp_jax.tables import TableInUseError, TableMismatchError
-from rfp_jax.tables._evaluate import sealed
 
 KILLS = 20
 
@@ -83,7 +83,7 @@ def disturb(monkeypatch, at, error):
         if next(seen) >= at:
             raise error
 
-    monkeypatch.setattr(sealed, "sync", dying)
+    monkeypatch.setattr(files, "sync", dying)
 
 
 def test_twenty_interruptions_change_no_chunk(folder, monkeypatch):
