@@ -57,7 +57,7 @@ def audit(
         3 equations depend on a source: 2 linear, 1 rule. Conserved: residual 0.0e+00, tolerance
         6.6e-06.
         >>> [(entry.primitive, entry.rule, entry.bias) for entry in report.entries]
-        [('mul', 'softmax_or_product', None), ('sub', 'affine', -1.0), ('max', 'maximum', None)]
+        [('mul', 'mean_or_product', None), ('sub', 'affine', -1.0), ('max', 'maximum', None)]
     """
     check(dtype)
     walk(rules)  # a name that is not known is refused before the call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +19,13 @@ from rfp_jax._core.trace import trace
 from rfp_jax._transforms.walks import walk
 from rfp_jax.rules import Composite, LayerRule, resolve
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 def gate(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, rules: str | Composite | LayerRule = "lrp0"
-) -> Callable[..., Any]:
+    fun: Callable[P, T], argnums: Argnums = 0, *, rules: str | Composite | LayerRule = "lrp0"
+) -> Callable[P, T]:
     """Transform `fun` into a function of the same values whose derivative is relevance.
 
     Frozen at its activations a network is a linear map M. `jax.jvp` of the gated function pushes a
@@ -59,7 +62,7 @@ def gate(
         )
 
     @functools.wraps(fun)
-    def gated(*args: Any, **kwargs: Any) -> Any:
+    def gated(*args: P.args, **kwargs: P.kwargs) -> T:
         call = trace(fun, argnums, args, kwargs)
 
         @jax.custom_jvp

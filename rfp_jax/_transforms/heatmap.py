@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,11 @@ from rfp_jax._core.trace import trace
 from rfp_jax._transforms.walks import walk
 from rfp_jax.rules import Composite, LayerRule
 
+P = ParamSpec("P")
+
 
 def heatmap(
-    fun: Callable[..., Any],
+    fun: Callable[P, Any],
     argnums: Argnums = 0,
     *,
     outputs: Outputs = "argmax",
@@ -28,7 +30,7 @@ def heatmap(
     bias: str = "keep",
     rules: str | Composite | LayerRule = "lrp0",
     dtype: DTypeLike | None = None,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Transform `fun` into a function that tells how much each input element spoke for an output.
 
     Frozen at its activations the network is a linear map M; the heatmap of a source x for the
@@ -81,7 +83,7 @@ def heatmap(
     check(dtype)
 
     @functools.wraps(fun)
-    def explained(*args: Any, **kwargs: Any) -> Any:
+    def explained(*args: P.args, **kwargs: P.kwargs) -> Any:
         call = trace(fun, argnums, args, kwargs).widened(dtype)
         results, pull = FrozenProgram(call, walk(rules, dtype=dtype)).pull()
         output = call.output_tree.unflatten(results[: call.output_tree.num_leaves])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypedDict, Unpack, overload
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +24,53 @@ from rfp_jax.sources import Split, Splits, name, split_leaves
 
 Direction = Literal["auto", "forward", "reverse"]
 
+P = ParamSpec("P")
+
 TOGETHER = 16
 """Up to so many sources are pushed side by side; more of them share one body."""
 
 
+class Options(TypedDict, total=False):
+    """The options of `relevance` that do not change the type of what it returns."""
+
+    split: Any
+    outputs: Outputs
+    ignore_index: int | None
+    bias: BiasMode
+    direction: Direction
+    rules: str | Composite | LayerRule
+    dtype: DTypeLike | None
+    max_bytes: int
+
+
+@overload
 def relevance(
-    fun: Callable[..., Any],
+    fun: Callable[P, Any],
+    argnums: Argnums = 0,
+    *,
+    has_aux: Literal[False] = False,
+    **options: Unpack[Options],
+) -> Callable[P, Relevance]: ...
+@overload
+def relevance(
+    fun: Callable[P, tuple[Any, Any]],
+    argnums: Argnums = 0,
+    *,
+    has_aux: Literal[True],
+    **options: Unpack[Options],
+) -> Callable[P, tuple[Relevance, Any]]: ...
+@overload
+def relevance(
+    fun: Callable[P, Any],
+    argnums: Argnums = 0,
+    *,
+    has_aux: bool,
+    **options: Unpack[Options],
+) -> Callable[P, Any]: ...
+
+
+def relevance(
+    fun: Callable[P, Any],
     argnums: Argnums = 0,
     *,
     has_aux: bool = False,
@@ -41,7 +82,7 @@ def relevance(
     rules: str | Composite | LayerRule = "lrp0",
     dtype: DTypeLike | None = None,
     max_bytes: int = 2**30,
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """Transform `fun` into a function that tells how much of each output came from each source.
 
     All sources and all outputs are answered in one forward pass. The conventions are those of
@@ -117,7 +158,7 @@ def relevance(
     walk(rules, bias)  # names that are not known are refused before the call
 
     @functools.wraps(fun)
-    def explained(*args: Any, **kwargs: Any) -> Any:
+    def explained(*args: P.args, **kwargs: P.kwargs) -> Any:
         call = trace(fun, argnums, args, kwargs, has_aux).widened(dtype)
         splits = split_leaves(split, call.tree)
         program = FrozenProgram(call, walk(rules, bias, dtype))
