@@ -85,7 +85,7 @@ class Parity(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether both directions are zennit's numbers, and each other's."""
+        """Return whether both directions are zennit's numbers, and each other's."""
         return max(self.reverse, self.forward, self.theorem) <= LIMIT
 
 

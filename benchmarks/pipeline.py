@@ -47,7 +47,7 @@ def branch(w: Weights, x: jax.Array) -> jax.Array:
 
 
 def parts(batch: int) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
-    """What is timed: functions with their arguments."""
+    """Return what is timed: functions with their arguments."""
     keys = jax.random.split(jax.random.key(0), 6)
     shapes = {"kernel1": (3, 3, 1, 32), "kernel2": (3, 3, 32, 64), "bias1": (32,), "bias2": (64,)}
     w = {n: jax.random.normal(k, s) for (n, s), k in zip(shapes.items(), keys[:4], strict=True)}

@@ -39,7 +39,7 @@ BATCH = "batch"
 
 
 class Result(NamedTuple):
-    """What an exported model returns: `output = bias + sum of sources`.
+    """The result of an exported model: `output = bias + sum of sources`.
 
     Attributes:
         output: what the model returns, [batch, classes].

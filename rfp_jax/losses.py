@@ -37,7 +37,7 @@ class RelevanceLike(Protocol):
 
     @property
     def bias(self) -> Any:
-        """What came from no source."""
+        """Return what came from no source."""
         ...
 
 

@@ -35,7 +35,7 @@ class Contestant:
 
 
 def truth(work: Workload) -> dict[str, np.ndarray]:
-    """What every contestant must find, computed in float64."""
+    """Return what every contestant must find, computed in float64."""
     with jax.enable_x64(True):
         double = jax.tree.map(lambda a: np.asarray(a, np.float64), work.arguments)
         rel = jax.jit(rfp_jax.relevance(work.fun, work.argnums))(*double)
@@ -103,7 +103,7 @@ def in_pieces(fun: Callable[..., Any], size: int) -> Callable[..., Any]:
 
 
 def of_jax(work: Workload) -> Iterator[Contestant]:
-    """What one would write with JAX alone; equal to relevance where the network is ReLU-like."""
+    """Write it with JAX alone; equal to relevance where the network is ReLU-like."""
     if not work.piecewise_linear:
         return
 

@@ -29,7 +29,7 @@ class Goal:
 
     @property
     def reached(self) -> bool:
-        """Whether the number is on the right side of its limit."""
+        """Return whether the number is on the right side of its limit."""
         return self.found >= self.limit if self.at_least else self.found <= self.limit
 
     @property
@@ -39,7 +39,7 @@ class Goal:
 
     @property
     def verdict(self) -> str:
-        """Whether it is reached, in words."""
+        """Return whether it is reached, in words."""
         return "reached" if self.reached else "NOT reached"
 
 

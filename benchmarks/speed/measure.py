@@ -58,7 +58,7 @@ class Result:
         return [line.name for line in self.lines if line.name.startswith("relevance")]
 
     def line(self, name: str) -> Line:
-        """What was measured of a contestant."""
+        """Return what was measured of a contestant."""
         (found,) = (line for line in self.lines if line.name == name)
         return found
 

@@ -25,7 +25,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "torch", "captum")
 
 
 def machine() -> dict[str, str]:
-    """What it ran on."""
+    """Return what it ran on."""
     found = {name: _version(name) for name in _PACKAGES}
     processor = next(
         (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), ""
@@ -67,7 +67,7 @@ def growth(along: str, points: Sequence[Point]) -> Table:
 
 
 def verdicts(goals: Iterable[Goal]) -> Table:
-    """What was to be reached, and what was."""
+    """Return what was to be reached, and what was."""
     shown = Table(title="goals", title_justify="left", box=MARKDOWN)
     for column in ("", "goal", "measured", ""):
         shown.add_column(column, justify="right" if column else "left")

@@ -50,11 +50,11 @@ class Measurement:
 
     @property
     def equations(self) -> int:
-        """How many equations depend on a source."""
+        """Return how many equations depend on a source."""
         return self.linear + self.rule + self.constant + self.unsupported
 
     def within(self, limit: float) -> bool:
-        """Whether all is supported, and every difference within a limit and the tolerance."""
+        """Return whether all is supported, and each difference within limit and tolerance."""
         limit = min(limit, self.tolerance)
         differences = (self.residual, self.theorem, self.output)
         return self.unsupported == 0 and self.finite and all(d <= limit for d in differences)
@@ -77,7 +77,7 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Whether the model is supported, and conserves in every precision it was measured in."""
+        """Return whether the model is supported, and conserves in each precision."""
         if self.error or not self.measured:
             return False
         limits = {"float64": EXACT}

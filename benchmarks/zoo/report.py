@@ -22,7 +22,7 @@ _DIFFERENCES = {"residual": "residual", "theorem": "RFP-LRP", "output": "output"
 
 
 def machine() -> dict[str, str]:
-    """What the zoo ran on: versions and device."""
+    """Return what the zoo ran on: versions and device."""
     installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
     versions = {name: installed[name] for name in _PACKAGES if name in installed}
     return {"python": platform.python_version(), **versions, "device": jax.devices()[0].device_kind}

@@ -151,7 +151,7 @@ def _torchvision_operations() -> torch.library.Library | None:
 
 
 def _library(module: str, name: str, *args: Any, **options: Any) -> Any:
-    """What a library makes by a name."""
+    """Return what a library makes by a name."""
     if module != "transformers":  # the others import torchvision
         _torchvision_operations()
     with needs_extra(f"The model {name}", "zoo-torch"):

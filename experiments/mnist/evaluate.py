@@ -177,7 +177,7 @@ def _suffix(dtype: Precision) -> str:
 
 
 def _flags(settings: Settings) -> dict[str, tuple[str, int]]:
-    """What is kept of each sample beside its label: name to entry of the sample and source."""
+    """Name the metadata of each sample: name to entry of the sample and source."""
     kept = ("source_id", "source_label", "data_noise", "label_noise")
     return {
         f"{what}_{name}": (what, place)

@@ -108,7 +108,7 @@ class Settings:
 
     @property
     def words(self) -> str:
-        """What the network was trained with, in words."""
+        """Return what the network was trained with, in words."""
         weight = self.relevance_loss
         return f"relevance loss, λ = {weight:g}" if weight else "cross-entropy"
 
@@ -144,5 +144,5 @@ class Settings:
 
 @lru_cache
 def _sgd(learning_rate: float) -> optax.GradientTransformation:
-    """One optimizer for each step size, so that a sweep compiles its steps once."""
+    """Make one optimiser for each step size, so that a sweep compiles its steps once."""
     return optax.sgd(learning_rate)

@@ -47,7 +47,7 @@ def compiler_options(platform: str | None = None) -> dict[str, str | bool]:
 
 @functools.cache
 def _is_known() -> bool:
-    """Whether this version of XLA knows the options."""
+    """Return whether this version of XLA knows the options."""
     with jax.default_device(jax.devices("cpu")[0]):
         lowered = jax.jit(lambda x: x).lower(np.float32(0))
     try:

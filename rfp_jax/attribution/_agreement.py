@@ -1,4 +1,4 @@
-"""How far two attributions of the same samples agree."""
+"""Agreement of two attributions of the same samples."""
 
 from typing import Any, NamedTuple
 

@@ -12,7 +12,7 @@ from rfp_jax.attribution._scores import Score, accuracy
 
 
 class Deletion(NamedTuple):
-    """What becomes of each sample while its sources are removed one after the other.
+    """Follow each sample while its sources are removed one after the other.
 
     Attributes:
         order: The sources in the order of their removal, int, [B, S]; a source is named by its

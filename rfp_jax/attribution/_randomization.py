@@ -11,7 +11,7 @@ from rfp_jax.attribution._agreement import agreement
 
 
 class Randomization(NamedTuple):
-    """How far the explanation still agrees with the original one after each step.
+    """Measure how far the explanation still agrees with the original one after each step.
 
     Attributes:
         layers: What was randomised in each step; `("all",)` for everything at once.

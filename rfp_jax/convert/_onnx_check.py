@@ -66,7 +66,7 @@ class Agreement:
 
     @property
     def passed(self) -> bool:
-        """Whether rounding explains the differences."""
+        """Return whether rounding explains the differences."""
         return self.largest <= self.tolerance
 
     def __str__(self) -> str:

@@ -179,14 +179,14 @@ class Walk:
 
 
 def is_known(value: Value) -> bool:
-    """Whether a value does not depend on an input or a parameter."""
+    """Return whether a value does not depend on an input or a parameter."""
     if isinstance(value, list):
         return all(map(is_known, value))
     return value is None or isinstance(value, np.ndarray)
 
 
 def is_float(dtype: Any) -> bool:
-    """Whether numbers are of a floating-point dtype in which networks compute."""
+    """Return whether numbers are of a floating-point dtype in which networks compute."""
     return jnp.issubdtype(dtype, jnp.floating) and np.dtype(dtype).itemsize >= 2
 
 

@@ -34,7 +34,7 @@ class TensorType:
     shape: tuple[int | str | None, ...] | None
 
     def misfit(self, shape: tuple[int, ...]) -> bool:
-        """Whether a shape contradicts the fixed sizes that are declared."""
+        """Return whether a shape contradicts the fixed sizes that are declared."""
         if self.shape is None:
             return False
         return len(shape) != len(self.shape) or any(
@@ -73,7 +73,7 @@ class Node:
 
     @property
     def label(self) -> str:
-        """What to call the node in a message."""
+        """Return what to call the node in a message."""
         return self.proto.name or next((f"maker of {name}" for name in self.outputs if name), "?")
 
     @property
@@ -253,7 +253,7 @@ def check_order(block: Block, path: Path, outer: frozenset[str] = frozenset()) -
 
 
 def tensor_type(entry: onnx.ValueInfoProto) -> TensorType:
-    """What an entry declares of a tensor."""
+    """Return what an entry declares of a tensor."""
     if not entry.type.HasField("tensor_type"):
         return TensorType(entry.name, None, None)
     declared = entry.type.tensor_type

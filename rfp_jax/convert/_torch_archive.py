@@ -73,7 +73,7 @@ def read_file(path: str | Path) -> ExportedProgram:
 
 
 def _objections(archive: zipfile.ZipFile) -> Iterator[str]:
-    """What speaks against loading an archive."""
+    """Return what speaks against loading an archive."""
     names = archive.namelist()
     folded = [name.casefold() for name in names]
     if len(set(folded)) < len(folded):

@@ -68,7 +68,7 @@ def compare_outputs(ours: Any, theirs: Any) -> Comparison:
 
 
 def _pairs(ours: Any, theirs: Any) -> Iterator[tuple[Any, torch.Tensor]]:
-    """What stands at the same places of two trees, where it is a tensor."""
+    """Return what stands at the same places of two trees, where it is a tensor."""
     if isinstance(theirs, torch.Tensor):
         yield ours, theirs
     elif isinstance(theirs, (dict, list, tuple)):

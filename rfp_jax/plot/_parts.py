@@ -1,4 +1,4 @@
-"""What pictures of several kinds are made of: axes, images and the scale of relevance."""
+"""Parts of pictures of several kinds: axes, images and the scale of relevance."""
 
 from collections.abc import Iterable, Sequence
 

@@ -147,7 +147,7 @@ def default_target(table: xr.Dataset) -> str:
 
 
 def label_kind(table: xr.Dataset) -> str | None:
-    """What labels are: `"class"`, `"multi"`, `"soft"` or `"target"`; None where there are none.
+    """Name the kind of labels: `"class"`, `"multi"`, `"soft"`, `"target"`; None without labels.
 
     The attribute `label_kind` of the labels says it; without one their dtype and shape do.
     """
@@ -248,7 +248,7 @@ def accuracy(table: xr.Dataset) -> float:
 
 
 def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
-    """What there is in a table, in a few numbers, computed block by block.
+    """Summarise a table in a few numbers, computed block by block.
 
     Args:
         table: a relevance table.

@@ -58,7 +58,7 @@ def copy(x: jax.Array, source: Any, non_blocking: bool = False) -> jax.Array:
 
 
 def assertion(*_: Any, **__: Any) -> None:
-    """What PyTorch asserts about shapes and dtypes is checked at every node already."""
+    """Do nothing: shapes and dtypes are checked at every node already."""
 
 
 def triangle_indices(places: Any) -> Operation:

@@ -150,7 +150,7 @@ def average_pool(count: int) -> Operation:
 
 
 def _members(size: int, kernel: int, stride: int, pad: int, counted: int, windows: int):
-    """How many entries each window along an axis counts, padding up to `counted` among them."""
+    """Count the entries of each window along an axis, padding up to `counted` among them."""
     start = np.arange(windows) * stride - pad
     return np.minimum(start + kernel, size + counted) - np.maximum(start, -counted)
 

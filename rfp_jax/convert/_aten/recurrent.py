@@ -18,7 +18,7 @@ Cell = Callable[[jax.Array, State, Weights], State]
 
 
 def _hidden(state: jax.Array, weights: Weights) -> jax.Array:
-    """What the state adds to the gates."""
+    """Return what the state adds to the gates."""
     y = linear(state, weights[0])
     return y + along(-1, weights[1], y.ndim) if len(weights) > 1 else y
 

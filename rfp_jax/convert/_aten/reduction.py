@@ -146,7 +146,7 @@ def median(x: jax.Array, dim: int, keepdim: bool = False) -> tuple[jax.Array, ja
 
 
 def histogram(x: jax.Array, bins: int = 100, low: float = 0, high: float = 0) -> jax.Array:
-    """How many entries lie in each bin of a range; in their own range if it is empty."""
+    """Count how many entries lie in each bin of a range; in their own range if it is empty."""
     bounds = None if low == high else (low, high)
     return jnp.histogram(x, bins, bounds)[0]
 

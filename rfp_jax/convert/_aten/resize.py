@@ -25,7 +25,7 @@ Kernel = Callable[[int, int, float | None, bool], Taps]
 
 
 def _ratio(size: int, wanted: int, factor: float | None) -> float:
-    """How many input pixels an output pixel measures."""
+    """Return how many input pixels an output pixel measures."""
     return size / wanted if not factor else 1 / factor
 
 

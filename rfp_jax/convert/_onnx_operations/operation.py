@@ -40,7 +40,7 @@ class Operation:
 
     @property
     def counts_outputs(self) -> bool:
-        """Whether it takes `n_outputs`."""
+        """Return whether it takes `n_outputs`."""
         return "n_outputs" in self.parameters
 
     def name(self, position: int) -> str:
@@ -51,15 +51,15 @@ class Operation:
         return str(position)
 
     def is_known(self, position: int) -> bool:
-        """Whether an operand must be known when the program is traced."""
+        """Return whether an operand must be known when the program is traced."""
         return self._is_marked(position, "Known", Known)
 
     def is_fixed(self, position: int) -> bool:
-        """Whether an operand stays a number of the program where it is one."""
+        """Return whether an operand stays a number of the program where it is one."""
         return self.is_known(position) or self._is_marked(position, "Fixed", Fixed)
 
     def _is_marked(self, position: int, name: str, mark: object) -> bool:
-        """Whether an operand is annotated by a mark, as such or as text, alone or with None."""
+        """Return whether an operand has a mark, as such or as text, alone or with None."""
         parameter = self.parameters.get(self.name(position))
         if parameter is None:
             return False

@@ -50,7 +50,7 @@ class CompiledBatch:
 
     @property
     def samples(self) -> int:
-        """How many samples all devices compute at once."""
+        """Return how many samples all devices compute at once."""
         return self.batch * self.sharding.mesh.size
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> Any:

@@ -1,4 +1,4 @@
-"""What can stop an evaluation, each with its remedy in the message."""
+"""Errors that stop an evaluation, each with its remedy in the message."""
 
 
 class TableInUseError(RuntimeError):

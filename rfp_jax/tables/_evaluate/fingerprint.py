@@ -1,4 +1,4 @@
-"""What makes a table this table: versions, rules, model and data, as JSON that can be compared."""
+"""The fingerprint of a table: versions, rules, model and data, as JSON that can be compared."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def hash_program(fun: Callable[..., Any], *args: Any) -> str:
 
 
 def as_json(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What JSON keeps of a mapping, so that it compares equal to what is read back.
+    """Return a mapping as JSON keeps it, so that it compares equal to what is read back.
 
     Raises:
         TypeError: if it holds something that JSON cannot keep.

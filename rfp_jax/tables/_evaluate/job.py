@@ -1,4 +1,4 @@
-"""What is to be computed: checked, traced, and with a fingerprint of its own."""
+"""An evaluation before it runs: checked, traced, and with a fingerprint of its own."""
 
 from __future__ import annotations
 

@@ -236,7 +236,7 @@ def damaged(folder: Path, found: list[str]) -> DamagedTableError:
 
 
 def _samples(key: str, size: int) -> str:
-    """Which samples a file holds, in words, given how many a chunk has."""
+    """Return which samples a file holds, in words, given how many a chunk has."""
     name, _, file = key.partition("/")
     match = re.fullmatch(r"c\.(\d+)(\.0)*", file)
     if match is None or name in ("source", "class"):

@@ -59,7 +59,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run works. The numbers in the table do not depend on it, but for their last bits.
+    """Options of a run. The numbers in the table do not depend on it, but for their last bits.
 
     Attributes:
         chunk: samples that are committed together; a run that goes on must use the same.

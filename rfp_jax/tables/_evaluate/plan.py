@@ -1,4 +1,4 @@
-"""Which sample is computed where: chunks, batches within a chunk, slots within a batch."""
+"""The plan of a run: chunks, batches within a chunk, slots within a batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Chunks:
         return slice(chunk * self.size, min((chunk + 1) * self.size, self.samples))
 
     def length(self, chunk: int) -> int:
-        """How many samples a chunk holds."""
+        """Return how many samples a chunk holds."""
         bounds = self.bounds(chunk)
         return bounds.stop - bounds.start
 

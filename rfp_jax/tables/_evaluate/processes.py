@@ -96,7 +96,7 @@ def join() -> None:
 
 
 def is_first() -> bool:
-    """Whether this process does what only one may do."""
+    """Return whether this process does what only one may do."""
     return jax.process_index() == 0
 
 
@@ -106,7 +106,7 @@ def share(chunks: Sequence[int]) -> tuple[int, ...]:
 
 
 def _failed_anywhere(here: bool) -> list[int]:
-    """Which processes say that they have failed; waits for all of them."""
+    """Return which processes say that they have failed; waits for all of them."""
     count = jax.process_count()
     if count == 1:
         return []

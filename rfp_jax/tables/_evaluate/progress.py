@@ -1,4 +1,4 @@
-"""What a run shows while it works."""
+"""The progress bar and the summary of a run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Progress:
 
     @property
     def failures(self) -> int:
-        """How many samples have failed."""
+        """Return how many samples have failed."""
         return self._counts["failures"]
 
     def advance(self, counts: Counts) -> None:

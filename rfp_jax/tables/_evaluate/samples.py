@@ -35,7 +35,7 @@ class DataSource(Protocol):
 
 
 class Sample(NamedTuple):
-    """What was read at one index.
+    """A sample as it was read at one index.
 
     Attributes:
         number: its index in the data source.
@@ -90,7 +90,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class Schema:
-    """What every sample must look like.
+    """Shapes and dtypes that all samples share.
 
     Attributes:
         inputs: shape and dtype of each array for the model.

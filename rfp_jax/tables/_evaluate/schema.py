@@ -1,4 +1,4 @@
-"""What samples look like, found out from samples all over the data set.
+"""Shapes and dtypes of samples, found out from samples all over the data set.
 
 The first samples decide nothing: those that are looked at are evenly spaced, and have one vote
 each: a bad one among them is a bad sample, not another kind of data set. What a caller has said
@@ -29,7 +29,7 @@ DIGITS = 16
 
 
 class Probe(NamedTuple):
-    """What one sample says about all.
+    """One sample as it speaks for all.
 
     Attributes:
         number: its index.

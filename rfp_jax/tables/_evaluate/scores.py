@@ -1,4 +1,4 @@
-"""How right a model is, by the kind of its labels; counted block by block."""
+"""Scores of a model, by the kind of its labels; counted block by block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Measure(Protocol):
 
     @property
     def labelled(self) -> int:
-        """How many samples have a label."""
+        """Return how many samples have a label."""
         ...
 
     @property
@@ -27,7 +27,7 @@ class Measure(Protocol):
 
     @property
     def details(self) -> dict[str, Any]:
-        """What else there is to say."""
+        """Return what else there is to say."""
         ...
 
     def add(self, block: xr.Dataset) -> Self:

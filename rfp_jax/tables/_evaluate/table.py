@@ -1,4 +1,4 @@
-"""What a relevance table holds: its variables, and how samples become their rows."""
+"""The layout of a relevance table: its variables, and how samples become their rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Variable(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What was computed for one sample.
+    """The results for one sample.
 
     Attributes:
         sample: the sample.
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
     @property
     def finite(self) -> bool:
-        """Whether all numbers are finite; not so if the sample failed."""
+        """Return whether all numbers are finite; not so if the sample failed."""
         numbers = (self.relevance, self.output)
         return not self.sample.failure and all(bool(np.isfinite(x).all()) for x in numbers)
 
@@ -88,7 +88,7 @@ class Table:
 
     @property
     def variables(self) -> dict[str, Variable]:
-        """What there is for every sample, by name."""
+        """Return what there is for every sample, by name."""
         sample, per_class = ("sample",), ("sample", "class")
         units = {"units": self.units.get("output", "1")}
         named = self._flags()

@@ -169,7 +169,7 @@ KINDS: Mapping[str, Kind] = {
     "text": Kind(TEXT, "", _text, "UTS"),
     "time": Kind(np.dtype(np.int64), MISSING_TIME, _microseconds, "M"),
 }
-"""How a table stores metadata. A time is microseconds since 1970 UTC, which xarray decodes."""
+"""Kinds of metadata, as tables store them. A time is microseconds since 1970 UTC, as for xarray."""
 
 CAN_BE_MISSING = ("float", "time")
 """Kinds with a value of their own for what is missing: NaN and NaT."""

@@ -67,7 +67,7 @@ class Facts:
 
     @property
     def words(self) -> str:
-        """What the numbers are of."""
+        """Return what the numbers are of."""
         which = "true class" if self.labelled else "class with the highest output"
         return (
             f"Relevance for the {which} of each sample: output = bias + sum over sources. The "

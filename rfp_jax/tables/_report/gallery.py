@@ -38,7 +38,7 @@ class Gallery:
     pictures: Callable[[int], Pictures] | None
 
     def words(self, total: int) -> str:
-        """How many samples there are, and what is shown of them."""
+        """Return how many samples there are, and what is shown of them."""
         which = "true" if self.facts.labelled else "highest"
         again = "; where the prediction is wrong, for the predicted class as well"
         return (
@@ -48,7 +48,7 @@ class Gallery:
         )
 
     def sort_options(self) -> str:
-        """What the samples can be sorted by."""
+        """Return what the samples can be sorted by."""
         options = {"order": "order in the table"}
         options |= {f"share{s}": f"share of {name}" for s, name in enumerate(self.facts.sources)}
         options |= {"class": "class"} | ({"correct": "correctness"} if self.facts.labelled else {})
