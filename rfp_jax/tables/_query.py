@@ -133,6 +133,7 @@ def select_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
         chosen = table.output.fillna(-np.inf).argmax("class") if which == "top" else table[which]
         if chosen.ndim != 1 or chosen.dtype.kind != "i":
             raise ValueError(f"the {which} is not one class a sample: take 'top', or name a class")
+        chosen = chosen.compute()  # pandas indexes by what is in memory
         picked = table.relevance.isel({"class": chosen.clip(0)})
         return with_numbers(picked).where(chosen >= 0).drop_vars("class", errors="ignore")
     if which not in table["class"].values:
