@@ -8,12 +8,15 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
 from tests.oracles import nets
 from tests.oracles.samples import find, interacts
+
+pytestmark = pytest.mark.slow
 
 
 def conv(x: jax.Array, kernel: tuple[int, ...], groups: int = 1) -> jax.Array:

@@ -11,6 +11,7 @@ from tests.oracles import calls
 from tests.oracles.planted import FAULTS, Around, Planted, is_fault
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("x64"),
     pytest.mark.filterwarnings("ignore::rfp_jax.RelevanceStopsWarning"),
 ]

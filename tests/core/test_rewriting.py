@@ -9,7 +9,7 @@ import pytest
 from rfp_jax import RelevanceStopsWarning, heatmap, relevance
 from tests.oracles.writings import ARITY, CALLS, DEFAULT, FORMS, SHAPE, Node, numbers
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = [pytest.mark.usefixtures("x64"), pytest.mark.slow]
 
 WEIGHTS = np.cos(1.0 + np.arange(6)).reshape(SHAPE)
 CLOSE = 1e-9

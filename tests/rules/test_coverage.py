@@ -15,6 +15,8 @@ from rfp_jax import MissingRuleError, relevance, rules
 from rfp_jax._core.control import CONTROL
 from tests.oracles import calls
 
+pytestmark = pytest.mark.slow
+
 TABLE = rules.lrp0.table
 CALLS = calls.everything()
 LINEAR = [

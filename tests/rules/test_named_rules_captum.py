@@ -29,7 +29,7 @@ from captum.attr._utils.lrp_rules import (  # noqa: E402
     GammaRule,
 )
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = [pytest.mark.usefixtures("x64"), pytest.mark.slow]
 
 EPSILON = 1e-9
 """Captum's own."""

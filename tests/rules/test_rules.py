@@ -9,6 +9,8 @@ from rfp_jax import MissingRuleError, relevance, rules
 from rfp_jax._core.frozen import chained, is_chained
 from tests.oracles import calls
 
+pytestmark = pytest.mark.slow
+
 CALLS = [call for call in calls.everything() if call.mesh is None]
 SCALES = (1, 0, 1e-30, 1e30)
 FROZEN = [(call, sources) for call in CALLS for sources in call.subsets()]

@@ -11,6 +11,8 @@ import pytest
 import rfp_jax
 from rfp_jax import rules
 
+pytestmark = pytest.mark.slow
+
 RULES = {
     "lrp0": "lrp0",
     "uniform": "uniform",

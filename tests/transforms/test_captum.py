@@ -9,6 +9,8 @@ from jax import lax
 
 from rfp_jax import relevance
 
+pytestmark = pytest.mark.slow
+
 CLASSES = 10
 
 
