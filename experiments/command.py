@@ -127,6 +127,7 @@ def atomic_outputs(folder: Path) -> Iterator[Path]:
         SystemExit: with code 1 if the folder cannot be written to.
 
     Examples:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp(), "results")
         >>> with atomic_outputs(folder) as temporary:
         ...     _ = (temporary / "summary.json").write_text("{}")

@@ -28,8 +28,6 @@ import numpy as np
 from jax import export as jax_export
 from jax.errors import InconclusiveDimensionOperation
 
-from rfp_jax._util.files import atomic_file
-
 __all__ = ["ExportedRelevance", "Result", "load", "save"]
 
 FORMAT = "rfp-jax relevance 1"
@@ -146,6 +144,7 @@ def save(
         from rfp_jax._transforms.relevance import relevance
 
         method = relevance
+    from rfp_jax._util.files import atomic_file
     from rfp_jax.tables._evaluate.fingerprint import as_json, describe, versions
     from rfp_jax.tables._evaluate.rows import as_arrays
 
