@@ -47,10 +47,13 @@ def evaluate(config: Evaluate, console: Console) -> dict[str, Any]:
     network = checkpoint.load(config.checkpoint)
     dtype = np.float64 if config.float64 else np.float32
     summary: dict[str, Any] = {}
-    for condition in config.conditions:
-        data = config.data.open(
+    opened = {  # all before the first is computed, which takes hours
+        condition: config.data.open(
             config.split, cloud_fraction=CONDITIONS[condition], cloud_cover=True, seed=config.seed
         )
+        for condition in config.conditions
+    }
+    for condition, data in opened.items():
         sources = data.config
         checkpoint.check_fits(network, sources.channels, sources.classes, data.patches.size)
         measured = ("cloudy", "cloud_cover") if sources.optical else ("cloudy",)

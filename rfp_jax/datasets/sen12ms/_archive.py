@@ -10,7 +10,7 @@ import numpy as np
 
 from rfp_jax.datasets.sen12ms._clouds import cloud_cover
 from rfp_jax.datasets.sen12ms._geotiff import MissingFileError, read_s1, read_s2
-from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split
+from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SEASONS, SIZE, Patch, Split
 from rfp_jax.datasets.sen12ms._lists import read_labels, read_list, read_split
 from rfp_jax.datasets.sen12ms._normalise import normalise_s1, normalise_s2
 
@@ -53,6 +53,10 @@ class Patches(Protocol):
         """The patch's 17 probabilities, float64 [17]."""
         ...
 
+    def check_cloudy(self) -> None:
+        """Look whether there are cloudy images where twins are named; reads none."""
+        ...
+
     def read(
         self, index: int, *, optical: Optical | None, sar: bool, cloudy: bool, cover: bool
     ) -> Reading:
@@ -74,7 +78,8 @@ class Archive:
         size: height and width that every image must have; 256 in the published archive.
 
     Raises:
-        FileNotFoundError: if `root`, the labels or the split are missing; says what to get.
+        FileNotFoundError: if `root`, the labels or the split are missing, or `cloudy` is no
+            folder of SEN12MS-CR; says what to get.
         ValueError: if labels or lists are damaged.
         UnsafePickleError: if one of them asks for code.
 
@@ -99,7 +104,7 @@ class Archive:
             raise FileNotFoundError(
                 f"no SEN12MS in {root}: there is no such folder. Get the archive from "
                 "https://mediatum.ub.tum.de/1474000 and unpack it there, or try the experiment "
-                f"with `python -m rfp_jax.datasets.sen12ms synthesize {root}`"
+                f"with `rfp-jax sen12ms synthesize {root}`"
             )
         self.cloudy_root = self.root if cloudy is None else Path(cloudy).expanduser()
         folder = self.root if labels is None else Path(labels).expanduser()
@@ -107,6 +112,9 @@ class Archive:
         self.patches: Sequence[Patch] = read_split(folder, split)
         self.labels = read_labels(folder)
         self.twins = self._twins(read_list(folder, f"{split}_list_cloudy"))
+        folders = [self.cloudy_root / f"{season}_s2_cloudy" for season in SEASONS]
+        if cloudy is not None and not any(map(Path.is_dir, folders)):
+            raise self._no_clouds("no folder of SEN12MS-CR")
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -174,6 +182,23 @@ class Archive:
         chosen = whole[..., np.subtract(bands, 1)]
         return Reading(normalise_s2(chosen), radar, cloud_cover(whole))
 
+    def check_cloudy(self) -> None:
+        """Look whether the folder of SEN12MS-CR is the right one; reads no image.
+
+        Raises:
+            FileNotFoundError: if it has the cloudy file of no patch of this split.
+        """
+        if not self._on_disk().any():
+            raise self._no_clouds(f"no cloudy file of the {len(self)} patches in {self.split}_list")
+
+    def _no_clouds(self, what: str) -> FileNotFoundError:
+        expected = self.patches[0].file("s2_cloudy")
+        return FileNotFoundError(
+            f"{self.cloudy_root} has {what}: expected files such as {expected}. Get SEN12MS-CR "
+            "from https://patricktum.github.io/cloud_removal/sen12mscr/ and unpack its folders "
+            "with _s2_cloudy there, or name the folder that has them"
+        )
+
     def _twins(self, listed: tuple[Patch, ...] | None) -> np.ndarray:
         if listed is not None:
             twins = np.fromiter(map(set(listed).__contains__, self.patches), bool)
@@ -182,13 +207,18 @@ class Archive:
                     f"none of the patches in {self.split}_list_cloudy is in {self.split}_list"
                 )
             return twins
+        return self._on_disk()
+
+    def _on_disk(self) -> np.ndarray:
+        """Whether each patch's cloudy file is there, bool [N]; lists a folder once."""
         there: dict[Path, set[str]] = {}
+        found = np.zeros(len(self), bool)
         for index in range(len(self)):
-            folder = self.file(index, "s2_cloudy").parent
-            if folder not in there:
-                there[folder] = set(os.listdir(folder)) if folder.is_dir() else set()
-        files = (self.file(index, "s2_cloudy") for index in range(len(self)))
-        return np.fromiter((path.name in there[path.parent] for path in files), bool)
+            path = self.file(index, "s2_cloudy")
+            if path.parent not in there:
+                there[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+            found[index] = path.name in there[path.parent]
+        return found
 
 
 def _note(root: Path) -> str:

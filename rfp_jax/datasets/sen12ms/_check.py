@@ -1,10 +1,11 @@
 """Looking at every file of an archive before days are spent on it."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from rfp_jax.datasets.sen12ms._archive import Archive
-from rfp_jax.datasets.sen12ms._geotiff import read_s1, read_s2
+from rfp_jax.datasets.sen12ms._geotiff import UnitWarning, read_s1, read_s2
 
 
 def problems(
@@ -12,7 +13,8 @@ def problems(
 ) -> Iterator[tuple[str, str]]:
     """Find every patch of a split that has no label or a file that cannot be read.
 
-    All bands of all files are decoded, so that a truncated one is found.
+    All bands of all files are decoded, so that a truncated one is found. Values that look as if
+    they were in other units are a problem here.
 
     Args:
         archive: the split.
@@ -35,11 +37,12 @@ def problems(
         for each in looks:
             try:
                 each()
-            except (ValueError, LookupError) as error:
+            except (ValueError, LookupError, UnitWarning) as error:
                 reasons.append(str(error))
         return reasons
 
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(max(threads, 1)) as pool:
+        warnings.simplefilter("error", UnitWarning)
         for patch, reasons in zip(
             archive.patches, pool.map(look, range(len(archive))), strict=True
         ):

@@ -1,4 +1,4 @@
-"""The command `sen12ms {synthesize,pack,check,safe}`: what archives need."""
+"""The command `sen12ms {synthesize,pack,check,split,safe}`: what archives need."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ from rfp_jax.datasets.sen12ms import synthesize as write_synthetic
 from rfp_jax.datasets.sen12ms._check import problems
 from rfp_jax.datasets.sen12ms._layout import SIZE, Split
 from rfp_jax.datasets.sen12ms._lists import make_safe
+from rfp_jax.datasets.sen12ms._split import write_validation
 from rfp_jax.datasets.sen12ms._synthesize import NOTE
 
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -105,6 +106,8 @@ def check(
 ) -> int:
     """Read every file of an archive and tell what is missing or damaged.
 
+    The folders, lists and labels of all splits are looked at before any image is read.
+
     Args:
         root: The archive.
         splits: Which splits to look at.
@@ -114,8 +117,11 @@ def check(
         threads: How many threads read.
     """
     found = 0
-    for split in splits:
-        archive = Archive(root, split, labels=labels, cloudy=cloudy, size=size)
+    archives = [Archive(root, split, labels=labels, cloudy=cloudy, size=size) for split in splits]
+    for archive in archives:
+        if archive.twins.any():
+            archive.check_cloudy()
+    for split, archive in zip(splits, archives, strict=True):
         with _bar(f"Checking {split}", len(archive)) as advance:
             wrong = list(problems(archive, threads=threads, advance=advance))
         _say(f"{split}: {len(archive)} patches, {archive.twins.sum()} with a cloudy twin")
@@ -124,6 +130,30 @@ def check(
         found += len(wrong)
     _say(f"{found} problems" if found else "everything is there and can be read")
     return int(found > 0)
+
+
+def split(
+    folder: Folder, /, *, out: Path | None = None, fraction: float = 0.1, seed: int = 42
+) -> int:
+    """Draw a validation list from the training list, by scene.
+
+    No scene has patches on both sides. Writes val_list.txt and the remaining train_list.txt.
+
+    Args:
+        folder: Where train_list is.
+        out: Where to write; the same folder if not given.
+        fraction: Of the training patches that validation has at least.
+        seed: Seed of the draw.
+    """
+    drawn, written = write_validation(
+        folder, folder if out is None else out, fraction=fraction, seed=seed
+    )
+    for name, patches in zip(("train", "val"), drawn, strict=True):
+        scenes = {(patch.season, patch.scene) for patch in patches}
+        _say(f"{name}: {len(patches)} patches of {len(scenes)} scenes")
+    for path in written:
+        _say(str(path))
+    return 0
 
 
 def safe(folder: Folder, /, *, out: Path | None = None) -> int:
@@ -150,7 +180,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "rfp-jax sen12ms") 
     Returns:
         The exit status: 0, or 1 after an error that was printed.
     """
-    commands = {"synthesize": synthesize, "pack": pack, "check": check, "safe": safe}
+    commands = {
+        "synthesize": synthesize,
+        "pack": pack,
+        "check": check,
+        "split": split,
+        "safe": safe,
+    }
     try:
         return tyro.extras.subcommand_cli_from_dict(
             commands,

@@ -105,14 +105,17 @@ class Sen12MS:
 
     Raises:
         ValueError: if clouds are asked for and no patch has a cloudy twin.
+        FileNotFoundError: if clouds are asked for and none of their files is there.
     """
 
     def __init__(self, patches: Patches, config: Sen12MSConfig = Sen12MSConfig()) -> None:
-        if config.cloud_fraction and config.optical and not patches.twins.any():
-            raise ValueError(
-                f"cloud_fraction={config.cloud_fraction}, but no patch of {patches} has a cloudy "
-                "twin: unpack SEN12MS-CR beside SEN12MS, or name its folder"
-            )
+        if config.cloud_fraction and config.optical:
+            if not patches.twins.any():
+                raise ValueError(
+                    f"cloud_fraction={config.cloud_fraction}, but no patch of {patches} has a "
+                    "cloudy twin: unpack SEN12MS-CR beside SEN12MS, or name its folder"
+                )
+            patches.check_cloudy()
         self.patches, self.config = patches, config
 
     def __len__(self) -> int:

@@ -1,5 +1,6 @@
 """Reading the GeoTIFFs of SEN12MS, with checks that a file is what it should be."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,10 @@ class MissingFileError(PatchError, FileNotFoundError):
     """A file of a patch that is not there."""
 
 
+class UnitWarning(UserWarning):
+    """Values that look as if they were in other units than those of SEN12MS; names the file."""
+
+
 def read_s2(path: Path, bands: Sequence[int] | None = None, *, size: int = SIZE) -> np.ndarray:
     """Read Sentinel-2 as it was measured.
 
@@ -31,8 +36,13 @@ def read_s2(path: Path, bands: Sequence[int] | None = None, *, size: int = SIZE)
     Raises:
         PatchError: if the file is missing, damaged, has another size, another number of bands or
             values that are no finite numbers.
+
+    Warns:
+        UnitWarning: if the values look like reflectance from 0 to 1.
     """
     image = _read(path, bands, count=S2_COUNT, size=size)
+    if 0 < image.max(initial=0) <= 2:  # the darkest water has some hundreds in blue
+        _warn(path, "reflectance from 0 to 1", "digital numbers, reflectance times 10,000", image)
     if not (finite := np.isfinite(image)).all():
         raise PatchError(f"{path}: {(~finite).sum()} of {image.size} values are not finite")
     return image
@@ -51,11 +61,25 @@ def read_s1(path: Path, *, size: int = SIZE) -> np.ndarray:
     Raises:
         PatchError: if the file is missing, damaged, has another size or number of bands, or if a
             whole band is NaN.
+
+    Warns:
+        UnitWarning: if the values look like linear power.
     """
     image = _read(path, None, count=S1_COUNT, size=size)
     if np.isnan(image).all(axis=(0, 1)).any():
         raise PatchError(f"{path}: a whole band is NaN, there is nothing to see")
+    if np.nanmin(image) >= 0 and np.nanmax(image) > 0:  # nearly all land is darker than 0 dB
+        _warn(path, "backscatter in linear power", "dB, 10 log10 of power", image)
     return np.clip(np.nan_to_num(image), -25, 0)
+
+
+def _warn(path: Path, seems: str, expected: str, image: np.ndarray) -> None:
+    warnings.warn(
+        f"{path}: values from {np.nanmin(image):.3g} to {np.nanmax(image):.3g} look like {seems}; "
+        f"expected {expected}. They are used as they are",
+        UnitWarning,
+        stacklevel=3,
+    )
 
 
 def _read(path: Path, bands: Sequence[int] | None, *, count: int, size: int) -> np.ndarray:

@@ -151,17 +151,20 @@ def read_split(folder: Path, split: str) -> tuple[Patch, ...]:
         The patches, in the order of the list.
 
     Raises:
-        FileNotFoundError: if there is no such list; says where to get it.
-        ValueError: see `read_list`; also for another split.
+        FileNotFoundError: if there is no such list; says where to get it, or how to draw it.
+        ValueError: see `read_list`; also for another split, and if another list in the folder
+            names some of its patches.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be 'train', 'val' or 'test', got {split!r}")
     found = read_list(folder, f"{split}_list")
     if found is None:
-        _published(folder / f"{split}_list.pkl")
-        raise AssertionError("the list is there and was not read")
+        raise _no_list(folder, split)
     if not found:
         raise ValueError(f"{split}_list in {folder} names no patch")
+    for other in SPLITS:
+        if other != split:
+            _refuse_overlap(folder, split, found, other)
     return found
 
 
@@ -206,6 +209,26 @@ def make_safe(folder: Path, out: Path) -> list[Path]:
     return [out / name for name in written]
 
 
+def _refuse_overlap(folder: Path, split: str, patches: Iterable[Patch], other: str) -> None:
+    theirs = set(read_list(folder, f"{other}_list") or ())
+    shared = [patch for patch in patches if patch in theirs]
+    if shared:
+        raise ValueError(
+            f"{split}_list and {other}_list in {folder} both name {shared[0].name}, and "
+            f"{len(shared) - 1} patches more: a patch belongs to one split. Take these out of one "
+            "list, or draw the validation list anew with `rfp-jax sen12ms split`"
+        )
+
+
+def _no_list(folder: Path, split: str) -> FileNotFoundError:
+    if split != "val":
+        return _missing(folder / f"{split}_list.pkl")
+    return FileNotFoundError(
+        f"no val_list.txt and no val_list.pkl in {folder}. The public repository of SEN12MS has no "
+        f"validation list: `rfp-jax sen12ms split {folder}` draws one from train_list by scene"
+    )
+
+
 def _list_of_names(path: Path) -> Iterable[str]:
     names = read_pickle(path)
     if not isinstance(names, list | tuple | np.ndarray):
@@ -227,18 +250,24 @@ def _patches(path: Path, names: Iterable[Any]) -> list[Patch]:
         patches = [Patch.parse(name if isinstance(name, str) else repr(name)) for name in names]
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    if len(set(patches)) != len(patches):
-        twice = next(patch for patch in patches if patches.count(patch) > 1)
-        raise ValueError(f"{path} names {twice.name} twice")
+    seen: set[Patch] = set()
+    for patch in patches:
+        if patch in seen:
+            raise ValueError(f"{path} names {patch.name} twice")
+        seen.add(patch)
     return patches
 
 
 def _published(path: Path) -> Path:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no {path.name} in {path.parent}. Labels and splits of SEN12MS are in the folders "
-            "'labels' and 'splits' of https://github.com/schmitt-muc/SEN12MS: put "
-            f"{LABELS}.pkl and the lists (*_list.pkl) into {path.parent}, or name the folder that "
-            "has them"
-        )
+        raise _missing(path)
     return path
+
+
+def _missing(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"no {path.name} in {path.parent}. Labels and splits of SEN12MS are in the folders "
+        "'labels' and 'splits' of https://github.com/schmitt-muc/SEN12MS: put "
+        f"{LABELS}.pkl, train_list.pkl and test_list.pkl into {path.parent}, or name the folder "
+        "that has them"
+    )

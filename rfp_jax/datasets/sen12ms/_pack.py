@@ -178,6 +178,9 @@ class Packed:
         self._check(index)
         return self._index["probabilities"][index]
 
+    def check_cloudy(self) -> None:
+        """Do nothing: a pack holds the twins that it names."""
+
     def read(
         self, index: int, *, optical: Optical | None, sar: bool, cloudy: bool, cover: bool
     ) -> Reading:
@@ -279,8 +282,7 @@ def _read_manifest(folder: Path) -> Manifest:
         found = Manifest(**json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"no {MANIFEST} in {folder}: pack an archive with "
-            "`python -m rfp_jax.datasets.sen12ms pack ROOT OUT`"
+            f"no {MANIFEST} in {folder}: pack an archive with `rfp-jax sen12ms pack ROOT OUT`"
         ) from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from archives import write_tif
 
 from rfp_jax.datasets.sen12ms._command import main
 
@@ -46,8 +48,13 @@ def test_importing_the_data_needs_neither_rasterio_nor_grain():
 def test_example_of_the_page_runs(tmp_path, monkeypatch):
     page = (Path(__file__).parents[3] / "docs" / "sen12ms.md").read_text()
     monkeypatch.chdir(tmp_path)
+    for sensor, count in (("s1", 2), ("s2", 13)):
+        name = f"{sensor}_ROIs1868_17_ImgNo_0_2018-01-03_patch_76.tif"
+        folder = tmp_path / "sen12mscrts" / "europa" / "ROIs1868" / "17" / sensor.upper() / "0"
+        write_tif(folder / name, np.full((count, 256, 256), -10 if count == 2 else 900, "f4"))
     names = {}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(compile(block, "sen12ms.md", "exec"), names)
     assert names["batch"]["optical"].shape == (4, 64, 64, 10)
+    assert names["found"].optical.shape == (256, 256, 10)
     assert names["sample"].keys() == names["batch"].keys()
