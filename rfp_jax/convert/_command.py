@@ -22,23 +22,28 @@ with needs_extra("Converting a network", "convert"):
 class Arguments:
     """Convert a PyTorch network to a folder that JAX uses.
 
-    A checkpoint (.pth) of SEN12MS becomes Flax variables (Orbax) and a manifest.json. PyTorch and
-    Flax then compute the same random batch. The folder appears only if they agree.
+    A checkpoint (.pth, .safetensors, .index.json) of SEN12MS, torchvision or timm becomes Flax
+    variables (Orbax) and a manifest.json. PyTorch and Flax then compute the same random batch. The
+    folder appears only if they agree.
 
     A program of torch.export (.pt2), of any network, becomes what rfp_jax.convert.load reads.
 
     Attributes:
-        checkpoint: PyTorch file: a program ending in .pt2; or a state dict, or a dict with one
-            under model_state_dict.
+        checkpoint: a program ending in .pt2; or a state dict, or a dict that has one under
+            model_state_dict, state_dict, state_dict_ema, model, model_ema, net or ema.
         out_dir: folder to write; it must not exist.
         arch: architecture of the checkpoint; recognised from its keys if not given.
-        check: compare PyTorch and JAX on the example that is saved in a program.
+        state_dict: which entry of a checkpoint to take, where several hold a state dict.
+        check: .npz of inputs and outputs of your own network, to compare with as well.
+        example: compare PyTorch and JAX on the example that is saved in a program.
     """
 
     checkpoint: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="NETWORK")]
     out_dir: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT_DIR")]
     arch: Name | None = None
-    check: bool = True
+    state_dict: str | None = None
+    check: Path | None = None
+    example: bool = True
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "rfp-jax convert") -> int:
@@ -72,20 +77,37 @@ def _convert(given: Arguments) -> dict[str, str]:
     """Convert, and say what came of it, by name."""
     if given.checkpoint.suffix == ".pt2":
         return _convert_program(given)
-    manifest = convert_file(given.checkpoint, given.out_dir, given.arch)
+    manifest = convert_file(
+        given.checkpoint,
+        given.out_dir,
+        given.arch,
+        state_dict=given.state_dict,
+        check=given.check,
+    )
+    taken = {} if manifest.state_dict is None else {"state dict": manifest.state_dict}
+    own = manifest.own_outputs
+    compared = own and {
+        "your outputs": f"{own['largest_difference']:.3g} from Flax's "
+        f"({own['relative_difference']:.3g} relative)"
+    }
     return {
+        **taken,
         "architecture": manifest.architecture,
         "inputs, classes": f"{' + '.join(map(str, manifest.channels))}, {manifest.classes}",
         "largest difference": f"{manifest.largest_difference:.3g} of the outputs of PyTorch and "
         f"Flax on a random batch ({manifest.relative_difference:.3g} relative)",
+        **(compared or {}),
         "written": str(given.out_dir),
     }
 
 
 def _convert_program(given: Arguments) -> dict[str, str]:
-    if given.arch is not None:
-        raise ConversionError("--arch is of SEN12MS checkpoints; a .pt2 program has its own")
-    manifest = convert_program(given.checkpoint, given.out_dir, check=given.check)
+    for name in ("arch", "state_dict", "check"):
+        if getattr(given, name) is not None:
+            raise ConversionError(
+                f"--{name.replace('_', '-')} is of checkpoints; a .pt2 program has its own"
+            )
+    manifest = convert_program(given.checkpoint, given.out_dir, check=given.example)
     largest, relative = manifest["largest_difference"], manifest["relative_difference"]
     return {
         "inputs": ", ".join(f"{name} {spec}" for name, spec in manifest["inputs"].items()),

@@ -48,7 +48,7 @@ def split_example(example: Any, network: nn.Module | ExportedProgram) -> tuple[t
         if saved is None:
             raise ProgramError(
                 "the program holds no example to check with: pass check=(array, ...), or do not "
-                "check it (--no-check)"
+                "check it (--no-example)"
             )
         return tuple(saved[0]), dict(saved[1])
     if isinstance(example, Mapping):

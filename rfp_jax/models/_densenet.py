@@ -68,7 +68,8 @@ class DenseNet121(nn.Module):
     """DenseNet-121 as published for SEN12MS: sources joined on the channel axis, logits.
 
     Unlike the usual DenseNet, it neither rectifies nor pools its last feature map, but flattens it:
-    its classifier fits one size of image (65,536 inputs for 256 x 256 pixels).
+    its classifier fits one size of image (65,536 inputs for 256 x 256 pixels). `pooled` makes the
+    usual one, as in torchvision, for images of any size.
 
     Sources: Huang et al., "Densely connected convolutional networks", CVPR 2017; Schmitt & Wu,
     "Remote sensing image classification with the SEN12MS dataset", ISPRS Annals 2021 (weights drawn
@@ -76,6 +77,7 @@ class DenseNet121(nn.Module):
 
     Attributes:
         num_classes: number of outputs: 10 for the simplified IGBP classes, 17 for all.
+        pooled: rectify and pool the last feature map, as usual, instead of flattening it.
         dtype: dtype of the computation; None takes what inputs and parameters promote to.
         param_dtype: dtype of the parameters that `init` makes.
 
@@ -91,6 +93,7 @@ class DenseNet121(nn.Module):
     """
 
     num_classes: int = 10
+    pooled: bool = False
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
@@ -122,7 +125,8 @@ class DenseNet121(nn.Module):
             x = _DenseBlock(layers, conv, norm, name=f"block{number}")(x)
             if number < len(_BLOCKS):
                 x = _Transition(conv, norm, name=f"transition{number}")(x)
-        x = flatten(norm(name="norm5")(x))
+        x = norm(name="norm5")(x)
+        x = nn.relu(x).mean((1, 2)) if self.pooled else flatten(x)
         return nn.Dense(
             self.num_classes,
             kernel_init=kaiming_normal,

@@ -20,7 +20,7 @@ from rfp_jax.convert._command import main
 from rfp_jax.convert.flax import read_checkpoint
 from rfp_jax.convert.flax._architectures import ARCHITECTURES, Name, Size
 from rfp_jax.convert.flax._check import self_check
-from rfp_jax.convert.flax._torch_models import MODELS
+from rfp_jax.convert.flax._torch_libraries import MODELS
 from rfp_jax.models import SmallNet
 from tests.golden.weights import golden_state_dict, key_shapes, relative_error
 

@@ -104,7 +104,7 @@ def test_nothing_is_written_if_the_check_fails(program, tmp_path, capsys, table)
     assert main([str(program), str(tmp_path / "out")]) == 1
     assert "They part first at aten.relu.default" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    assert main([str(program), str(tmp_path / "out"), "--no-check"]) == 0
+    assert main([str(program), str(tmp_path / "out"), "--no-example"]) == 0
     assert "not checked" in capsys.readouterr().out
 
 

@@ -38,7 +38,7 @@ def golden_state_dict(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[
         else:
             state_dict[key] = 0.1 * rng.standard_normal(shape)
     for alias, key in ALIASES.items():
-        if key in shapes:
+        if {alias, key} <= shapes.keys():
             state_dict[alias] = state_dict[key]
     for key in shapes:
         if key.endswith("num_batches_tracked"):

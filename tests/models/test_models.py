@@ -14,7 +14,7 @@ import torch
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from rfp_jax.convert.flax import to_torch
-from rfp_jax.convert.flax._torch_models import MODELS
+from rfp_jax.convert.flax._torch_libraries import MODELS
 from rfp_jax.models import VGG16, DenseNet121, FusionResNet18, ResNet50, SmallNet
 from rfp_jax.models._layers import max_pool
 from tests.golden.weights import relative_error

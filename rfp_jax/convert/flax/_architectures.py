@@ -4,6 +4,7 @@ A pattern names a layer in PyTorch and in Flax; `{block}` stands for a number th
 both sides. `_layouts` says which arrays a kind of layer holds and how they lie.
 """
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -21,9 +22,20 @@ from rfp_jax.convert.flax._layouts import (
     Place,
     Shape,
     dense_after_flatten,
+    dense_as_convolution,
 )
 
-Name = Literal["smallnet", "resnet50", "fusion_resnet18", "densenet121", "vgg16"]
+Name = Literal[
+    "smallnet",
+    "resnet50",
+    "fusion_resnet18",
+    "densenet121",
+    "vgg16",
+    "torchvision_resnet50",
+    "torchvision_densenet121",
+    "torchvision_vgg16",
+    "timm_vgg16",
+]
 """The architectures that can be converted."""
 
 Path = tuple[str, ...]
@@ -93,7 +105,7 @@ class Architecture:
         name: the name that `to_flax` takes.
         model: the Flax module, called with `num_classes`.
         layers: the table of key patterns.
-        signature: a PyTorch key that no other architecture has.
+        signature: PyTorch keys that no other architecture has together.
         inputs: the layers that see the input, one for each array that the network takes.
         output: the layer whose outputs are the classes.
         default: the size to assume where an array that tells it is missing.
@@ -107,7 +119,7 @@ class Architecture:
     name: Name
     model: Callable[..., nn.Module]
     layers: tuple[Layer, ...]
-    signature: str
+    signature: tuple[str, ...]
     inputs: tuple[str, ...]
     output: str
     default: Size
@@ -154,14 +166,14 @@ class Architecture:
         return [(batch, height, width, channels) for channels in size.channels]
 
 
-def _resnet(torch: str, flax: str) -> tuple[Layer, ...]:
-    """A ResNet up to its pooling: PyTorch numbers its stages 4 to 7, Flax 1 to 4."""
+def _resnet(stem: tuple[str, str], stages: tuple[str, ...], flax: str) -> tuple[Layer, ...]:
+    """A ResNet up to its pooling, with PyTorch's names of convolution, norm and four stages."""
     layers = [
-        Layer(f"{torch}.0", f"{flax}/conv1", CONV),
-        Layer(f"{torch}.1", f"{flax}/bn1", BATCH_NORM),
+        Layer(stem[0], f"{flax}/conv1", CONV),
+        Layer(stem[1], f"{flax}/bn1", BATCH_NORM),
     ]
-    for stage in (1, 2, 3, 4):
-        here, there = f"{torch}.{stage + 3}.{{block}}", f"{flax}/layer{stage}_{{block}}"
+    for number, stage in enumerate(stages, start=1):
+        here, there = f"{stage}.{{block}}", f"{flax}/layer{number}_{{block}}"
         layers += [
             Layer(f"{here}.conv{{n}}", f"{there}/conv{{n}}", CONV),
             Layer(f"{here}.bn{{n}}", f"{there}/bn{{n}}", BATCH_NORM),
@@ -171,14 +183,32 @@ def _resnet(torch: str, flax: str) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _densenet_block(torch: int, flax: int) -> tuple[Layer, ...]:
-    """A dense block, and the transition that follows it in PyTorch's numbering."""
-    here, there = f"encoder.{torch}.denselayer{{layer}}", f"block{flax}/layer{{layer}}"
+def _published_resnet(encoder: str, flax: str) -> tuple[Layer, ...]:
+    """A ResNet whose parts are numbered: 0 and 1 the stem, 4 to 7 the stages."""
+    stages = tuple(f"{encoder}.{number}" for number in (4, 5, 6, 7))
+    return _resnet((f"{encoder}.0", f"{encoder}.1"), stages, flax)
+
+
+def _densenet_block(block: str, transition: str, flax: int | str) -> tuple[Layer, ...]:
+    """A dense block, and the transition that follows it, with PyTorch's names of both."""
+    here, there = f"{block}.denselayer{{layer}}", f"block{flax}/layer{{layer}}"
     return (
         Layer(f"{here}.norm{{n}}", f"{there}/norm{{n}}", BATCH_NORM),
         Layer(f"{here}.conv{{n}}", f"{there}/conv{{n}}", CONV),
-        Layer(f"encoder.{torch + 1}.norm", f"transition{flax}/norm", BATCH_NORM),
-        Layer(f"encoder.{torch + 1}.conv", f"transition{flax}/conv", CONV),
+        Layer(f"{transition}.norm", f"transition{flax}/norm", BATCH_NORM),
+        Layer(f"{transition}.conv", f"transition{flax}/conv", CONV),
+    )
+
+
+def _vgg16(convolutions: str) -> tuple[Layer, ...]:
+    """The convolutions of VGG-16, which PyTorch numbers with the layers between them."""
+    numbers = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+    names = (
+        f"conv{block}_{n + 1}" for block, many in enumerate((2, 2, 3, 3, 3), 1) for n in range(many)
+    )
+    return tuple(
+        Layer(f"{convolutions}.{number}", name, CONV)
+        for number, name in zip(numbers, names, strict=True)
     )
 
 
@@ -191,7 +221,7 @@ _SMALLNET = Architecture(
         Layer("fc1", "fc1", dense_after_flatten(128)),
         Layer("fc2", "fc2", DENSE),
     ),
-    signature="branch1.2.weight",
+    signature=("branch1.2.weight",),
     inputs=("branch1.0", "branch2.0"),
     output="fc2",
     default=Size((1, 1), classes=10, positions=60),
@@ -204,8 +234,8 @@ _SMALLNET = Architecture(
 _RESNET50 = Architecture(
     name="resnet50",
     model=models.ResNet50,
-    layers=(*_resnet("encoder", "encoder"), Layer("FC", "fc", DENSE)),
-    signature="encoder.4.0.conv1.weight",
+    layers=(*_published_resnet("encoder", "encoder"), Layer("FC", "fc", DENSE)),
+    signature=("encoder.4.0.conv1.weight",),
     inputs=("encoder.0",),
     output="FC",
     default=Size((12,), classes=10, positions=4),
@@ -216,10 +246,10 @@ _FUSION_RESNET18 = Architecture(
     name="fusion_resnet18",
     model=models.FusionResNet18,
     layers=(
-        *_resnet("branch{source}.encoder", "branch{source}"),
+        *_published_resnet("branch{source}.encoder", "branch{source}"),
         Layer("FC", "fc", DENSE),
     ),
-    signature="branch1.encoder.4.0.conv1.weight",
+    signature=("branch1.encoder.4.0.conv1.weight",),
     inputs=("branch1.encoder.0", "branch2.encoder.0"),
     output="FC",
     default=Size((10, 2), classes=10, positions=4),
@@ -231,14 +261,14 @@ _DENSENET121 = Architecture(
     layers=(
         Layer("encoder.0", "conv0", CONV),
         Layer("encoder.1", "norm0", BATCH_NORM),
-        *_densenet_block(4, 1),
-        *_densenet_block(6, 2),
-        *_densenet_block(8, 3),
-        *_densenet_block(10, 4),
+        *_densenet_block("encoder.4", "encoder.5", 1),
+        *_densenet_block("encoder.6", "encoder.7", 2),
+        *_densenet_block("encoder.8", "encoder.9", 3),
+        *_densenet_block("encoder.10", "encoder.11", 4),
         Layer("encoder.11", "norm5", BATCH_NORM),
         Layer("classifier", "classifier", dense_after_flatten(1024)),
     ),
-    signature="encoder.4.denselayer1.conv1.weight",
+    signature=("encoder.4.denselayer1.conv1.weight",),
     inputs=("encoder.0",),
     output="classifier",
     default=Size((12,), classes=10, positions=64),
@@ -249,31 +279,90 @@ _VGG16 = Architecture(
     name="vgg16",
     model=models.VGG16,
     layers=(
-        Layer("encoder.0", "conv1_1", CONV),
-        Layer("encoder.2", "conv1_2", CONV),
-        Layer("encoder.5", "conv2_1", CONV),
-        Layer("encoder.7", "conv2_2", CONV),
-        Layer("encoder.10", "conv3_1", CONV),
-        Layer("encoder.12", "conv3_2", CONV),
-        Layer("encoder.14", "conv3_3", CONV),
-        Layer("encoder.17", "conv4_1", CONV),
-        Layer("encoder.19", "conv4_2", CONV),
-        Layer("encoder.21", "conv4_3", CONV),
-        Layer("encoder.24", "conv5_1", CONV),
-        Layer("encoder.26", "conv5_2", CONV),
-        Layer("encoder.28", "conv5_3", CONV),
+        *_vgg16("encoder"),
         Layer("classifier.0", "fc1", dense_after_flatten(512)),
         Layer("classifier.3", "fc2", DENSE),
         Layer("classifier.6", "fc3", DENSE),
     ),
-    signature="classifier.6.weight",
+    signature=("encoder.28.weight", "classifier.6.weight"),
     inputs=("encoder.0",),
     output="classifier.6",
     default=Size((12,), classes=10, positions=64),
     flatten=("classifier.0", 512),
 )
 
+_TORCHVISION_RESNET50 = Architecture(  # timm's has the same keys and computes the same
+    name="torchvision_resnet50",
+    model=models.ResNet50,
+    layers=(
+        *_resnet(("conv1", "bn1"), ("layer1", "layer2", "layer3", "layer4"), "encoder"),
+        Layer("fc", "fc", DENSE),
+    ),
+    signature=("layer1.0.conv3.weight",),
+    inputs=("conv1",),
+    output="fc",
+    default=Size((3,), classes=1000, positions=4),
+)
+
+_TORCHVISION_DENSENET121 = Architecture(  # likewise
+    name="torchvision_densenet121",
+    model=functools.partial(models.DenseNet121, pooled=True),
+    layers=(
+        Layer("features.conv0", "conv0", CONV),
+        Layer("features.norm0", "norm0", BATCH_NORM),
+        *_densenet_block("features.denseblock{block}", "features.transition{block}", "{block}"),
+        Layer("features.norm5", "norm5", BATCH_NORM),
+        Layer("classifier", "classifier", DENSE),
+    ),
+    signature=("features.denseblock1.denselayer1.conv1.weight",),
+    inputs=("features.conv0",),
+    output="classifier",
+    default=Size((3,), classes=1000, positions=4),
+)
+
+_TORCHVISION_VGG16 = Architecture(
+    name="torchvision_vgg16",
+    model=models.VGG16,
+    layers=(
+        *_vgg16("features"),
+        Layer("classifier.0", "fc1", dense_after_flatten(512)),
+        Layer("classifier.3", "fc2", DENSE),
+        Layer("classifier.6", "fc3", DENSE),
+    ),
+    signature=("features.28.weight", "classifier.6.weight"),
+    inputs=("features.0",),
+    output="classifier.6",
+    default=Size((3,), classes=1000, positions=49),
+    flatten=("classifier.0", 512),
+)
+
+_TIMM_VGG16 = Architecture(
+    name="timm_vgg16",
+    model=models.VGG16,
+    layers=(
+        *_vgg16("features"),
+        Layer("pre_logits.fc1", "fc1", dense_as_convolution(512, 7)),
+        Layer("pre_logits.fc2", "fc2", dense_as_convolution(4096, 1)),
+        Layer("head.fc", "fc3", DENSE),
+    ),
+    signature=("features.28.weight", "pre_logits.fc1.weight"),
+    inputs=("features.0",),
+    output="head.fc",
+    default=Size((3,), classes=1000, positions=49),
+    flatten=("pre_logits.fc1", 512),  # a window of 7 x 7, whatever else
+)
+
 ARCHITECTURES: Mapping[str, Architecture] = {
     architecture.name: architecture
-    for architecture in (_SMALLNET, _RESNET50, _FUSION_RESNET18, _DENSENET121, _VGG16)
+    for architecture in (
+        _SMALLNET,
+        _RESNET50,
+        _FUSION_RESNET18,
+        _DENSENET121,
+        _VGG16,
+        _TORCHVISION_RESNET50,
+        _TORCHVISION_DENSENET121,
+        _TORCHVISION_VGG16,
+        _TIMM_VGG16,
+    )
 }

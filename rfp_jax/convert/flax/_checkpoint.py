@@ -1,23 +1,31 @@
-"""Reading PyTorch checkpoint files, which may come from anywhere and are not trusted."""
+"""Reading checkpoint files, which may come from anywhere and are not trusted."""
 
 import hashlib
+import json
 import math
-import pickle
-import re
-import warnings
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 
 from rfp_jax.convert.flax._errors import CheckpointError
+from rfp_jax.convert.flax._torch_file import check_extent, load_torch
 
-_STATE_DICTS = ("model_state_dict", "state_dict")  # keys under which training scripts keep theirs
+STATE_DICTS = (
+    "model_state_dict",
+    "state_dict",
+    "state_dict_ema",
+    "model",
+    "model_ema",
+    "net",
+    "ema",
+)
+"""Keys under which training scripts keep their state dicts."""
+
+_INDEX = ".index.json"  # of a checkpoint in several files, as Hugging Face writes it
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,9 @@ class Checkpoint:
 
     Attributes:
         state_dict: PyTorch key -> tensor, as the file has them.
-        sha256: SHA-256 of the file, in hexadecimal.
+        sha256: SHA-256 of the file, in hexadecimal; of several files one after another, the index
+            first and the others by name.
+        part: the entry of the file that the state dict was taken from; None if it is the file.
         epoch: the epoch that the file names, or None.
         best_prec: the best validation score that the file names, or None.
         num_batches_tracked: number of batches that the network was trained on, or None.
@@ -34,133 +44,144 @@ class Checkpoint:
 
     state_dict: Mapping[str, torch.Tensor]
     sha256: str
+    part: str | None = None
     epoch: int | None = None
     best_prec: float | None = None
     num_batches_tracked: int | None = None
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a PyTorch checkpoint without running any code that it may carry.
+def read_checkpoint(path: str | Path, state_dict: str | None = None) -> Checkpoint:
+    """Read a checkpoint without running any code that it may carry.
 
-    The file is a state dict or a training script's dict that has one under `model_state_dict` (as
-    those published for SEN12MS) or `state_dict`, in PyTorch's zip format or the one before 1.6.
+    The file is one of
+
+    - PyTorch's (`.pth`, `.pt`): a state dict, or a training script's dict with one under
+      `model_state_dict`, `state_dict`, `state_dict_ema`, `model`, `model_ema`, `net` or `ema`;
+    - `.safetensors`;
+    - `.index.json`, whose `weight_map` names the file of each key, in the same folder.
 
     Args:
-        path: the file, `.pth` or `.pt`.
+        path: the file.
+        state_dict: the entry that holds the state dict. Needed where several do.
 
     Returns:
         Its state dict, on the CPU, and what it says about its training.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, cut short, no checkpoint, or holds
-            anything but tensors, numbers, text and containers of them.
+        CheckpointError: if the file is missing, damaged, cut short, no checkpoint, holds anything
+            but tensors, numbers, text and containers of them, or holds several state dicts and
+            none is named; it lists them.
 
     Examples:
         >>> import tempfile, torch
-        >>> from rfp_jax.convert import read_checkpoint
+        >>> from rfp_jax.convert.flax import read_checkpoint
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     torch.save({"epoch": 7, "model_state_dict": {"w": torch.ones(2)}}, f"{folder}/a")
         ...     checkpoint = read_checkpoint(f"{folder}/a")
-        >>> checkpoint.epoch, checkpoint.state_dict["w"]
-        (7, tensor([1., 1.]))
+        >>> checkpoint.epoch, checkpoint.part, checkpoint.state_dict["w"]
+        (7, 'model_state_dict', tensor([1., 1.]))
     """
+    path = Path(path)
+    digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            content = _load(path, file)
+        content = _read_shards(path, digest) if path.name.endswith(_INDEX) else _read(path, digest)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise CheckpointError(
+            f"{error.filename or path} cannot be read: {error.strerror or error}"
+        ) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds {type(content).__name__}: expected a dict of tensors")
-    state_dict = _find_state_dict(path, content)
+    part = _choose(path, content, state_dict)
+    tensors = _tensors(path, content, part)
+    if not path.name.endswith(_INDEX):
+        check_extent(path, path.stat().st_size, tensors)
     epoch = _number(content.get("epoch"))
     batches = [
         int(count)
-        for key, tensor in state_dict.items()
+        for key, tensor in tensors.items()
         if key.endswith("num_batches_tracked") and (count := _number(tensor)) is not None
     ]
     return Checkpoint(
-        state_dict,
-        sha256,
+        tensors,
+        digest.hexdigest(),
+        part=part,
         epoch=None if epoch is None else int(epoch),
         best_prec=_number(content.get("best_prec")),
         num_batches_tracked=max(batches, default=None),
     )
 
 
-def _load(path: str | Path, file: BinaryIO) -> Any:
-    """Content of an open file."""
-    file.seek(0)
-    if not file.read(1):
-        raise CheckpointError(f"{path} is empty: was its download broken off?")
-    _check_sums(path, file)
-    file.seek(0)
+def _read(path: Path, digest: Any) -> Any:
+    """Content of one file."""
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+        if path.suffix != ".safetensors":
+            return load_torch(path, file)
     try:
-        with torch.serialization.safe_globals(_NUMPY_NUMBERS), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # advice on formats that it reads in part
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        if found:
-            raise CheckpointError(
-                f"{path} carries more than tensors: it asks for {found[1]}, which could run code. "
-                "Nothing was run. Have its author save model.state_dict() alone."
-            ) from error
-        reason = str(error).strip().splitlines()
+        with safe_open(path, framework="pt") as opened:
+            return {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    except SafetensorError as error:
         raise CheckpointError(
-            f"{path} is no PyTorch checkpoint, or a damaged or half downloaded one "
-            f"({type(error).__name__}: {reason[0] if reason else 'unexpected end'}). "
-            "Compare its size and SHA-256 with the original's."
+            f"{path} is no safetensors file, or a damaged or half downloaded one: {error}"
         ) from error
 
 
-def _check_sums(path: str | Path, file: BinaryIO) -> None:
-    """Compare the check sums in a zip file, which PyTorch's reader does not."""
+def _read_shards(index: Path, digest: Any) -> dict[str, Any]:
+    """Tensors of a checkpoint in several files."""
+    text = index.read_bytes()
+    digest.update(text)
     try:
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError):
-        return  # the older format, or so damaged that the reader will say so
-    if damaged:
+        places = json.loads(text)["weight_map"]
+        names = sorted(set(places.values()))
+        wrong = [name for name in names if Path(name).name != name or name.endswith(_INDEX)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f"{path} is damaged: the check sum of {damaged} within it is wrong. Download it again."
+            f"{index} is no index of a checkpoint in several files: expected "
+            f'{{"weight_map": {{key: file}}}} ({type(error).__name__}: {error})'
+        ) from error
+    if wrong:
+        raise CheckpointError(f"{index} names {wrong[0]!r}: expected files beside it")
+    tensors: dict[str, Any] = {}
+    for name in names:
+        shard = index.with_name(name)
+        found = _tensors(shard, _read(shard, digest), None)
+        check_extent(shard, shard.stat().st_size, found)
+        wanted = {key for key, place in places.items() if place == name}
+        if missing := sorted(wanted - found.keys()):
+            raise CheckpointError(f"{shard} lacks {', '.join(missing)}, which {index} places there")
+        tensors |= {key: found[key] for key in sorted(wanted)}
+    return tensors
+
+
+def _choose(path: Path, content: Mapping[str, Any], wanted: str | None) -> str | None:
+    """Name of the entry with the state dict; None if the content is one itself."""
+    held = {
+        str(name): value
+        for name, value in content.items()
+        if isinstance(value, Mapping) and value and all(map(_is_dense, value.values()))
+    }
+    if wanted is not None:
+        if wanted not in held:
+            there = ", ".join(held) or "there is none"
+            raise CheckpointError(f"{path} has no state dict {wanted!r}; those it has: {there}")
+        return wanted
+    known = [name for name in STATE_DICTS if name in held]
+    if len(known) > 1:
+        listed = ", ".join(f"{name!r} ({len(held[name])} tensors)" for name in known)
+        raise CheckpointError(
+            f"{path} holds several state dicts: {listed}. Say which to take: --state-dict "
+            f"{known[0]} for the command, state_dict={known[0]!r} in Python"
         )
+    if known:
+        return known[0]
+    return next((name for name in STATE_DICTS if name in content), None)
 
 
-class _NumberType:
-    """Stands for `numpy.dtype` in a file: the type of one number, and its byte order."""
-
-    def __init__(self, code: str, *_: object) -> None:
-        if re.fullmatch(r"[fiu][1248]", code) is None:
-            raise pickle.UnpicklingError(
-                f"NumPy type {code!r} in a checkpoint is no type of number"
-            )
-        self.code = code
-
-    def __setstate__(self, state: tuple[object, ...]) -> None:
-        self.code = f"{'>' if state[1] == '>' else '<'}{self.code}"
-
-
-def _number_of_type(kind: _NumberType, data: bytes) -> float | int:
-    """Stands for NumPy's own maker of scalars."""
-    return np.frombuffer(data, kind.code, count=1).item()
-
-
-# Training scripts save scores as NumPy numbers. NumPy's own makers can make any object; these not.
-_NUMPY_NUMBERS = [
-    (_NumberType, "numpy.dtype"),
-    (_number_of_type, "numpy.core.multiarray.scalar"),
-    (_number_of_type, "numpy._core.multiarray.scalar"),
-]
-
-
-def _find_state_dict(path: str | Path, content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def _tensors(path: Path, content: Any, part: str | None) -> dict[str, torch.Tensor]:
     """The state dict in what a file holds."""
-    name = next((name for name in _STATE_DICTS if name in content), None)
-    state_dict = content if name is None else content[name]
-    where = "it" if name is None else f"its {name!r}"
+    state_dict = content if part is None else content[part]
+    where = "it" if part is None else f"its {part!r}"
     if not isinstance(state_dict, Mapping) or not state_dict:
         raise CheckpointError(f"{path} has no state dict: {where} is empty or not a dict")
     wrong = [str(key) for key, value in state_dict.items() if not _is_dense(value)]
@@ -168,7 +189,7 @@ def _find_state_dict(path: str | Path, content: Mapping[str, Any]) -> dict[str, 
         raise CheckpointError(
             f"{path} has no state dict: {where} holds other things than dense tensors under "
             f"{', '.join(wrong)}. Expected key -> tensor, or a dict with that under "
-            f"{' or '.join(map(repr, _STATE_DICTS))}."
+            f"{', '.join(map(repr, STATE_DICTS[:-1]))} or {STATE_DICTS[-1]!r}."
         )
     return {str(key): value for key, value in state_dict.items()}
 

@@ -17,7 +17,12 @@ from rfp_jax.convert.flax._store import (
 
 
 def convert_file(
-    checkpoint: str | Path, directory: str | Path, arch: str | None = None
+    checkpoint: str | Path,
+    directory: str | Path,
+    arch: str | None = None,
+    *,
+    state_dict: str | None = None,
+    check: str | Path | None = None,
 ) -> Manifest:
     """Convert a PyTorch checkpoint file to a folder with Flax variables and a manifest.
 
@@ -28,6 +33,10 @@ def convert_file(
         checkpoint: the file, as `read_checkpoint` takes it.
         directory: the folder to write; it must not exist.
         arch: as of `to_flax`; None recognises it from the keys.
+        state_dict: as of `read_checkpoint`: the entry to take where there are several.
+        check: an `.npz` of inputs and outputs of your own network, to compare with as well:
+            `np.savez(file, input=x.numpy(), output=model(x).numpy())`. Inputs are
+            [batch, channels, height, width] in the order of the network's arguments.
 
     Returns:
         The manifest, as written.
@@ -37,7 +46,7 @@ def convert_file(
         CheckpointError: if the file cannot be read, or holds more than tensors.
         UnknownArchitectureError: if the architecture is not known.
         StateDictError: if the arrays do not fit the architecture.
-        SelfCheckError: if PyTorch and Flax disagree.
+        SelfCheckError: if PyTorch and Flax disagree, or Flax and the outputs in `check`.
         ModuleNotFoundError: if the `convert` extra is not installed.
 
     Examples:
@@ -53,16 +62,21 @@ def convert_file(
         ('smallnet', [28, 14])
     """
     with needs_extra("Converting a checkpoint", "convert"):
-        from rfp_jax.convert.flax._check import self_check
+        from rfp_jax.convert.flax._check import TOLERANCE, compare_with_saved, self_check
         from rfp_jax.convert.flax._checkpoint import read_checkpoint
 
     with new_folder(Path(directory)) as folder:
-        content = read_checkpoint(checkpoint)
+        content = read_checkpoint(checkpoint, state_dict)
         arch = recognise(content.state_dict) if arch is None else arch
         save_variables(folder, to_flax(arch, content.state_dict))
         variables = load_variables(folder)
-        check = self_check(arch, content.state_dict, variables)
+        found = self_check(arch, content.state_dict, variables)
         size = read_size(arch, content.state_dict)
+        own = None
+        if check is not None:
+            own = compare_with_saved(
+                Path(check), arch, size.classes, variables, tolerance=TOLERANCE
+            )
         architecture = get_architecture(arch)
         height, width = architecture.input_shapes(size, batch=1)[0][1:3]
         manifest = Manifest(
@@ -74,11 +88,19 @@ def convert_file(
             dtypes=sorted({str(leaf.dtype) for leaf in jax.tree.leaves(variables)}),
             source=Path(checkpoint).name,
             source_sha256=content.sha256,
+            state_dict=content.part,
             epoch=content.epoch,
             best_prec=content.best_prec,
             num_batches_tracked=content.num_batches_tracked,
-            largest_difference=check.largest_difference,
-            relative_difference=check.relative_difference,
+            largest_difference=found.largest_difference,
+            relative_difference=found.relative_difference,
+            own_outputs=None
+            if own is None or check is None
+            else {
+                "file": Path(check).name,
+                "largest_difference": own.largest_difference,
+                "relative_difference": own.relative_difference,
+            },
             versions={name: version(name) for name in ("flax", "jax", "orbax-checkpoint", "torch")},
         )
         save_manifest(folder, manifest)

@@ -5,6 +5,7 @@
 | convolution | `weight` [out, in, height, width] | `params/.../kernel` [height, width, in, out] |
 | dense | `weight` [out, in] | `params/.../kernel` [in, out] |
 | dense after flattening | columns by channel, row, column | rows by row, column, channel |
+| convolution over a whole map | `weight` [out, in, height, width] | a dense layer's `kernel` |
 | batch norm | `weight`, `bias` | `params/.../scale`, `bias` |
 | batch norm | `running_mean`, `running_var` | `batch_stats/.../mean`, `var` |
 """
@@ -42,6 +43,11 @@ class Layout:
         """Shape in PyTorch of an array that has `flax_shape` in Flax."""
         return tuple(flax_shape[axis] for axis in np.argsort(self.axes))
 
+    @property
+    def rank(self) -> int:
+        """Number of axes in Flax."""
+        return len(self.axes)
+
     def _reorder(self, array: np.ndarray, split: tuple[int, int]) -> np.ndarray:
         """Swap channels and positions within the inputs; only their product shows in a shape."""
         if not self.channels:
@@ -51,12 +57,40 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class WholeMap:
+    """A convolution whose window is the whole feature map: a dense layer over the flattened map.
+
+    Attributes:
+        channels: channels of the feature map.
+        extent: its height and width.
+        rank: number of axes in Flax.
+    """
+
+    channels: int
+    extent: int
+    rank: int = 2
+
+    def to_flax(self, array: np.ndarray) -> np.ndarray:
+        """Kernel [height x width x in, out] of a weight [out, in, height, width]; a copy."""
+        return array.transpose(2, 3, 1, 0).reshape(-1, array.shape[0]).copy()
+
+    def to_torch(self, array: np.ndarray) -> np.ndarray:
+        """Inverse of `to_flax`; a copy."""
+        shape = (self.extent, self.extent, self.channels, array.shape[1])
+        return array.reshape(shape).transpose(3, 2, 0, 1).copy()
+
+    def torch_shape(self, flax_shape: Shape) -> Shape:
+        """Shape in PyTorch of an array that has `flax_shape` in Flax."""
+        return (flax_shape[1], self.channels, self.extent, self.extent)
+
+
+@dataclass(frozen=True)
 class Place:
     """Where an array of a layer lives in Flax's variables, and how it lies there."""
 
     collection: str
     leaf: str
-    layout: Layout
+    layout: Layout | WholeMap
 
 
 Kind = Mapping[str, Place]
@@ -83,3 +117,8 @@ BATCH_NORM: Kind = {
 def dense_after_flatten(channels: int) -> Kind:
     """A dense layer over a flattened feature map: PyTorch flattens channels first, Flax last."""
     return {**DENSE, "weight": Place("params", "kernel", Layout((1, 0), channels))}
+
+
+def dense_as_convolution(channels: int, extent: int) -> Kind:
+    """A dense layer over a feature map that PyTorch writes as a convolution, as timm does."""
+    return {**DENSE, "weight": Place("params", "kernel", WholeMap(channels, extent))}

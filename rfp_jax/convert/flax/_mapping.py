@@ -1,7 +1,8 @@
 """State dicts to Flax variables and back."""
 
 import functools
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from rfp_jax.convert.flax._architectures import ARCHITECTURES, Architecture, Path, Size
 from rfp_jax.convert.flax._errors import StateDictError, UnknownArchitectureError
-from rfp_jax.convert.flax._layouts import Layout, Shape
+from rfp_jax.convert.flax._layouts import Layout, Shape, WholeMap
+from rfp_jax.convert.flax._state_dict import as_arrays, join_names, own_keys
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class _Array:
 
     key: str
     path: Path
-    layout: Layout
+    layout: Layout | WholeMap
     shape: Shape
 
     @property
@@ -34,7 +36,9 @@ def get_architecture(arch: str) -> Architecture:
     """The architecture of this name.
 
     Args:
-        arch: "smallnet", "resnet50", "densenet121", "vgg16" or "fusion_resnet18".
+        arch: "smallnet", "resnet50", "densenet121", "vgg16" or "fusion_resnet18" as published for
+            SEN12MS and MNIST; "torchvision_resnet50", "torchvision_densenet121" (timm's are the
+            same), "torchvision_vgg16" or "timm_vgg16".
 
     Returns:
         Its module and its table of key patterns.
@@ -53,26 +57,23 @@ def recognise(keys: Iterable[str]) -> str:
     """Name of the architecture that a state dict's keys belong to.
 
     Args:
-        keys: PyTorch keys, `module.` prefixes allowed.
+        keys: PyTorch keys; what wrappers put before them is allowed, see `to_flax`.
 
     Returns:
         A name that `to_flax` takes.
 
     Raises:
-        UnknownArchitectureError: if the keys belong to no known architecture.
+        UnknownArchitectureError: if the keys belong to no known architecture; names the nearest.
 
     Examples:
         >>> recognise(["encoder.0.weight", "encoder.4.0.conv1.weight", "FC.weight"])
         'resnet50'
     """
-    names = sorted(strip_prefix(dict.fromkeys(keys)))
+    names = _own_names(keys)
     for architecture in ARCHITECTURES.values():
-        if architecture.signature in names:
+        if all(key in names for key in architecture.signature):
             return architecture.name
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    raise UnknownArchitectureError(
-        f"the keys belong to none of {', '.join(ARCHITECTURES)}: {shown or 'there are none'}"
-    )
+    raise UnknownArchitectureError(_nearest(names))
 
 
 def read_size(arch: str, state_dict: Mapping[str, Any]) -> Size:
@@ -90,7 +91,7 @@ def read_size(arch: str, state_dict: Mapping[str, Any]) -> Size:
         TypeError: if `state_dict` is no mapping from strings.
     """
     architecture = get_architecture(arch)
-    return _read_size(architecture, _resolve_aliases(architecture, _as_arrays(state_dict)))
+    return _read_size(architecture, _resolve_aliases(architecture, as_arrays(state_dict)))
 
 
 def to_flax(arch: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,11 +99,13 @@ def to_flax(arch: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
     Kernels are transposed, and rows of a dense layer over a flattened feature map are permuted:
     PyTorch flattens channels first, Flax channels last. Sizes (input channels, classes, inputs of
-    the dense layer) are read off the shapes. Keys may carry the `module.` of `DataParallel`; one of
-    two aliases of a tensor suffices; `num_batches_tracked`, which nothing uses, is left out.
+    the dense layer) are read off the shapes. Keys may carry the `module.` of `DataParallel`, the
+    `_orig_mod.` of `torch.compile`, a `model.` or `net.` before every key, and `n_averaged`; weight
+    normalisation is multiplied out; one of two aliases of a tensor suffices; `num_batches_tracked`,
+    which nothing uses, is left out.
 
     Args:
-        arch: "smallnet", "resnet50", "densenet121", "vgg16" or "fusion_resnet18".
+        arch: as of `get_architecture`.
         state_dict: PyTorch key -> array (NumPy, PyTorch or JAX) of floating point numbers.
 
     Returns:
@@ -122,7 +125,7 @@ def to_flax(arch: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         (7680, 128)
     """
     architecture = get_architecture(arch)
-    arrays_given = _as_arrays(state_dict)
+    arrays_given = as_arrays(state_dict)
     given = _resolve_aliases(architecture, arrays_given)
     size = _read_size(architecture, given)
     arrays = _arrays(arch, size)
@@ -143,7 +146,7 @@ def to_torch(
     """PyTorch state dict of Flax variables, the exact inverse of `to_flax`.
 
     Args:
-        arch: "smallnet", "resnet50", "densenet121", "vgg16" or "fusion_resnet18".
+        arch: as of `get_architecture`.
         variables: `{"params": ..., "batch_stats": ...}` as of `to_flax` or a model's `init`.
         num_batches_tracked: value of the counters of that name, which Flax does not have.
 
@@ -168,7 +171,7 @@ def to_torch(
     shapes = {}
     for path, array in given.items():
         found = architecture.find_key(path)
-        if found and array.ndim == len(found[1].layout.axes):
+        if found and array.ndim == found[1].layout.rank:
             shapes[found[0]] = found[1].layout.torch_shape(array.shape)
     size = architecture.read_size(shapes)
     arrays = _arrays(arch, size)
@@ -185,34 +188,34 @@ def to_torch(
     return state_dict | {alias: state_dict[key] for alias, key in architecture.aliases.items()}
 
 
-def strip_prefix(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what `torch.nn.DataParallel` puts before every key."""
-    stripped = dict(state_dict)
-    while stripped and all(key.startswith("module.") for key in stripped):
-        stripped = {key.removeprefix("module."): value for key, value in stripped.items()}
-    return stripped
+def _own_names(keys: Iterable[str]) -> set[str]:
+    return set(join_names(own_keys(dict.fromkeys(keys))))
 
 
-def _as_arrays(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """NumPy arrays of a state dict, under keys without prefix."""
-    if not isinstance(state_dict, Mapping) or not all(isinstance(key, str) for key in state_dict):
-        raise TypeError(
-            "a state dict maps PyTorch's keys to arrays: pass model.state_dict(), "
-            f"not {type(state_dict).__name__}"
-        )
-    return {key: _as_array(value) for key, value in strip_prefix(state_dict).items()}
+def _nearest(names: Collection[str]) -> str:
+    """Say which architecture has the most of these names, with or without a common prefix."""
+    shown = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
+    lines = [f"the keys belong to none of {', '.join(ARCHITECTURES)}: {shown or 'there are none'}"]
+    fits = [
+        (sum(a.find_path(name.removeprefix(prefix)) is not None for name in names), prefix, a.name)
+        for prefix in _common_prefixes(names)
+        for a in ARCHITECTURES.values()
+    ]
+    count, prefix, nearest = max(fits, key=lambda fit: fit[0], default=(0, "", ""))
+    if count:
+        lines.append(f"Nearest is {nearest}: {count} of {len(names)} keys fit")
+        lines[-1] += f" without their common prefix {prefix!r}." if prefix else "."
+    elif prefix := max(_common_prefixes(names), default=""):
+        lines.append(f"Their common prefix is {prefix!r}.")
+    lines.append("For a network of your own see rfp_jax.convert.from_torch, which takes any.")
+    return "\n".join(lines)
 
 
-def _as_array(value: Any) -> np.ndarray:
-    """NumPy array of a NumPy, JAX or PyTorch array."""
-    if not hasattr(value, "detach"):
-        return np.asarray(value)
-    import torch  # the value is one of its tensors
-
-    value = value.detach().cpu()
-    if value.dtype == torch.bfloat16:  # NumPy's own dtypes do not have it
-        return value.contiguous().view(torch.uint16).numpy().view(np.dtype(jnp.bfloat16))
-    return value.numpy()
+def _common_prefixes(names: Collection[str]) -> list[str]:
+    """Every prefix of whole parts that all names share, from "" on."""
+    parts = [name.split(".")[:-1] for name in names]
+    shared = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*parts, strict=False))
+    return list(itertools.accumulate((f"{level[0]}." for level in shared), initial=""))
 
 
 def _resolve_aliases(

@@ -35,6 +35,9 @@ class Manifest:
         largest_difference: largest difference of PyTorch's and Flax's outputs in the self-check.
         relative_difference: the same over PyTorch's largest output.
         versions: versions of the packages that took part.
+        state_dict: the entry of the file that was taken, or None if it is a state dict itself.
+        own_outputs: `file`, `largest_difference` and `relative_difference` of the comparison with
+            outputs that were saved from another network; None without one.
     """
 
     architecture: str
@@ -51,6 +54,8 @@ class Manifest:
     largest_difference: float
     relative_difference: float
     versions: dict[str, str]
+    state_dict: str | None = None
+    own_outputs: dict[str, Any] | None = None
 
 
 class Converted(NamedTuple):

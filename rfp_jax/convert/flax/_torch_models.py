@@ -4,7 +4,7 @@ The conversion checks itself against them, and so do the tests. They compute onl
 left at PyTorch's defaults because every weight comes from a state dict.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -88,11 +88,10 @@ def _downsample(channels: int, features: int, stride: int) -> nn.Module:
     )
 
 
-def _resnet_encoder(
-    conv1: nn.Conv2d, block: type[BasicBlock | Bottleneck], stages: Sequence[int]
-) -> nn.Sequential:
-    """A ResNet up to its pooling, numbered as in the published checkpoints."""
-    encoder = nn.Sequential(conv1, nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+def resnet_stages(
+    block: type[BasicBlock | Bottleneck], stages: Sequence[int]
+) -> Iterator[nn.Sequential]:
+    """The stages of a ResNet, each of some blocks."""
     channels = 64
     for stage, count in enumerate(stages):
         features = 64 * 2**stage
@@ -101,6 +100,15 @@ def _resnet_encoder(
             stride = 2 if stage > 0 and number == 0 else 1
             blocks.append(block(channels, features, stride))
             channels = block.expansion * features
+        yield blocks
+
+
+def _resnet_encoder(
+    conv1: nn.Conv2d, block: type[BasicBlock | Bottleneck], stages: Sequence[int]
+) -> nn.Sequential:
+    """A ResNet up to its pooling, numbered as in the published checkpoints."""
+    encoder = nn.Sequential(conv1, nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+    for blocks in resnet_stages(block, stages):
         encoder.append(blocks)
     return encoder.append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten())
 
@@ -153,7 +161,9 @@ class FusionResNet18(nn.Module):
         return self.FC(torch.cat(features, dim=1))
 
 
-class _DenseLayer(nn.Module):
+class DenseLayer(nn.Module):
+    """One layer of a dense block: its output joins its input."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(channels)
@@ -162,19 +172,31 @@ class _DenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(128, 32, 3, 1, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Feature map to feature map."""
         y = self.conv1(torch.relu(self.norm1(x)))
         y = self.conv2(torch.relu(self.norm2(y)))
         return torch.cat([x, y], dim=1)
 
 
-class _Transition(nn.Module):
+class Transition(nn.Module):
+    """What halves channels, height and width between two dense blocks."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels)
         self.conv = nn.Conv2d(channels, channels // 2, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Feature map to feature map."""
         return nn.functional.avg_pool2d(self.conv(torch.relu(self.norm(x))), 2)
+
+
+def dense_block(features: int, layers: int) -> nn.Sequential:
+    """A dense block: every layer adds 32 channels."""
+    block = nn.Sequential()
+    for number in range(layers):
+        block.add_module(f"denselayer{number + 1}", DenseLayer(features + 32 * number))
+    return block
 
 
 class DenseNet121(nn.Module):
@@ -198,19 +220,40 @@ class DenseNet121(nn.Module):
         features = 64
         for layers in (6, 12, 24, 16):
             if layers > 6:  # every block but the first follows a transition
-                self.encoder.append(_Transition(features))
+                self.encoder.append(Transition(features))
                 features //= 2
-            block = nn.Sequential()
-            for number in range(1, layers + 1):
-                block.add_module(f"denselayer{number}", _DenseLayer(features))
-                features += 32
-            self.encoder.append(block)
+            self.encoder.append(dense_block(features, layers))
+            features += 32 * layers
         self.encoder.append(nn.BatchNorm2d(features))
         self.classifier = nn.Linear(features * positions, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of an input [batch, channels, height, width]."""
         return self.classifier(self.encoder(x).flatten(1))
+
+
+def vgg16_convolutions(features: int) -> nn.Sequential:
+    """VGG-16 up to its last pooling (configuration D)."""
+    layers = nn.Sequential()
+    for width, convolutions in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(convolutions):
+            layers.append(nn.Conv2d(features, width, 3, 1, 1)).append(nn.ReLU())
+            features = width
+        layers.append(nn.MaxPool2d(2))
+    return layers
+
+
+def vgg16_classifier(positions: int, classes: int) -> nn.Sequential:
+    """The three dense layers of VGG-16."""
+    return nn.Sequential(
+        nn.Linear(512 * positions, 4096),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(4096, classes),
+    )
 
 
 class VGG16(nn.Module):
@@ -224,32 +267,9 @@ class VGG16(nn.Module):
 
     def __init__(self, channels: Sequence[int], classes: int, positions: int) -> None:
         super().__init__()
-        self.encoder = nn.Sequential()
-        (features,) = channels
-        for width, convolutions in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
-            for _ in range(convolutions):
-                self.encoder.append(nn.Conv2d(features, width, 3, 1, 1)).append(nn.ReLU())
-                features = width
-            self.encoder.append(nn.MaxPool2d(2))
-        self.classifier = nn.Sequential(
-            nn.Linear(512 * positions, 4096),
-            nn.ReLU(),
-            nn.Dropout(),
-            nn.Linear(4096, 4096),
-            nn.ReLU(),
-            nn.Dropout(),
-            nn.Linear(4096, classes),
-        )
+        self.encoder = vgg16_convolutions(*channels)
+        self.classifier = vgg16_classifier(positions, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of an input [batch, channels, height, width]."""
         return self.classifier(self.encoder(x).flatten(1))
-
-
-MODELS: Mapping[str, type[nn.Module]] = {
-    "smallnet": SmallNet,
-    "resnet50": ResNet50,
-    "fusion_resnet18": FusionResNet18,
-    "densenet121": DenseNet121,
-    "vgg16": VGG16,
-}
