@@ -229,7 +229,7 @@ def load(path: str | os.PathLike[str]) -> ExportedRelevance:
         raise FileNotFoundError(f"there is no exported model at {path}")
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_stored(archive)
+            _check_stored(archive, Path(path).stat().st_size)
             manifest = json.loads(archive.read("manifest.json"))
             if manifest["format"] != FORMAT:
                 raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
@@ -247,11 +247,13 @@ def load(path: str | os.PathLike[str]) -> ExportedRelevance:
     return ExportedRelevance(program, params, manifest)
 
 
-def _check_stored(archive: zipfile.ZipFile) -> None:
+def _check_stored(archive: zipfile.ZipFile, size: int) -> None:
     """Refuse what would grow when it is unpacked."""
     for entry in archive.infolist():
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise ValueError(f"'{entry.filename}' is compressed, which `save` does not do")
+    if (total := sum(entry.file_size for entry in archive.infolist())) > size:
+        raise ValueError(f"its entries have {total} bytes, the file {size}")
 
 
 def _check_fits(program: jax_export.Exported, manifest: Mapping[str, Any]) -> None:

@@ -1,12 +1,11 @@
 """Reading a file of PyTorch without running code, and without taking more memory than it needs."""
 
 import pickle
-import pickletools
 import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,10 +13,8 @@ import numpy as np
 import torch
 
 from rfp_jax._util.archives import check_stored
+from rfp_jax._util.pickles import PickleBudgetError, check_pickle
 from rfp_jax.convert.flax._errors import CheckpointError
-
-STEPS = 2_000_000
-"""Steps of a pickle that are read; a network of 10,000 arrays takes some 600,000."""
 
 
 def load_torch(path: str | Path, file: BinaryIO) -> Any:
@@ -108,29 +105,19 @@ def _check_archive(path: str | Path, file: BinaryIO) -> None:
 
 
 def _check_steps(path: str | Path, content: bytes) -> None:
-    for step, (code, argument) in enumerate(_steps(content)):
-        if step >= STEPS:
-            raise CheckpointError(f"{path} is refused: its pickle has more than {STEPS} steps")
-        # bytearray(n) takes n bytes of memory, and no checkpoint needs it
-        if code in ("GLOBAL", "STACK_GLOBAL") and argument in _REFUSED:
-            raise _more_than_tensors(path, "bytearray")
+    try:
+        check_pickle(content, refused=_REFUSED)
+    except PickleBudgetError as error:
+        raise CheckpointError(
+            f"{path} is refused, it would take more time or memory than its size accounts for: "
+            f"{error}"
+        ) from error
+    except Exception:  # whatever damage makes of it: the reader will say so
+        return
 
 
+# bytearray(n) takes n bytes of memory, and no checkpoint needs it
 _REFUSED = ("builtins bytearray", "__builtin__ bytearray")
-
-
-def _steps(content: bytes) -> Iterator[tuple[str, Any]]:
-    """Steps of the pickles at the beginning of some bytes; damage is left to the reader."""
-    rest = content
-    while rest[:1] == b"\x80":
-        end = 0
-        try:
-            for code, argument, place in pickletools.genops(rest):
-                end = (place or 0) + 1
-                yield code.name, argument
-        except Exception:  # whatever damage makes it raise
-            return
-        rest = rest[end:]
 
 
 class _NumberType:

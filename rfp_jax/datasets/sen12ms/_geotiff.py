@@ -3,11 +3,15 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.datasets.sen12ms._layout import S1_COUNT, S2_COUNT, SIZE
+
+if TYPE_CHECKING:
+    import rasterio
 
 
 class PatchError(ValueError):
@@ -73,6 +77,22 @@ def read_s1(path: Path, *, size: int = SIZE) -> np.ndarray:
     return np.clip(np.nan_to_num(image), -25, 0)
 
 
+_BLOCK = 2**26
+"""Bytes that one block of a file may have unpacked, 64 MiB; those of SEN12MS have 2 at most."""
+
+
+def _check_blocks(path: Path, file: "rasterio.DatasetReader") -> None:
+    """Refuse blocks much larger than the image: GDAL would unpack one whole."""
+    together = file.count if file.profile.get("interleave") == "pixel" else 1
+    for (height, width), dtype in zip(file.block_shapes, file.dtypes, strict=True):
+        size = height * width * together * np.dtype(dtype).itemsize
+        if size > _BLOCK:
+            raise PatchError(
+                f"{path}: its blocks of {height} x {width} pixels have {size} bytes unpacked, at "
+                f"most {_BLOCK} are read; write the file again in smaller ones"
+            )
+
+
 def _warn(path: Path, seems: str, expected: str, image: np.ndarray) -> None:
     warnings.warn(
         f"{path}: values from {np.nanmin(image):.3g} to {np.nanmax(image):.3g} look like {seems}; "
@@ -97,6 +117,7 @@ def _read(path: Path, bands: Sequence[int] | None, *, count: int, size: int) -> 
                 raise PatchError(
                     f"{path}: expected {size} x {size} pixels, got {file.height} x {file.width}"
                 )
+            _check_blocks(path, file)
             image = file.read(None if bands is None else list(bands))
     except RasterioError as error:
         raise PatchError(

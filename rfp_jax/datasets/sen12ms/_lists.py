@@ -12,7 +12,6 @@ A text has one name a line. The npz holds `names`, text [N], and `probabilities`
 
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from rfp_jax._util.npz import read_npz
 from rfp_jax.datasets.sen12ms._layout import BROKEN, Patch
 from rfp_jax.datasets.sen12ms._pickles import read_pickle
 
@@ -93,10 +93,13 @@ def read_labels(folder: Path) -> Labels:
                 f"got {type(content).__name__}"
             )
         names = list(content)
-        try:
-            probabilities = np.array([np.asarray(v, np.float64) for v in content.values()])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{published}: not 17 numbers for every patch ({error})") from error
+        wrong = next((name for name, row in content.items() if not _is_row(row)), None)
+        if wrong is not None:
+            raise ValueError(
+                f"{published}: not 17 numbers for {str(wrong)[:80]!r}; expected 17 probabilities "
+                "for each patch"
+            )
+        probabilities = np.array([np.asarray(v, np.float64) for v in content.values()])
         path = published
     if probabilities.shape != (len(names), 17) or not names:
         raise ValueError(
@@ -237,17 +240,31 @@ def _list_of_names(path: Path) -> Iterable[str]:
 
 
 def _read_npz(path: Path) -> tuple[list[Any], np.ndarray]:
+    arrays = read_npz(path)
     try:
-        # the file is opened here: NumPy leaves it open where it is damaged
-        with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
-            return file["names"].tolist(), np.asarray(file["probabilities"], np.float64)
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no table of labels, or a damaged one: {error}") from error
+        return arrays["names"].tolist(), np.asarray(arrays["probabilities"], np.float64)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no table of labels: {error}") from error
+
+
+def _text(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ValueError(f"expected names of patches, got {type(name).__name__}")
+    return name[:200]  # an error shows it
+
+
+def _is_row(row: Any) -> bool:
+    """Whether this is 17 numbers; a list of shared lists could grow when it becomes an array."""
+    if isinstance(row, np.ndarray):
+        return row.shape == (17,) and row.dtype.kind in "biuf"
+    if not isinstance(row, list | tuple) or len(row) != 17:
+        return False
+    return all(isinstance(each, int | float | np.number) for each in row)
 
 
 def _patches(path: Path, names: Iterable[Any]) -> list[Patch]:
     try:
-        patches = [Patch.parse(name if isinstance(name, str) else repr(name)) for name in names]
+        patches = [Patch.parse(_text(name)) for name in names]
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     seen: set[Patch] = set()

@@ -12,7 +12,6 @@ for bit in float32. Float16 halves the size, at a relative precision of 5e-4.
 import functools
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import new_folder
+from rfp_jax._util.npz import read_npz
 from rfp_jax.datasets.sen12ms._archive import Archive, Optical, Patches, Reading
 from rfp_jax.datasets.sen12ms._geotiff import PatchError
 from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split
@@ -295,8 +295,6 @@ def _read_manifest(folder: Path) -> Manifest:
 
 def _read_index(path: Path) -> dict[str, np.ndarray]:
     try:
-        # the file is opened here: NumPy leaves it open where it is damaged
-        with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return read_npz(path)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} is missing or damaged: {error}; pack again") from error

@@ -2,10 +2,12 @@
 
 A pickle names functions and calls them. Here it can name NumPy's makers of arrays and numbers
 alone, and what answers to these names are classes of this file, which make arrays of plain numbers
-or text and nothing else; NumPy's own makers could make any object.
+or text and nothing else; NumPy's own makers could make any object. What it would cost is found out
+before it is read (`rfp_jax._util.pickles`).
 """
 
 import codecs
+import io
 import math
 import pickle
 import re
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from rfp_jax._util.pickles import PickleBudgetError, check_pickle
 
 _CODES = re.compile(r"[<>|=]?(?:[biuf](?:1|2|4|8)|b1|[US][0-9]{1,9})")
 
@@ -33,7 +37,8 @@ def read_pickle(path: Path) -> Any:
 
     Raises:
         UnsafePickleError: if the pickle asks for anything else; names it.
-        ValueError: if the file is damaged, cut short or no pickle.
+        ValueError: if the file is damaged, cut short or no pickle, or would take more time or
+            memory than its size accounts for.
         OSError: if it cannot be opened.
 
     Examples:
@@ -43,20 +48,25 @@ def read_pickle(path: Path) -> Any:
         >>> read_pickle(path)
         ['a', array([0, 1])]
     """
-    with path.open("rb") as file:
-        try:
-            content = _Unpickler(file).load()
-        except UnsafePickleError as error:
-            raise UnsafePickleError(
-                f"{path} asks for {error}, which is no part of a list or a table of labels and "
-                "could run code. Nothing was run. Get the file from its authors again."
-            ) from None
-        except Exception as error:  # whatever a damaged or hostile file makes the reader raise
-            raise ValueError(
-                f"{path} is no pickle, or a damaged or half downloaded one "
-                f"({type(error).__name__}: {error}); download it again"
-            ) from error
-    return content
+    content = path.read_bytes()
+    try:
+        check_pickle(content)
+        return _Unpickler(content).load()
+    except UnsafePickleError as error:
+        raise UnsafePickleError(
+            f"{path} asks for {error}, which is no part of a list or a table of labels and "
+            "could run code. Nothing was run. Get the file from its authors again."
+        ) from None
+    except PickleBudgetError as error:
+        raise ValueError(
+            f"{path} is refused, it would take more time or memory than its size accounts for: "
+            f"{error}. Get the file from its authors again."
+        ) from error
+    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
+        raise ValueError(
+            f"{path} is no pickle, or a damaged or half downloaded one "
+            f"({type(error).__name__}: {error}); download it again"
+        ) from error
 
 
 class _NoState:
@@ -136,10 +146,10 @@ class _NoBytes(_NoState):
 def _array(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
     if not isinstance(kind, _Dtype) or not isinstance(data, bytes | bytearray):
         raise pickle.UnpicklingError("an array that is not made of plain bytes")
-    flat = np.frombuffer(bytes(data), kind.dtype)
+    flat = np.frombuffer(data, kind.dtype)  # a view: copied where the budget is known
     if flat.size != math.prod(shape):
         raise pickle.UnpicklingError(f"{flat.size} values for an array of shape {shape}")
-    return flat.reshape(shape, order="F" if order == "F" else "C").copy()
+    return flat.reshape(shape, order="F" if order == "F" else "C")
 
 
 _KNOWN: Mapping[tuple[str, str], type] = {
@@ -154,26 +164,60 @@ _KNOWN: Mapping[tuple[str, str], type] = {
 
 
 class _Unpickler(pickle.Unpickler):
+    """Reads a pickle; its arrays together may have four times the bytes of the file, and 64 MiB."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content))
+        self.left = max(2**26, 4 * len(content))
+
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _KNOWN[module, name]
+            found = _KNOWN[module, name]
         except KeyError:
             raise UnsafePickleError(f"{module}.{name}") from None
+        return found
 
     def load(self) -> Any:
-        return _finished(super().load())
+        return _Finish(self.left)(super().load())
 
 
-def _finished(content: Any) -> Any:
-    """Replace what stands for arrays by the arrays."""
-    if isinstance(content, _Array):
-        if content.array is None:
-            raise pickle.UnpicklingError("an array without content")
-        return content.array
-    if isinstance(content, dict):
-        return {_finished(key): _finished(value) for key, value in content.items()}
-    if isinstance(content, list | tuple | set | frozenset):
-        return type(content)(map(_finished, content))
-    if isinstance(content, str | bytes | bytearray | int | float | bool | np.generic | None):
-        return content
-    raise UnsafePickleError(f"an object of type {type(content).__name__}")
+class _Finish:
+    """Replaces what stands for arrays by the arrays. What is shared stays shared.
+
+    Args:
+        left: bytes that the arrays may have.
+    """
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.done: dict[int, Any] = {}
+        self.kept: list[Any] = []  # so that no id is used a second time
+
+    def __call__(self, content: Any) -> Any:
+        if isinstance(content, str | bytes | bytearray | int | float | bool | np.generic | None):
+            return content
+        if id(content) not in self.done:
+            self.kept.append(content)
+            self.done[id(content)] = _OPEN
+            self.done[id(content)] = self._made(content)
+        made = self.done[id(content)]
+        if made is _OPEN:
+            raise pickle.UnpicklingError("a list that holds itself")
+        return made
+
+    def _made(self, content: Any) -> Any:
+        if isinstance(content, _Array):
+            if content.array is None:
+                raise pickle.UnpicklingError("an array without content")
+            self.left -= content.array.nbytes
+            if self.left < 0:
+                raise PickleBudgetError("arrays of more bytes than the file has")
+            return content.array.copy()
+        if isinstance(content, dict):
+            return {self(key): self(value) for key, value in content.items()}
+        if isinstance(content, list | tuple | set | frozenset):
+            return type(content)(map(self, content))
+        raise UnsafePickleError(f"an object of type {type(content).__name__}")
+
+
+_OPEN = object()
