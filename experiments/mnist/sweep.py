@@ -21,13 +21,16 @@ from experiments.mnist.train import train, trained
 from experiments.results import write_json
 from rfp_jax import plot
 from rfp_jax.attribution import perceptual_score, shape_score
-from rfp_jax.datasets import SourceConfig
+from rfp_jax.datasets import MultiSourceConfig, SourceConfig
 
 NAME = "mnist sweep"
 DRAWS = 20
 """Permutations that the perceptual score is averaged over."""
 
 SCORES = "scores.json"
+
+OWN = ("seed", "source1", "source2")
+"""Settings of samples that the sweep chooses itself, run by run."""
 
 
 class Run(NamedTuple):
@@ -89,17 +92,21 @@ def sweep(
 
     Raises:
         OtherExperimentError: if the folder holds something else.
-        ValueError: if a fraction does not lie in [0, 1], or there is no such source.
+        ValueError: if a fraction does not lie in [0, 1], there is no such source, or the settings
+            hold a seed or noise of their own, which would not be used.
     """
     if source not in (1, 2) or not fractions or not seeds:
         raise ValueError(
             f"source must be 1 or 2, got {source}; fractions and seeds must not be empty, got "
             f"{list(fractions)} and {list(seeds)}"
         )
+    _refuse_unused(settings.samples)
     fractions = sorted(set(fractions))
     planned = [run for seed in seeds for run in runs(settings, fractions, seed, source)]
     asked = {"fractions": list(fractions), "seeds": list(seeds), "source": source}
-    results.claim(out, NAME, {**asked, **asdict(settings), "folder": str(settings.folder)})
+    ran = {**asdict(settings), "folder": str(settings.folder)}
+    ran["samples"] = {k: v for k, v in ran["samples"].items() if k not in OWN}
+    results.claim(out, NAME, {**asked, **ran})
     scores = Scores(settings)
     measured: dict[tuple[str, float], list[Measured]] = {}
     for number, run in enumerate(planned, start=1):
@@ -118,6 +125,16 @@ def sweep(
         draw(measured, settings.sources, spoilt, title).savefig(folder / "sweep.png", dpi=120)
     console.print(table(measured, settings.sources, spoilt))
     console.print(out / "sweep.png", soft_wrap=True)
+
+
+def _refuse_unused(samples: MultiSourceConfig) -> None:
+    default = MultiSourceConfig()
+    given = [name for name in OWN if getattr(samples, name) != getattr(default, name)]
+    if given:
+        raise ValueError(
+            f"the sweep does not use {', '.join(f'--{name}' for name in given)}: it chooses noise "
+            "and seeds itself, from --fractions, --source and --seeds"
+        )
 
 
 def runs(settings: Settings, fractions: Iterable[float], seed: int, source: int) -> Iterator[Run]:

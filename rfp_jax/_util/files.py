@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rfp_jax._util.interrupts import held_back
+
 
 @contextmanager
 def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
@@ -56,7 +58,11 @@ def atomic_files(folder: Path) -> Iterator[Path]:
         ['summary.json']
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as name:
+    with (
+        held_back() as let_through,
+        tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as name,
+    ):
+        let_through()
         yield Path(name)
         for path in sorted(Path(name).iterdir()):
             path.replace(folder / path.name)
@@ -85,7 +91,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
     folder = folder.expanduser().absolute()
     _refuse(folder)
     beside = next(parent for parent in folder.parents if parent.is_dir())
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=beside) as temporary:
+    with (
+        held_back() as let_through,
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=beside) as temporary,
+    ):
+        let_through()
         unfinished = Path(temporary) / folder.name
         unfinished.mkdir()
         yield unfinished

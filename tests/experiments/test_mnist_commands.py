@@ -92,6 +92,9 @@ def test_a_sweep_that_was_cut_off_goes_on(tmp_path, monkeypatch):
             run.settings.claim(out / "runs" / run.folder)
             (out / "runs" / run.folder / sweeping.SCORES).write_text(json.dumps(scores))
     sweeping.sweep(settings, out, QUIET, **options)
+    record = json.loads((out / "experiment.json").read_text())["settings"]
+    assert record["seeds"] == [5]
+    assert not {"seed", "source1", "source2"} & record["samples"].keys()  # they did not run
     found = json.loads((out / "sweep.json").read_text())
     assert found["spoilt"] == "right"
     by_run = {(run["condition"], run["amount"]): run for run in found["runs"]}

@@ -231,6 +231,8 @@ def test_bad_settings_are_refused(given, message, capsys, tmp_path):
         (["train", "--learning-rate", "nan"], "must be positive, got nan"),
         (["sweep", "--fractions", "0", "1.2"], r"must lie in \[0, 1\], got 1.2"),
         (["sweep", "--source", "3"], "source must be 1 or 2, got 3"),
+        (["sweep", "--seed", "7"], r"the sweep does not use --seed: .*--seeds"),
+        (["sweep", "--source1.data-noise", "0.5"], r"the sweep does not use --source1"),
         (["train", "--data", "mnist", "--folder", "nowhere"], "no MNIST in nowhere. Download"),
         (["evaluate"], "no results at"),
         (["plot"], "no results at"),

@@ -1,5 +1,8 @@
 """Files and folders are there whole or not at all, and nobody else's is replaced."""
 
+import signal
+import tempfile
+
 import pytest
 
 from rfp_jax._util.files import atomic_file, atomic_files, atomic_folder, new_folder
@@ -76,3 +79,21 @@ def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path):
         (unfinished / "new").write_text("")
     assert [each.name for each in place.iterdir()] == ["new"]
     assert [each.name for each in tmp_path.iterdir()] == ["network"]
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
+@pytest.mark.parametrize("context", [new_folder, atomic_files])
+def test_ctrl_c_right_after_the_folder_is_made_leaves_nothing(context, tmp_path, monkeypatch):
+    make = tempfile.mkdtemp
+
+    def interrupted(*arguments, **options):
+        made = make(*arguments, **options)
+        signal.raise_signal(signal.SIGINT)  # before anybody could know that it must go again
+        return made
+
+    monkeypatch.setattr(tempfile, "mkdtemp", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), context(tmp_path / "out"):
+        pytest.fail("the block was entered")
+    assert [path for path in tmp_path.rglob("*") if path.name != "out"] == []
+    assert signal.getsignal(signal.SIGINT) is before

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from golden_weights import GOLDEN, golden_state_dict, key_shapes, relative_error
 from safetensors.torch import save_file
 
 from rfp_jax.convert import flax
@@ -19,6 +18,7 @@ from rfp_jax.convert.flax import read_checkpoint
 from rfp_jax.convert.flax._architectures import ARCHITECTURES
 from rfp_jax.convert.flax._layouts import WholeMap
 from rfp_jax.convert.flax._torch_libraries import MODELS
+from tests.golden.weights import GOLDEN, golden_state_dict, key_shapes, relative_error
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling takes longer than computing
 SHAPES = {

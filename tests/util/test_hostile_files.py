@@ -20,7 +20,7 @@ from rfp_jax.datasets.sen12ms._geotiff import read_s2
 from rfp_jax.datasets.sen12ms._lists import read_labels, read_list
 from rfp_jax.datasets.sen12ms._pickles import read_pickle
 
-sys.path.insert(0, str(Path(__file__).parent / "stress"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "stress"))
 from mutants import FORMATS, TooMuchError, fuzz, watched
 
 
