@@ -1,7 +1,9 @@
 """The report: its numbers against the table, its safety, its behaviour in a real browser."""
 
 import base64
+import csv
 import functools
+import io
 import re
 import shutil
 import subprocess
@@ -124,6 +126,50 @@ def test_class_table_holds_what_numpy_says(written):
     assert rows["all"][3:5] == [f"{share:.3f}" for share in shares[good].mean(0)]
     assert rows["class"][3:5] == ["optical, mean share", f"{EVIL[2]}, mean share"]
     assert rows["class"][6:9] == ["optical, median", f"{EVIL[2]}, median", "bias, median"]
+
+
+def test_confusion_matrix_counts_what_numpy_counts(written):
+    table = make()
+    good = np.arange(SAMPLES) != 4
+    label, prediction = table.label.values[good], table.prediction.values[good]
+    rows = [row for row in Page(written.read_text()).cells if len(row) == 6]
+    assert rows[0] == ["true \\ predicted", *EVIL]
+    for k, row in enumerate(rows[1:]):
+        expected = [int(((label == k) & (prediction == p)).sum()) for p in range(len(EVIL))]
+        assert row == [EVIL[k], *map(str, expected)]
+
+
+def test_the_csv_holds_what_the_page_shows(written):
+    table = make()
+    page = Page(written.read_text())
+    link = next(a for a in page.all("a") if a.get("download") == "samples.csv")
+    text = base64.b64decode(link["href"].removeprefix("data:text/csv;base64,")).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == SAMPLES - 1
+    places = {str(name): i for i, name in enumerate(table.id.values)}
+    shares = tables.share(table).values
+    for row in rows:
+        i = places[row["id"]]
+        k = int(table.label[i])
+        assert (row["class"], row["predicted"]) == (EVIL[k], EVIL[int(table.prediction[i])])
+        assert float(row["output"]) == float(table.output[i, k])
+        assert float(row["relevance of bias"]) == float(table.relevance[i, 2, k])
+        assert float(row["share of optical"]) == shares[i, 0]
+        assert float(row["cloud_cover"]) == float(table.cloud_cover[i])
+    formula = make(samples=9).assign_coords(id=("sample", [f"=1+{i}" for i in range(9)]))
+    tables.report(formula, written.parent / "formula.html")
+    link = next(
+        a for a in Page((written.parent / "formula.html").read_text()).all("a") if "download" in a
+    )
+    encoded = link["href"].removeprefix("data:text/csv;base64,")
+    assert "\n'=1+0," in base64.b64decode(encoded).decode().replace("\r", "")
+
+
+def test_page_has_styles_for_dark_print_and_narrow_screens(written):
+    text = written.read_text()
+    for rule in ("prefers-color-scheme: dark", "@media print", "max-width: 520px"):
+        assert rule in text
+    assert "showModal" in text
 
 
 def test_rounding_errors_are_zero_and_metadata_are_whole(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rfp_jax._util.compiler import compiler_options
+from rfp_jax._util.compiler import options_for
 from rfp_jax.tables._evaluate.options import Devices
 from rfp_jax.tables._evaluate.samples import Schema
 
@@ -87,7 +87,8 @@ def compile_batch(
     mapped = jax.shard_map(fun, mesh=mesh, in_specs=specs, out_specs=P("batch"), check_vma=False)
     shapes = batched(schema, batch * mesh.size)
     run = jax.jit(mapped, in_shardings=(everywhere, *(pieces for _ in shapes)))
-    compiled = run.lower(params, *shapes).compile(compiler_options(devices[0].platform))
+    traced = run.trace(params, *shapes)
+    compiled = traced.lower().compile(options_for(traced.jaxpr, devices[0].platform))
     placed = jax.device_put(params, everywhere)
     return CompiledBatch(compiled, placed, pieces, batch, _bytes(compiled, params))
 

@@ -29,7 +29,7 @@ class Facts:
         shares: [sample, source], without.
         chosen: the class of each sample that is looked at, [sample].
         labelled: whether that is the true class; else it is the one with the highest output.
-        right: whether each sample is predicted right, [sample].
+        predicted: the predicted class of each sample, [sample]; the one looked at without labels.
         classes: names of the classes.
         noise: relevance of a smaller magnitude is a rounding error, and shown as 0.
     """
@@ -38,7 +38,7 @@ class Facts:
     shares: xr.DataArray
     chosen: np.ndarray
     labelled: bool
-    right: np.ndarray
+    predicted: np.ndarray
     classes: tuple[str, ...]
     noise: float
 
@@ -55,10 +55,15 @@ class Facts:
             chosen.append(looked_at.values[known])
         whole, classes = _joined(relevance), np.concatenate(chosen)
         labelled = which == "label"
-        right = whole.prediction.values == classes if labelled else np.ones(len(classes), bool)
+        predicted = whole.prediction.values if labelled else classes
         names = tuple(map(str, table["class"].values))
         noise = rounding_error(whole.values)
-        return cls(whole, _joined(shares), classes, labelled, right, names, noise)
+        return cls(whole, _joined(shares), classes, labelled, predicted, names, noise)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each sample is predicted right, bool [sample]; true without labels."""
+        return self.predicted == self.chosen
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -44,6 +44,15 @@
     show();
   }
 
+  // A click on a picture shows it large; a click, or Escape, closes it.
+  const zoom = byId("zoom");
+  gallery.addEventListener("click", (event) => {
+    if (!event.target.matches(".pictures img")) return;
+    zoom.replaceChildren(event.target.cloneNode());
+    zoom.showModal();
+  });
+  zoom.addEventListener("click", () => zoom.close());
+
   byId("turn").addEventListener("click", () => { down = !down; remember(); });
   for (const id of ["sort", "class", "correct"]) byId(id).addEventListener("change", remember);
   byId("find").addEventListener("input", remember);

@@ -53,7 +53,7 @@ class Gallery:
         options |= {f"share{s}": f"share of {name}" for s, name in enumerate(self.facts.sources)}
         options |= {"class": "class"} | ({"correct": "correctness"} if self.facts.labelled else {})
         options |= {
-            f"meta{m}": name for m, name in enumerate(self._metadata) if self._sortable(name)
+            f"meta{m}": name for m, name in enumerate(self.metadata) if self._sortable(name)
         }
         return "".join(f'<option value="{k}">{escape(v)}</option>' for k, v in options.items())
 
@@ -82,7 +82,7 @@ class Gallery:
         correct = chosen == top
         keys: dict[str, object] = {"order": where, "class": chosen, "correct": int(correct)}
         keys |= {f"share{s}": f"{share:.6g}" for s, share in enumerate(shares)}
-        keys |= {f"meta{m}": self._key(name, row) for m, name in enumerate(self._metadata)}
+        keys |= {f"meta{m}": self._key(name, row) for m, name in enumerate(self.metadata)}
         data = " ".join(f'data-{key}="{escape(str(value))}"' for key, value in keys.items())
         named = zip(self.facts.sources, shares, strict=True)
         parts = [(s, self.facts.colour(s), float(np.nan_to_num(share))) for s, share in named]
@@ -97,8 +97,8 @@ class Gallery:
         if not correct:
             body += [f'<p class="soft">for {escape(self.facts.classes[top])}</p>']
             body += [self._bars(row, top, scale)]
-        if self._metadata:
-            facts = (f"{name} {_text(self.table[name].values[row])}" for name in self._metadata)
+        if self.metadata:
+            facts = (f"{name} {_text(self.table[name].values[row])}" for name in self.metadata)
             body.append(f'<p class="soft">{escape(", ".join(facts))}</p>')
         return f'<article class="sample" {data}>{"".join(body)}</article>'
 
@@ -139,7 +139,7 @@ class Gallery:
         return f'<div class="pictures">{each}</div>' if each else ""
 
     @property
-    def _metadata(self) -> list[str]:
+    def metadata(self) -> list[str]:
         return [str(name) for name in self.table.coords if name not in _query.KNOWN]
 
     def _sortable(self, name: str) -> bool:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import atomic_file
 from rfp_jax.tables import _query
+from rfp_jax.tables._report.confusion import confusion, csv_link
 from rfp_jax.tables._report.facts import Facts
 from rfp_jax.tables._report.figures import figures
 from rfp_jax.tables._report.gallery import Gallery, Pictures, choose
@@ -100,6 +101,8 @@ def report(
         legend=facts.legend(),
         class_head=facts.class_head(),
         class_rows=facts.class_rows(),
+        confusion=confusion(facts.predicted, facts),
+        csv=csv_link(gallery.table, gallery.metadata),
         figures="\n".join(figures(facts, bins)),
         gallery_words=escape(gallery.words(table.sizes["sample"])),
         sort_options=gallery.sort_options(),
