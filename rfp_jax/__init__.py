@@ -7,7 +7,7 @@ from rfp_jax._transforms.gate import gate
 from rfp_jax._transforms.heatmap import heatmap
 from rfp_jax._transforms.relevance import relevance
 from rfp_jax._transforms.result import Relevance
-from rfp_jax._util.compiler import compiler_options
+from rfp_jax._util.compiler import compiler_options, jit
 from rfp_jax.errors import MissingRuleError, RelevanceStopsWarning, ReverseModeError
 from rfp_jax.rules import register
 
@@ -24,6 +24,7 @@ __all__ = [
     "compiler_options",
     "gate",
     "heatmap",
+    "jit",
     "register",
     "relevance",
     "rules",

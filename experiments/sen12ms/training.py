@@ -167,7 +167,7 @@ def make_step(
         params = optax.apply_updates(params, updates)
         return {"params": params, **statistics}, state, value
 
-    return jax.jit(step, compiler_options=rfp_jax.compiler_options())
+    return rfp_jax.jit(step)
 
 
 def augment(key: jax.Array, images: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:

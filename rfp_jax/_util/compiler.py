@@ -1,19 +1,116 @@
-"""What to tell XLA about a relevance pass."""
+"""What to tell XLA about a relevance pass: `jit`, and the options by themselves."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
+from jax.core import Tracer
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _PLAIN_CONVOLUTIONS: dict[str, str | bool] = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 }
 
 
+def jit(fun: Callable[P, R], **options: Any) -> Callable[P, R]:
+    """`jax.jit` with the options of XLA that suit the platform, the program and its dtypes.
+
+    Whether `compiler_options` help is decided for each signature of the arguments, from the program
+    that they give: on a CPU, if it has convolutions and none of them is in double precision. All
+    other programs are compiled as by `jax.jit`. Results are the same but for rounding.
+
+    Args:
+        fun: the function.
+        options: further arguments of `jax.jit`, but `compiler_options`.
+
+    Returns:
+        The compiled function. Inside another transformation it is that of `jax.jit`, since JAX
+        takes options for the outermost `jax.jit` only. For `lower` and `trace` use `jax.jit`.
+
+    Raises:
+        TypeError: if `compiler_options` is among the options.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> import rfp_jax
+        >>> explain = rfp_jax.jit(
+        ...     rfp_jax.relevance(lambda x, y: jax.nn.relu(x + y), argnums=(0, 1))
+        ... )
+        >>> [float(r) for r in explain(jnp.array(3.0), jnp.array(-1.0)).sources]
+        [3.0, -1.0]
+    """
+    if "compiler_options" in options:
+        raise TypeError("rfp_jax.jit chooses compiler_options itself: use jax.jit to set your own")
+    plain = jax.jit(fun, **options)
+    chosen: dict[Hashable, Callable[..., Any]] = {}
+
+    @functools.wraps(fun)
+    def compiled(*args: P.args, **kwargs: P.kwargs) -> R:
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            return plain(*args, **kwargs)
+        key = tree, tuple(map(_signature, leaves)), jax.default_backend()
+        if key not in chosen:
+            suited = options_for(plain.trace(*args, **kwargs).jaxpr, jax.default_backend())
+            chosen[key] = jax.jit(fun, compiler_options=suited, **options) if suited else plain
+        return chosen[key](*args, **kwargs)
+
+    return compiled
+
+
+def options_for(program: ClosedJaxpr, platform: str) -> dict[str, str | bool]:
+    """Options that suit a program on a platform.
+
+    Args:
+        program: what was traced.
+        platform: `"cpu"`, `"gpu"` or `"tpu"`.
+
+    Returns:
+        `compiler_options(platform)` if the program has convolutions, none in double precision;
+        otherwise none.
+    """
+    sizes = [
+        variable.aval.dtype.itemsize
+        for equation in _equations(program.jaxpr)
+        if equation.primitive.name == "conv_general_dilated"
+        for variable in equation.outvars
+    ]
+    return compiler_options(platform) if sizes and max(sizes) <= 4 else {}
+
+
+def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda v: isinstance(v, Jaxpr | ClosedJaxpr)
+        ):
+            if isinstance(value, ClosedJaxpr):
+                yield from _equations(value.jaxpr)
+            elif isinstance(value, Jaxpr):
+                yield from _equations(value)
+
+
+def _signature(leaf: Any) -> Hashable:
+    """What of an argument its program depends on."""
+    if isinstance(leaf, bool | int | float | complex):
+        return type(leaf)
+    if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
+        return leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)
+    return leaf  # static
+
+
 def compiler_options(platform: str | None = None) -> dict[str, str | bool]:
     """Options of `jax.jit` with which XLA runs relevance passes of convolutional networks fastest.
+
+    `rfp_jax.jit` gives them where they help. In double precision they make convolutions an order of
+    magnitude slower, and a network without convolutions somewhat slower.
 
     On a CPU, XLA compiles a chain of convolutions, ReLUs and pooling into one kernel of YNNPACK's.
     That is fast as long as nobody needs what is in between. Relevance does, since each activation

@@ -47,6 +47,68 @@ def test_results_are_the_same(network):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), found, expected)
 
 
+def program(dtype, network="conv"):
+    from flax import linen as nn
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.Conv(2, (3, 3))(x) if network == "conv" else nn.Dense(2)(x)
+            return jax.lax.map(nn.relu, x).sum((1, 2))
+
+    image = jnp.ones((1, 6, 6, 1), dtype)
+    variables = Net().init(jax.random.key(0), image)
+    variables = jax.tree.map(lambda leaf: leaf.astype(dtype), variables)
+    explain = rfp_jax.relevance(Net().apply, 1)
+    return explain, variables, image
+
+
+@pytest.mark.parametrize(
+    ("dtype", "network", "helped"),
+    [("float32", "conv", True), ("bfloat16", "conv", True), ("float64", "conv", False),
+     ("float32", "dense", False)],
+)  # fmt: skip
+def test_options_are_for_convolutions_that_are_not_in_double_precision(dtype, network, helped):
+    with jax.enable_x64(dtype == "float64"):
+        explain, *arguments = program(dtype, network)
+        traced = jax.jit(jax.jit(explain)).trace(*arguments)
+    found = compiler.options_for(traced.jaxpr, "cpu")
+    assert found == (rfp_jax.compiler_options("cpu") if helped else {})
+    assert compiler.options_for(traced.jaxpr, "gpu") == {}
+
+
+def test_jit_is_jax_jit_with_the_options_that_suit(network, monkeypatch):
+    asked = []
+    jitted = jax.jit
+
+    def watched(fun, **options):
+        asked.append(options)
+        return jitted(fun, **options)
+
+    monkeypatch.setattr(jax, "jit", watched)
+    explain_quickly = rfp_jax.jit(explain)
+    found = explain_quickly(*network)
+    explain_quickly(*network)  # decided once
+    assert asked == [{}, {"compiler_options": rfp_jax.compiler_options()}]
+    monkeypatch.undo()
+    expected = jax.jit(explain)(*network)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), found, expected)
+
+
+def test_jit_works_inside_transformations_with_static_arguments_and_numbers():
+    def fun(x, power, scale=1.0):
+        return scale * x**power
+
+    quick = rfp_jax.jit(fun, static_argnums=1)
+    assert float(quick(jnp.array(3.0), 2, scale=2.0)) == 18.0
+    assert float(quick(jnp.array(3.0), 3, scale=3.0)) == 81.0
+    assert float(jax.grad(quick)(3.0, 2)) == 6.0
+    assert jax.jit(lambda x: quick(x, 2))(jnp.arange(3.0)).tolist() == [0.0, 1.0, 4.0]
+    assert quick.__name__ == "fun"
+    with pytest.raises(TypeError, match="chooses compiler_options itself"):
+        rfp_jax.jit(fun, compiler_options={})
+
+
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
 def test_accelerators_need_none(platform):
     assert rfp_jax.compiler_options(platform) == {}
