@@ -48,12 +48,14 @@ def contestants(name: str, dtype: str) -> dict[str, Callable[[], Any]]:
         lambda leaf: leaf.astype(dtype), network.init(jax.random.key(0), *inputs)
     )
 
-    def explain(variables: Any, *inputs: jax.Array) -> Any:
+    def explain(variables: Any, *inputs: Any) -> Any:
         return rfp_jax.relevance(network.apply, (1, 2))(variables, *inputs)
 
     samples = tuple(jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in inputs)
     batch = shapes[0][0]
-    step = devices.build(explain, variables, Schema(samples, None, {}), batch, jax.devices()[:1])
+    step = devices.compile_batch(
+        explain, variables, Schema(samples, None, {}), batch, jax.devices()[:1]
+    )
     arrays = [np.asarray(x) for x in inputs]
     plain, ours = jax.jit(explain), rfp_jax.jit(explain)
     return {

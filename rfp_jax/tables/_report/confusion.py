@@ -70,8 +70,8 @@ def csv_link(table: xr.Dataset, metadata: Sequence[str]) -> str:
         HTML. The file has a row a sample: id, class that is looked at, output and relevance of each
         source and of the bias for it, share of each source, and all metadata, in full.
     """
-    which = _query.usual_class(table)
-    relevance = _query.of_class(table, which)
+    which = _query.default_target(table)
+    relevance = _query.select_class(table, which)
     shares = _query.share(table, which)
     output = table.output.values
     chosen = table.label.values if which == "label" else output.argmax(1)

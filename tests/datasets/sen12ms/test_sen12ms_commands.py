@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archives import write_tif
 
 from rfp_jax.datasets.sen12ms._command import main
+from tests.datasets.sen12ms.archives import write_tif
 
 
 def test_commands_say_where_their_results_are(tmp_path, capsys):

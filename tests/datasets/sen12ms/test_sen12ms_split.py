@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-from archives import SIZE, archive, write_tif
 
 from rfp_jax.datasets.sen12ms import (
     Patch,
@@ -17,6 +16,7 @@ from rfp_jax.datasets.sen12ms import (
 )
 from rfp_jax.datasets.sen12ms._command import main
 from rfp_jax.datasets.sen12ms._lists import read_split
+from tests.datasets.sen12ms.archives import SIZE, archive, write_tif
 
 
 def names(path):
