@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.convert._errors import ConversionError
 from rfp_jax.convert._folder import convert_program
+from rfp_jax.convert._onnx_errors import OnnxFileError, OnnxNodeError, UnsupportedOnnxError
+from rfp_jax.convert._onnx_folder import convert_onnx
 
 with needs_extra("Converting a network", "convert"):
     import tyro
@@ -20,22 +24,29 @@ with needs_extra("Converting a network", "convert"):
 
 @dataclass(frozen=True)
 class Arguments:
-    """Convert a PyTorch network to a folder that JAX uses.
+    """Convert a network of PyTorch or ONNX to a folder that JAX uses.
 
     A checkpoint (.pth, .safetensors, .index.json) of SEN12MS, torchvision or timm becomes Flax
     variables (Orbax) and a manifest.json. PyTorch and Flax then compute the same random batch. The
     folder appears only if they agree.
 
-    A program of torch.export (.pt2), of any network, becomes what rfp_jax.convert.load reads.
+    A program of torch.export (.pt2) or an ONNX file (.onnx), of any network, becomes what
+    rfp_jax.convert.load reads.
 
     Attributes:
-        checkpoint: a program ending in .pt2; or a state dict, or a dict that has one under
-            model_state_dict, state_dict, state_dict_ema, model, model_ema, net or ema.
+        checkpoint: a program ending in .pt2, a network ending in .onnx; or a state dict, or a dict
+            that has one under model_state_dict, state_dict, state_dict_ema, model, model_ema, net
+            or ema.
         out_dir: folder to write; it must not exist.
         arch: architecture of the checkpoint; recognised from its keys if not given.
         state_dict: which entry of a checkpoint to take, where several hold a state dict.
-        check: .npz of inputs and outputs of your own network, to compare with as well.
-        example: compare PyTorch and JAX on the example that is saved in a program.
+        check: .npz of inputs and outputs of your own network, to compare with as well; for ONNX,
+            inputs by name, on which JAX and the runtime are compared.
+        example: compare JAX with the original on the example that is saved in a program, for ONNX
+            on random numbers.
+        inputs: ONNX, tensors that become arguments; by default the network's inputs.
+        outputs: ONNX, tensors that are returned; by default the network's outputs.
+        dtype: ONNX, the precision of all floating-point numbers.
     """
 
     checkpoint: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="NETWORK")]
@@ -44,6 +55,9 @@ class Arguments:
     state_dict: str | None = None
     check: Path | None = None
     example: bool = True
+    inputs: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
+    dtype: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "rfp-jax convert") -> int:
@@ -61,7 +75,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "rfp-jax convert") 
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         lines = _convert(given)
-    except (ConversionError, OSError) as error:
+    except (ConversionError, OSError, *_refusals(given)) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -73,8 +87,18 @@ def main(arguments: Sequence[str] | None = None, prog: str = "rfp-jax convert") 
     return 0
 
 
+def _refusals(given: Arguments) -> tuple[type[Exception], ...]:
+    """Return the errors with which a network of ONNX is refused."""
+    if given.checkpoint.suffix != ".onnx":
+        return ()
+    return (OnnxFileError, OnnxNodeError, UnsupportedOnnxError, ValueError, TypeError)
+
+
 def _convert(given: Arguments) -> dict[str, str]:
     """Convert, and say what came of it, by name."""
+    if given.checkpoint.suffix == ".onnx":
+        return _convert_onnx(given)
+    _refuse(given, ("inputs", "outputs", "dtype"), "is of ONNX networks")
     if given.checkpoint.suffix == ".pt2":
         return _convert_program(given)
     manifest = convert_file(
@@ -101,12 +125,39 @@ def _convert(given: Arguments) -> dict[str, str]:
     }
 
 
-def _convert_program(given: Arguments) -> dict[str, str]:
-    for name in ("arch", "state_dict", "check"):
+def _refuse(given: Arguments, names: Sequence[str], reason: str) -> None:
+    """Refuse options that would not be used."""
+    for name in names:
         if getattr(given, name) is not None:
-            raise ConversionError(
-                f"--{name.replace('_', '-')} is of checkpoints; a .pt2 program has its own"
-            )
+            raise ConversionError(f"--{name.replace('_', '-')} {reason}")
+
+
+def _convert_onnx(given: Arguments) -> dict[str, str]:
+    _refuse(given, ("arch", "state_dict"), "is of checkpoints; an ONNX network has its own")
+    example = None
+    if given.check is not None:
+        with np.load(given.check, allow_pickle=False) as file:
+            example = {name: file[name] for name in file.files}
+    manifest = convert_onnx(
+        given.checkpoint,
+        given.out_dir,
+        inputs=given.inputs,
+        outputs=given.outputs,
+        dtype=given.dtype,
+        check=given.example,
+        example=example,
+    )
+    return {
+        "inputs": ", ".join(manifest["inputs"].values()),
+        "outputs": ", ".join(manifest["outputs"].values()),
+        "parameters": str(len(manifest["params"])),
+        "compared": manifest["checked"],
+        "written": str(given.out_dir),
+    }
+
+
+def _convert_program(given: Arguments) -> dict[str, str]:
+    _refuse(given, ("arch", "state_dict", "check"), "is of checkpoints; a .pt2 program has its own")
     manifest = convert_program(given.checkpoint, given.out_dir, check=given.example)
     largest, relative = manifest["largest_difference"], manifest["relative_difference"]
     return {

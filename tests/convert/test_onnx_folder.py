@@ -118,3 +118,46 @@ def test_a_folder_that_exists_is_kept(tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(FileExistsError):
         convert_onnx(network(tmp_path / "fusion.onnx"), tmp_path / "out")
+
+
+def command(*arguments):
+    from rfp_jax.convert._command import main
+
+    return main([str(argument) for argument in arguments])
+
+
+def test_the_command_says_what_it_did(tmp_path, capsys):
+    path = network(tmp_path / "fusion.onnx", shape="n, m")
+    np.savez(tmp_path / "own.npz", x=X)
+    assert command(path, tmp_path / "out", "--check", tmp_path / "own.npz") == 0
+    said = capsys.readouterr().out
+    assert "inputs              x: float32 [n, m]" in said
+    assert "On the example." in said
+    assert said.splitlines()[-1] == f"written             {tmp_path / 'out'}"
+    fun, params = load(tmp_path / "out")
+    np.testing.assert_allclose(fun(params, X), np.maximum(X @ WEIGHTS, 0), rtol=1e-6)
+    assert command(path, tmp_path / "cut", "--inputs", "z") == 0
+    fun, params = load(tmp_path / "cut")
+    assert [entry.name for entry in fun.inputs] == ["z"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--arch", "resnet50"), "--arch is of checkpoints"),
+        (("--inputs", "q"), "are not different tensors of fusion.onnx"),
+        (("--dtype", "int32"), "is not a floating-point dtype"),
+    ],
+)
+def test_the_command_refuses_in_one_line(tmp_path, capsys, options, text):
+    assert command(network(tmp_path / "fusion.onnx"), tmp_path / "out", *options) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert text in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_of_onnx_are_of_onnx(tmp_path, capsys):
+    (tmp_path / "network.pt2").write_bytes(b"")
+    assert command(tmp_path / "network.pt2", tmp_path / "out", "--dtype", "float32") == 1
+    assert "--dtype is of ONNX networks" in capsys.readouterr().err
