@@ -7,6 +7,7 @@ from rfp_jax.maps._inspect import Inspection, SourceFacts, inspect
 from rfp_jax.maps._open import open_map as open
 from rfp_jax.maps._polygons import by_polygon
 from rfp_jax.maps._relevance import relevance
+from rfp_jax.maps._report import report
 from rfp_jax.maps._share import share
 from rfp_jax.maps._source import Source
 
@@ -23,6 +24,7 @@ __all__ = [
     "inspect",
     "open",
     "relevance",
+    "report",
     "share",
     "to_cog",
 ]

@@ -20,6 +20,14 @@ from rfp_jax.plot._colors import (
 from rfp_jax.plot._curves import curves, draw_curve
 from rfp_jax.plot._densities import densities, draw_density
 from rfp_jax.plot._distributions import draw_violins, select_class, violins
+from rfp_jax.plot._maps import (
+    draw_classes,
+    draw_dominance,
+    draw_relevance,
+    draw_share,
+    draw_true_color,
+    maps,
+)
 from rfp_jax.plot._pixels import draw_heatmap, heatmap
 from rfp_jax.plot._samples import draw_bars, draw_sources, examples, grid
 from rfp_jax.plot._sequences import tokens
@@ -35,14 +43,20 @@ __all__ = [
     "curves",
     "densities",
     "draw_bars",
+    "draw_classes",
     "draw_curve",
     "draw_density",
+    "draw_dominance",
     "draw_heatmap",
+    "draw_relevance",
+    "draw_share",
     "draw_sources",
+    "draw_true_color",
     "draw_violins",
     "examples",
     "grid",
     "heatmap",
+    "maps",
     "select_class",
     "source_colors",
     "tokens",

@@ -28,6 +28,22 @@ RELEVANCE_COLORS = _fading("RdBu_r")
 """Red speaks for the output, blue against it, and what is 0 is transparent."""
 
 
+FAINTEST = 0.15
+"""How much of its colour a source has where it dominates least; 1 is all of it, 0 is white."""
+
+
+def opaque(colors: Colormap, levels: int) -> list[list[int]]:
+    """Colours of a map as they look on white paper, red, green and blue from 0 to 255.
+
+    Examples:
+        >>> opaque(RELEVANCE_COLORS, 3)[1]
+        [255, 255, 255]
+    """
+    values = colors(np.linspace(0, 1, levels))
+    alpha = values[:, 3:]
+    return np.round(255 * (values[:, :3] * alpha + 1 - alpha)).astype(int).tolist()
+
+
 def source_colors(names: Iterable[str]) -> dict[str, str]:
     """Give each source its colour.
 

@@ -1,0 +1,131 @@
+"""A map as data that a page holds: JSON of facts, and compressed arrays."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+from math import floor, log2
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rfp_jax._util.extras import needs_extra
+from rfp_jax.maps._cells import frequent
+from rfp_jax.maps._cog import classes_of
+from rfp_jax.maps._grid import Grid
+from rfp_jax.maps._ground import DEGREE, Ground
+from rfp_jax.maps._true_color import true_color
+
+with needs_extra("A page of a map", extra="maps"):
+    from rfp_jax.plot import BIAS_COLOR, RELEVANCE_COLORS, source_colors
+    from rfp_jax.plot._colors import FAINTEST, opaque
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+LARGEST = 2.0**15
+"""Values are scaled to below this, by a power of two: float16 ends at 65504."""
+
+PERCENTILE = 99
+"""So many percent of a class's relevance are within its scale of colours."""
+
+
+def packed(values: np.ndarray) -> dict[str, Any]:
+    """An array as the page reads it: base64 of gzip of its little-endian bytes.
+
+    Examples:
+        >>> packed(np.zeros((2, 3), np.uint8))["shape"]
+        [2, 3]
+    """
+    stored = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    text = base64.b64encode(gzip.compress(stored.tobytes(), 6, mtime=0)).decode()
+    return {"dtype": values.dtype.name, "shape": list(values.shape), "bytes": text}
+
+
+def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Any]:
+    """What the page knows of a map beside its cells.
+
+    Raises:
+        ValueError: there are more sources than colours.
+    """
+    names = [str(name) for name in scene.source.values]
+    colors = {**source_colors(name for name in names if name != "bias"), "bias": BIAS_COLOR}
+    nodes = ground.nodes()
+    return {
+        "crs": ground.name,
+        "bounds": list(ground.grid.bounds),
+        "metres": ground.metres,
+        "aspect": ground.metres / DEGREE if ground.grid.crs.is_geographic else 1.0,
+        "degrees": packed(nodes),
+        "nodes": nodes.shape[-1],
+        "sources": [{"name": name, "color": colors[name]} for name in names],
+        "classes": [{"name": name, "color": color} for name, color in class_colors(scene).items()],
+        "explained": _explained(scene),
+        "diverging": opaque(RELEVANCE_COLORS, 65),
+        "faintest": FAINTEST,
+    }
+
+
+def view(cells: xr.Dataset, name: str) -> dict[str, Any]:
+    """Cells as the page reads them; `parts` [class, source, y, x] are float16 times `scale`."""
+    parts = cells.relevance.to_numpy().astype(np.float64)
+    parts = parts.reshape(-1, *parts.shape[-3:])
+    largest = np.abs(parts[np.isfinite(parts)]).max(initial=0)
+    scale = 2.0 ** floor(log2(LARGEST / largest)) if largest > 0 else 1.0
+    found = {
+        "name": name,
+        "cell": cells.attrs["cell"],
+        "shape": list(parts.shape[-2:]),
+        "bounds": list(cells.rio.bounds()),
+        "scale": scale,
+        "parts": packed((parts * scale).astype(np.float16)),
+    }
+    if "prediction" in cells:
+        purity = np.round(cells.purity.to_numpy() * 255).astype(np.uint8)
+        found |= {"best": packed(cells.prediction.to_numpy()), "purity": packed(purity)}
+    return found
+
+
+def limits(cells: xr.Dataset) -> list[float]:
+    """For each class that is explained, the relevance that has the full colour."""
+    parts = np.abs(cells.relevance.to_numpy())
+    known = [each[np.isfinite(each)] for each in parts.reshape(-1, *parts.shape[-3:])]
+    found = [float(np.percentile(each, PERCENTILE)) if each.size else 1.0 for each in known]
+    return [each or 1.0 for each in found]
+
+
+def pictures(scene: xr.Dataset, rgb: Any, grid: Grid, side: int) -> dict[str, Any]:
+    """The true colours (WebP) and the predicted classes, at most `side` pixels a side."""
+    factor = -(-max(grid.shape) // side)
+    found: dict[str, Any] = {}
+    if rgb is not None:
+        found["picture"] = webp(true_color(rgb, grid, factor))
+    if "prediction" in scene:
+        found["prediction"] = packed(frequent(scene.prediction, factor)[0])
+    left, _, _, top = grid.bounds
+    height, width = (-(-n // factor) * factor for n in grid.shape)
+    right, bottom = grid.transform * (width, height)
+    return {**found, "pictureBounds": [left, bottom, right, top]}
+
+
+def webp(image: np.ndarray) -> str:
+    """An image [y, x, 4] as a data URL."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def class_colors(scene: xr.Dataset) -> dict[str, str]:
+    """Names of classes to their colours; none where no class is predicted."""
+    return {name: color for _, name, color in classes_of(scene)} if "prediction" in scene else {}
+
+
+def _explained(scene: xr.Dataset) -> list[int] | None:
+    """Numbers of the classes along the dimension `class`; None where it is the predicted one."""
+    if "class" not in scene.dims:
+        return None
+    names = list(class_colors(scene))
+    return [names.index("_".join(str(name).split())) for name in scene["class"].values]

@@ -1,0 +1,217 @@
+"""A map as one HTML file, to look at and to click."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import rfp_jax
+from rfp_jax._util.extras import needs_extra
+from rfp_jax.maps._cells import cells
+from rfp_jax.maps._errors import SceneError
+from rfp_jax.maps._grid import Bounds, Grid
+from rfp_jax.maps._ground import ground_of
+from rfp_jax.maps._summary import summarize
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PICTURE, PARTS, LEAST = 1500, 384, 16
+"""Most pixels of pictures, and most and fewest cells of parts, a side."""
+
+SLACK = 2000
+"""Bytes for what is not known before: limits of colours, the words for a cell."""
+
+
+def report(
+    scene: xr.Dataset,
+    path: str | os.PathLike[str],
+    rgb: Any = None,
+    max_bytes: int = 15_000_000,
+    *,
+    title: str = "Relevance",
+    windows: Mapping[str, Bounds] | None = None,
+) -> None:
+    """Write a map as a page: pan, zoom, and click a cell to see what its outputs are made of.
+
+    The page is one file; it shows everything without a network, and asks none for anything. Parts
+    are in cells, block means over pixels: at most 384 a side, fewer where `max_bytes` asks for it.
+    They are float16, with a relative error below 5e-4, and a cell's output is shown as their sum.
+
+    Args:
+        scene: a complete map, from `relevance` or `open`, or a part of one.
+        path: the HTML file to write; it appears when it is complete.
+        rgb: red, green and blue of the ground, as sources are given: a path, a DataArray, or a
+            `maps.Source` whose `bands` names them.
+        max_bytes: the most bytes of the file.
+        title: title of the page.
+        windows: names to (left, bottom, right, top) in the map's coordinate system: there the page
+            has every pixel.
+
+    Raises:
+        SceneError: it is not a complete map with a coordinate system, `rgb` or a window does not
+            fit it, or `max_bytes` is too small for what is asked for.
+        ValueError: there are more sources than colours.
+    """
+    with needs_extra("A page of a map", extra="maps"):
+        import jinja2  # noqa: F401
+    from rfp_jax.maps import _embed as embed
+
+    grid = ground_of(scene).grid
+    shown = embed.facts(scene, ground_of(scene))
+    near = [
+        embed.view(_window(scene, grid, name, bounds), name)
+        for name, bounds in (windows or {}).items()
+    ]
+    frame = _Frame.of(scene, title, embed.class_colors(scene))
+    room = max_bytes - len(frame.render({**shown, "views": near}))
+    shown |= _pictures(scene, rgb, grid, room // 2)
+    room = max_bytes - len(frame.render({**shown, "views": near}))
+    whole = cells(scene, _side(scene, room, max_bytes))
+    shown |= {"views": [embed.view(whole, ""), *near], "limits": embed.limits(whole)}
+    text = frame.render(shown, _meaning(whole, grid))
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        draft.write_bytes(text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What a page holds beside its data.
+
+    Attributes:
+        words: what stands in the template.
+    """
+
+    words: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, scene: xr.Dataset, title: str, colors: Mapping[str, str]) -> _Frame:
+        """The frame of a map: its table of shares, styles and scripts."""
+        from markupsafe import Markup
+
+        summary = summarize(scene)
+        area = summary.area
+        rows = [
+            {
+                "name": name,
+                "color": colors.get(name, ""),
+                "size": f"{summary.pixels[k]:,}" if area is None else f"{area[k] / 1e6:,.3g}",
+                "shares": [f"{s:.1%}" if np.isfinite(s) else "" for s in summary.shares[k]],
+            }
+            for k, name in enumerate(summary.classes)
+        ]
+        facts = [f"{scene.sizes['y']:,} × {scene.sizes['x']:,} pixels", scene.rio.crs.to_string()]
+        facts += [f"rules {scene.attrs['rules']}"] if "rules" in scene.attrs else []
+        facts += [f"{summary.void:,} pixels without data"] if summary.void else []
+        scripts = {"leaflet_js": _resource("leaflet.js"), "js": _resource("page.js")}
+        styles = {"leaflet_css": _resource("leaflet.css"), "css": _resource("page.css")}
+        digests = (hashlib.sha256(each.encode()).digest() for each in scripts.values())
+        return cls(
+            {
+                "title": title,
+                "facts": facts,
+                "sources": summary.sources,
+                "unit": "pixels" if area is None else "km²",
+                "shares": rows,
+                "version": rfp_jax.__version__,
+                "licence": _resource("LICENSE"),
+                "hashes": [base64.b64encode(each).decode() for each in digests],
+                **{name: Markup(text) for name, text in {**styles, **scripts}.items()},
+            }
+        )
+
+    def render(self, data: Mapping[str, Any], meaning: str = "") -> bytes:
+        """The page as it is written; `meaning` says what a cell is."""
+        import jinja2
+
+        loader = jinja2.PackageLoader("rfp_jax.maps", "_page")
+        page = jinja2.Environment(loader=loader, autoescape=True).get_template("template.html")
+        return page.render(**self.words, data=data, meaning=meaning).encode()
+
+
+def _window(scene: xr.Dataset, grid: Grid, name: str, bounds: Bounds) -> xr.Dataset:
+    """Every pixel of a window.
+
+    Raises:
+        SceneError: there is none.
+    """
+    try:
+        rows, columns = grid.pixels(bounds)
+    except (SceneError, TypeError, ValueError) as error:
+        raise SceneError(
+            f"window {name!r} is {bounds}: give (left, bottom, right, top) in {grid.crs}, inside "
+            f"{grid.bounds}"
+        ) from error
+    return cells(scene.isel(y=rows, x=columns), max(grid.shape))
+
+
+def _pictures(scene: xr.Dataset, rgb: Any, grid: Grid, room: int) -> dict[str, Any]:
+    """Pictures that fit."""
+    from rfp_jax.maps import _embed as embed
+
+    side = PICTURE
+    while side >= LEAST:
+        found = embed.pictures(scene, rgb, grid, side)
+        if sum(len(str(each)) for each in found.values()) <= room:
+            return found
+        side = side * 2 // 3
+    raise SceneError(
+        f"max_bytes leaves {max(room, 0):,} bytes for pictures, too few: give more, or name "
+        "smaller windows="
+    )
+
+
+def _side(scene: xr.Dataset, room: int, max_bytes: int) -> int:
+    """The most cells a side whose bytes fit, even where nothing can be compressed."""
+    parts = scene.relevance.size // (scene.sizes["y"] * scene.sizes["x"])
+    each = 2 * parts + 2  # float16; class and purity
+    for side in range(PARTS, LEAST - 1, -1):
+        factor = -(-max(scene.sizes["y"], scene.sizes["x"]) // side)
+        count = -(-scene.sizes["y"] // factor) * -(-scene.sizes["x"] // factor)
+        if count * each * 4 / 3 * 1.001 + SLACK <= room:
+            return side
+    raise SceneError(
+        f"max_bytes={max_bytes:,} leaves {max(room, 0):,} bytes for cells, too few for {LEAST} x "
+        f"{LEAST} of {parts} parts: give more, or name smaller windows="
+    )
+
+
+def _meaning(whole: xr.Dataset, grid: Grid) -> str:
+    """What a cell is, in words."""
+    factor = whole.attrs["cell"]
+    across, down = grid.resolution
+    named = {"metre": "m"}.get(grid.crs.linear_units, grid.crs.linear_units)
+    unit = "°" if grid.crs.is_geographic else f" {named}"
+    size = f"{across * factor:.6g} × {down * factor:.6g}{unit}"
+    if factor == 1:
+        return f"A cell is one pixel of the map ({size})."
+    whose = (
+        "of each class"
+        if "class" in whole.dims
+        else "of the class that is predicted at each pixel"
+        if "prediction" in whole
+        else ""
+    )
+    return (
+        f"A cell is {factor} × {factor} pixels ({size}). Its parts are means over those of its "
+        f"pixels that have data, of the relevance {whose}, so they add up to the mean output. Its "
+        "share of a source is |mean relevance| over the sum of all sources; its class is the most "
+        "frequent one."
+    )
+
+
+def _resource(name: str) -> str:
+    return files("rfp_jax.maps._page").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,64 @@
+"""A picture of the ground in the colours that the eye sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rfp_jax.maps._cells import block_sums
+from rfp_jax.maps._errors import SceneError
+from rfp_jax.maps._grid import Grid
+from rfp_jax.maps._raster import bounded_cache, open_raster
+from rfp_jax.maps._source import as_source
+
+ROWS = 1024
+"""About so many rows are read at once."""
+
+DARKEST, BRIGHTEST = 2, 98
+"""Percentiles, over all three bands, that are shown black and white."""
+
+
+def true_color(rgb: Any, grid: Grid, factor: int) -> np.ndarray:
+    """Return a picture of the ground below a map.
+
+    uint8 is shown as it is; other values are stretched, all bands alike, so that colours stay true.
+
+    Args:
+        rgb: red, green and blue, as sources of a map are given (a path, a DataArray, or a
+            `maps.Source` whose `bands` names them); on another grid it is warped.
+        grid: the pixels of the map.
+        factor: pixels that a pixel of the picture is wide; it has their mean.
+
+    Returns:
+        [y, x, 4] uint8: red, green, blue, and 0 where there are no data, else 255.
+
+    Raises:
+        SceneError: there are not three bands, or it is not where the map is.
+    """
+    source = as_source(rgb)
+    with bounded_cache():
+        raster = open_raster("rgb", source)
+        if (count := len(raster.tags.bands)) != 3:
+            raise SceneError(
+                f"rgb has {count} bands; three are shown, red, green and blue: choose them with "
+                "rfp_jax.maps.Source(data, bands=(4, 3, 2))"
+            )
+        if not raster.grid.same_as(grid):
+            raster = raster.onto(grid, source.resampling or "bilinear")
+        many, parts = max(ROWS // factor, 1) * factor, []
+        for start in range(0, grid.height, many):
+            rows = slice(start, min(start + many, grid.height))
+            values, known = raster.read(rows, slice(0, grid.width))
+            seen = block_sums(known, factor)
+            sums = block_sums(np.where(known, values, 0), factor)
+            with np.errstate(invalid="ignore"):
+                parts.append(sums / seen)
+    mean = np.concatenate(parts, 1)
+    known = np.isfinite(mean).all(0)
+    low, high = 0.0, 255.0
+    if raster.tags.dtype != np.uint8 and known.any():
+        low, high = np.percentile(mean[:, known], (DARKEST, BRIGHTEST))
+    shown = np.clip((mean - low) / ((high - low) or 1), 0, 1) * 255
+    layers = [*np.nan_to_num(shown), np.where(known, 255, 0)]
+    return np.stack(layers, -1).round().astype(np.uint8)
