@@ -50,7 +50,7 @@ def draw_ground(ax: Axes, ground: Ground) -> None:
     for axis in (ax.xaxis, ax.yaxis):
         numbers = ScalarFormatter(useOffset=False)
         numbers.set_scientific(False)
-        axis.set_major_locator(MaxNLocator(3))
+        axis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(numbers)
     ax.tick_params(axis="y", labelrotation=90)
     for label in ax.get_yticklabels():
@@ -87,8 +87,9 @@ def draw_ramps(ax: Axes, ramps: Mapping[str, np.ndarray], words: tuple[str, str,
         words: what stands at the left end, in the middle, and at the right end.
     """
     height = 0.045 * len(ramps)
-    inset = ax.inset_axes((0.15, -0.16 - height, 0.7, height))
-    inset.imshow(np.stack(list(ramps.values())), aspect="auto", extent=(0, 1, len(ramps), 0))
+    inset = ax.inset_axes((0.15, -0.13 - height, 0.7, height))
+    colors = np.stack(list(ramps.values()))
+    inset.imshow(colors, aspect="auto", extent=(0, 1, len(ramps), 0), interpolation="nearest")
     inset.set_xticks([0, 0.5, 1], words)
     names = list(ramps) if len(ramps) > 1 else [""]
     inset.set_yticks(np.arange(len(ramps)) + 0.5, names, parse_math=False)
@@ -102,10 +103,11 @@ def _draw_bar(ax: Axes, ground: Ground) -> None:
     length = round_length(BAR * (right - left) * ground.metres)
     width, edge = length / ground.metres, 0.03 * (right - left)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    x, y, high = left + edge, bottom + edge, 0.012 * (top - bottom)
-    ax.add_patch(Rectangle((x, y), width, high, facecolor="black", edgecolor="white", zorder=4))
+    x, y, high = left + edge, bottom + edge, 0.02 * (top - bottom)
+    frame = {"facecolor": "black", "edgecolor": "white", "linewidth": 0.5}
+    ax.add_patch(Rectangle((x, y), width, high, zorder=4, **frame))
     paper = {"facecolor": "white", "alpha": 0.8, "pad": 1, "linewidth": 0}
-    ax.text(x, y + 2 * high, text, fontsize=SMALL - 1, va="bottom", zorder=4, bbox=paper)
+    ax.text(x, y + 1.6 * high, text, fontsize=SMALL - 1, va="bottom", zorder=4, bbox=paper)
 
 
 def round_length(most: float) -> float:

@@ -134,7 +134,7 @@ def draw_dominance(ax: Axes, scene: xr.Dataset, *, of: str | None = None) -> Non
     _draw(ax, scene, _tinted(palette[first], FAINTEST + (1 - FAINTEST) * clear))
     strength = np.linspace(FAINTEST, 1, LEVELS)
     ramps = {name: _tinted(palette[k], strength) for k, name in enumerate(colors)}
-    draw_ramps(ax, ramps, (f"{least:.0%}", "share of the dominating source", "100 %"))
+    draw_ramps(ax, ramps, (f"{100 * least:.0f} %", "its share", "100 %"))
 
 
 def draw_relevance(
@@ -213,7 +213,7 @@ def maps(
     whose = f" for {of}" if of else ""
     panels: list[tuple[str, Any]] = []
     if rgb is not None:
-        panels.append(("true colour", lambda ax: draw_true_color(ax, whole, rgb)))
+        panels.append(("image", lambda ax: draw_true_color(ax, whole, rgb)))
     if "prediction" in scene:
         panels.append(("predicted class", lambda ax: draw_classes(ax, scene)))
     panels.append((f"dominating source{whose}", lambda ax: draw_dominance(ax, scene, of=of)))
@@ -225,8 +225,8 @@ def maps(
         panels.append((f"relevance of {name}{whose}", signs))
     rows = -(-len(panels) // columns)
     high = np.clip(scene.sizes["y"] / scene.sizes["x"], 0.4, 2)
-    layout = ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.08)
-    figure = Figure(figsize=(3.2 * columns, (2.8 * high + 0.9) * rows + 0.4), layout=layout)
+    layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.08)
+    figure = Figure(figsize=(3.2 * columns, (2.8 * high + 1.2) * rows + 0.4), layout=layout)
     figure.suptitle(title, parse_math=False)
     axes = figure.subplots(rows, columns, squeeze=False)
     for ax in axes.flat[len(panels) :]:

@@ -128,6 +128,12 @@ function sheet(name, overlays, shown) { // overlays(options): layers of one pane
 }
 const onMap = (element, bounds, options) => L.svgOverlay(element, corners(bounds), options); // takes any element
 
+function hatched(options) {
+  const element = document.createElement("div");
+  element.className = "hatch";
+  return onMap(element, data.bounds, options);
+}
+
 // The cell that was chosen.
 
 let views = [], chosen = null;
@@ -251,13 +257,13 @@ function ramp(name, colors, ends) {
 }
 function legend() {
   const [kind, index] = at("what").value.split(":"), s = Number(index), top = limit();
-  const steps = [0, 0.25, 0.5, 0.75, 1], percent = (v) => `${Math.round(v * 100)} %`;
+  const steps = [0, 0.25, 0.5, 0.75, 1], percent = (v) => `${Math.round(v * 100)}\u00a0%`;
   const rows = kind === "relevance"
     ? [ramp(data.sources[s].name, data.diverging, [`${number(-top)} against`, "0", `for ${number(top)}`])]
     : kind === "share"
-      ? [ramp(data.sources[s].name, steps.map((t) => mix(SOURCES[s], t)), ["0 %", "share", "100 %"])]
+      ? [ramp(data.sources[s].name, steps.map((t) => mix(SOURCES[s], t)), ["0\u00a0%", "share", "100\u00a0%"])]
       : data.sources.slice(0, SPEAKING).map((source, k) =>
-        ramp(source.name, steps.map((t) => dominance(k, 1 / SPEAKING + t * (1 - 1 / SPEAKING))), k < SPEAKING - 1 ? [] : [percent(1 / SPEAKING), "share of the dominating source", "100 %"]));
+        ramp(source.name, steps.map((t) => dominance(k, 1 / SPEAKING + t * (1 - 1 / SPEAKING))), k < SPEAKING - 1 ? [] : [percent(1 / SPEAKING), "share of the dominating source", "100\u00a0%"]));
   const key = document.createElement("div");
   key.className = "key";
   key.append(...data.classes.map(swatch));
@@ -288,23 +294,20 @@ async function load(view) {
 }
 
 async function begin() {
-  const ground = document.createElement("div");
-  ground.className = "hatch";
-  onMap(ground, data.bounds, { pane: "ground", zIndex: 1 }).addTo(map);
+  hatched({ pane: "ground" }).addTo(map);
   const hash = location.hash; // a chosen cell writes it anew
-  if (data.picture) sheet("true colour", (options) => [L.imageOverlay(data.picture, corners(data.pictureBounds), options)], true);
+  if (data.picture) sheet("image", (options) => [L.imageOverlay(data.picture, corners(data.pictureBounds), options)], true);
   views = await Promise.all(data.views.map(load));
   data.degrees = await unpack(data.degrees);
-  const paper = canvas(views[0].rows, views[0].columns); // hatching shows where there is nothing, only
-  fill(paper, (i) => (Number.isNaN(views[0].parts[i]) ? null : [255, 255, 255]));
-  onMap(paper, views[0].bounds, { pane: "ground", zIndex: 2 }).addTo(map);
   if (data.prediction) {
     const best = await unpack(data.prediction), made = canvas(...data.prediction.shape);
     const colors = data.classes.map((each) => rgb(each.color));
     fill(made, (i) => (best[i] === VOID ? null : colors[best[i]]));
     sheet("predicted class", (options) => [onMap(made, data.pictureBounds, options)], false);
   }
-  sheet("sources", (options) => views.map((view, k) => onMap(view.canvas, view.bounds, { ...options, zIndex: k + 1 })), true);
+  sheet("sources", (options) => [
+    hatched(options), ...views.map((view, k) => onMap(view.canvas, view.bounds, { ...options, zIndex: k + 2 })),
+  ], true);
   paint();
   for (const view of views.slice(1)) {
     const button = Object.assign(document.createElement("button"), { textContent: view.name });
