@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfp_jax.maps._ground import ground_of
-from rfp_jax.maps._layout import VOID
+from rfp_jax.maps._layout import VOID, names_in
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -96,6 +96,13 @@ def frequent(prediction: xr.DataArray, factor: int) -> tuple[np.ndarray, np.ndar
             most = np.maximum(most, count)
         purity[into] = most / np.maximum(known, 1)
     return best, purity
+
+
+def explained(scene: xr.Dataset) -> list[int]:
+    """The numbers of the classes along the dimension `class`, as `prediction` has them."""
+    names = names_in(scene)
+    given = [str(name) for name in scene["class"].values]
+    return [names.index(name if name in names else "_".join(name.split())) for name in given]
 
 
 def block_sums(values: np.ndarray, factor: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.maps._cells import frequent
+from rfp_jax.maps._cells import explained, frequent
 from rfp_jax.maps._cog import classes_of
 from rfp_jax.maps._grid import Grid
 from rfp_jax.maps._ground import DEGREE, Ground
@@ -61,7 +61,7 @@ def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Any]:
         "nodes": nodes.shape[-1],
         "sources": [{"name": name, "color": colors[name]} for name in names],
         "classes": [{"name": name, "color": color} for name, color in class_colors(scene).items()],
-        "explained": _explained(scene),
+        "explained": explained(scene) if "class" in scene.dims else None,
         "diverging": opaque(RELEVANCE_COLORS, 65),
         "faintest": FAINTEST,
     }
@@ -121,11 +121,3 @@ def webp(image: np.ndarray) -> str:
 def class_colors(scene: xr.Dataset) -> dict[str, str]:
     """Names of classes to their colours; none where no class is predicted."""
     return {name: color for _, name, color in classes_of(scene)} if "prediction" in scene else {}
-
-
-def _explained(scene: xr.Dataset) -> list[int] | None:
-    """Numbers of the classes along the dimension `class`; None where it is the predicted one."""
-    if "class" not in scene.dims:
-        return None
-    names = list(class_colors(scene))
-    return [names.index("_".join(str(name).split())) for name in scene["class"].values]

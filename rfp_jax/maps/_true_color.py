@@ -8,8 +8,9 @@ import numpy as np
 
 from rfp_jax.maps._cells import block_sums
 from rfp_jax.maps._errors import SceneError
+from rfp_jax.maps._file import bounded_cache
 from rfp_jax.maps._grid import Grid
-from rfp_jax.maps._raster import bounded_cache, open_raster
+from rfp_jax.maps._raster import open_raster
 from rfp_jax.maps._source import as_source
 
 ROWS = 1024

@@ -239,7 +239,7 @@ def maps(
 
 def _of_class(scene: xr.Dataset, of: str | None) -> xr.DataArray:
     """The relevance [source, y, x] of a class, or of the predicted one, in cells to draw."""
-    from rfp_jax.maps._cells import cells
+    from rfp_jax.maps._cells import cells, explained
 
     scene = cells(scene, SIDE)
     relevance = scene.relevance.transpose(..., "source", "y", "x")
@@ -257,10 +257,8 @@ def _of_class(scene: xr.Dataset, of: str | None) -> xr.DataArray:
         return relevance.isel({"class": names.index(of)})
     if "prediction" not in scene:
         return relevance.isel({"class": 0})
-    words = scene.prediction.attrs["flag_meanings"].split()
     found = relevance.isel({"class": 0}, drop=True) * np.nan
-    for place, name in enumerate(names):
-        number = words.index("_".join(name.split()))
+    for place, number in enumerate(explained(scene)):
         found = found.where(scene.prediction != number, relevance.isel({"class": place}, drop=True))
     return found
 

@@ -44,7 +44,9 @@ def make(height=61, width=83, sources=("optical", "radar"), classes=(), seed=0, 
         "output": ((*dims, "y", "x"), output),
         "prediction": (("y", "x"), prediction.astype(np.uint8), said),
     }
-    return xr.Dataset(variables, coords, {"complete": 1}).rio.write_crs(crs)
+    return xr.Dataset(
+        variables, coords, {"complete": 1, "classes": json.dumps(CLASSES)}
+    ).rio.write_crs(crs)
 
 
 def blocks(values, factor):

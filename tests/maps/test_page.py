@@ -247,7 +247,7 @@ def test_a_click_in_a_browser_shows_the_cell(scene, written, tmp_path, width):
         (said["next"], coarse[:, :, 50 // FACTOR, 60 // FACTOR + 1]),
         (said["fine"][0], pixels[:, :, 37, 22]),
     ):
-        assert [row[0] for row in rows] == ["_".join(name.split()) for name in CLASSES]
+        assert [row[0] for row in rows] == [*CLASSES]
         found = np.array([[float(v.replace("−", "-")) for v in row[1:]] for row in rows])
         size = np.abs(expected).sum(1)
         near(found[:, :-1], expected, size[:, None])
