@@ -10,6 +10,7 @@ from rfp_jax.maps._relevance import relevance
 from rfp_jax.maps._report import report
 from rfp_jax.maps._share import share
 from rfp_jax.maps._source import Source
+from rfp_jax.maps._true_color import true_color
 
 __all__ = [
     "Field",
@@ -27,4 +28,5 @@ __all__ = [
     "report",
     "share",
     "to_cog",
+    "true_color",
 ]

@@ -164,7 +164,7 @@ def _options(file: _File) -> dict[str, str]:
     }
 
 
-def classes_of(scene: xr.Dataset) -> list[tuple[int, str, str]]:
+def _classes(scene: xr.Dataset) -> list[tuple[int, str, str]]:
     """Number, name and colour of each class."""
     said = scene.prediction.attrs
     values = np.atleast_1d(said["flag_values"]).tolist()
@@ -176,7 +176,7 @@ def classes_of(scene: xr.Dataset) -> list[tuple[int, str, str]]:
 
 def _palette(scene: xr.Dataset) -> dict[int, tuple[int, int, int, int]]:
     found = {VOID: (0, 0, 0, 0)}
-    for value, _, color in classes_of(scene):
+    for value, _, color in _classes(scene):
         red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
         found[value] = red, green, blue, 255
     return found
@@ -184,7 +184,7 @@ def _palette(scene: xr.Dataset) -> dict[int, tuple[int, int, int, int]]:
 
 def _name_classes(scene: xr.Dataset, path: Path) -> None:
     """Write class names where GDAL and QGIS look for them; a GeoTIFF has no place for them."""
-    classes = classes_of(scene)
+    classes = _classes(scene)
     root = Xml.Element("PAMDataset")
     names = Xml.SubElement(Xml.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
     for _, name, _ in classes:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rfp_jax._util.cells import frequent
+from rfp_jax._util.classes import classes_of, explained
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.maps._cells import explained, frequent
-from rfp_jax.maps._cog import classes_of
-from rfp_jax.maps._grid import Grid
-from rfp_jax.maps._ground import DEGREE, Ground
+from rfp_jax._util.ground import Ground
 from rfp_jax.maps._true_color import true_color
 
 with needs_extra("A page of a map", extra="maps"):
@@ -53,15 +52,15 @@ def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Any]:
     colors = {**source_colors(name for name in names if name != "bias"), "bias": BIAS_COLOR}
     nodes = ground.nodes()
     return {
-        "crs": ground.name,
-        "bounds": list(ground.grid.bounds),
+        "crs": ground.crs.to_string(),
+        "bounds": list(ground.bounds),
         "metres": ground.metres,
-        "aspect": ground.metres / DEGREE if ground.grid.crs.is_geographic else 1.0,
+        "aspect": 1 / ground.aspect,
         "degrees": packed(nodes),
         "nodes": nodes.shape[-1],
         "sources": [{"name": name, "color": colors[name]} for name in names],
-        "classes": [{"name": name, "color": color} for name, color in class_colors(scene).items()],
-        "explained": explained(scene) if "class" in scene.dims else None,
+        "classes": [{"name": each.name, "color": each.color} for each in classes_of(scene)],
+        "explained": explained(scene),
         "diverging": opaque(RELEVANCE_COLORS, 65),
         "faintest": FAINTEST,
     }
@@ -95,18 +94,15 @@ def limits(cells: xr.Dataset) -> list[float]:
     return [each or 1.0 for each in found]
 
 
-def pictures(scene: xr.Dataset, rgb: Any, grid: Grid, side: int) -> dict[str, Any]:
+def pictures(scene: xr.Dataset, rgb: Any, ground: Ground, side: int) -> dict[str, Any]:
     """The true colours (WebP) and the predicted classes, at most `side` pixels a side."""
-    factor = -(-max(grid.shape) // side)
+    factor = -(-max(ground.shape) // side)
     found: dict[str, Any] = {}
     if rgb is not None:
-        found["picture"] = webp(true_color(rgb, grid, factor))
+        found["picture"] = webp(true_color(scene, rgb, side=side))
     if "prediction" in scene:
         found["prediction"] = packed(frequent(scene.prediction, factor)[0])
-    left, _, _, top = grid.bounds
-    height, width = (-(-n // factor) * factor for n in grid.shape)
-    right, bottom = grid.transform * (width, height)
-    return {**found, "pictureBounds": [left, bottom, right, top]}
+    return {**found, "pictureBounds": list(ground.coarser(factor).bounds)}
 
 
 def webp(image: np.ndarray) -> str:
@@ -116,8 +112,3 @@ def webp(image: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "WEBP", quality=85)
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def class_colors(scene: xr.Dataset) -> dict[str, str]:
-    """Names of classes to their colours; none where no class is predicted."""
-    return {name: color for _, name, color in classes_of(scene)} if "prediction" in scene else {}

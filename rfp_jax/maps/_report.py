@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rfp_jax
+from rfp_jax._util.cells import cells
+from rfp_jax._util.classes import classes_of
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.maps._cells import cells
+from rfp_jax._util.ground import Ground, ground_of
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._grid import Bounds, Grid
-from rfp_jax.maps._ground import ground_of
 from rfp_jax.maps._summary import summarize
 
 if TYPE_CHECKING:
@@ -57,23 +58,25 @@ def report(
             has every pixel.
 
     Raises:
-        SceneError: it is not a complete map with a coordinate system, `rgb` or a window does not
-            fit it, or `max_bytes` is too small for what is asked for.
-        ValueError: there are more sources than colours.
+        SceneError: `rgb` or a window does not fit the map, or `max_bytes` is too small for what is
+            asked for.
+        ValueError: it is not a complete map with a coordinate system, or there are more sources
+            than colours.
     """
     with needs_extra("A page of a map", extra="maps"):
         import jinja2  # noqa: F401
     from rfp_jax.maps import _embed as embed
 
-    grid = ground_of(scene).grid
-    shown = embed.facts(scene, ground_of(scene))
+    ground = ground_of(scene)
+    grid = Grid(ground.crs, scene.rio.transform(recalc=True), *ground.shape)
+    shown = embed.facts(scene, ground)
     near = [
         embed.view(_window(scene, grid, name, bounds), name)
         for name, bounds in (windows or {}).items()
     ]
-    frame = _Frame.of(scene, title, embed.class_colors(scene))
+    frame = _Frame.of(scene, title)
     room = max_bytes - len(frame.render({**shown, "views": near}))
-    shown |= _pictures(scene, rgb, grid, room // 2)
+    shown |= _pictures(scene, rgb, ground, room // 2)
     room = max_bytes - len(frame.render({**shown, "views": near}))
     whole = cells(scene, _side(scene, room, max_bytes))
     shown |= {"views": [embed.view(whole, ""), *near], "limits": embed.limits(whole)}
@@ -98,11 +101,12 @@ class _Frame:
     words: Mapping[str, Any]
 
     @classmethod
-    def of(cls, scene: xr.Dataset, title: str, colors: Mapping[str, str]) -> _Frame:
+    def of(cls, scene: xr.Dataset, title: str) -> _Frame:
         """The frame of a map: its table of shares, styles and scripts."""
         from markupsafe import Markup
 
         summary = summarize(scene)
+        colors = {each.name: each.color for each in classes_of(scene)}
         area = summary.area
         rows = [
             {
@@ -137,8 +141,7 @@ class _Frame:
         """The page as it is written; `meaning` says what a cell is."""
         import jinja2
 
-        loader = jinja2.PackageLoader("rfp_jax.maps", "_page")
-        page = jinja2.Environment(loader=loader, autoescape=True).get_template("template.html")
+        page = jinja2.Environment(autoescape=True).from_string(_resource("template.html"))
         return page.render(**self.words, data=data, meaning=meaning).encode()
 
 
@@ -158,13 +161,13 @@ def _window(scene: xr.Dataset, grid: Grid, name: str, bounds: Bounds) -> xr.Data
     return cells(scene.isel(y=rows, x=columns), max(grid.shape))
 
 
-def _pictures(scene: xr.Dataset, rgb: Any, grid: Grid, room: int) -> dict[str, Any]:
+def _pictures(scene: xr.Dataset, rgb: Any, ground: Ground, room: int) -> dict[str, Any]:
     """Pictures that fit."""
     from rfp_jax.maps import _embed as embed
 
     side = PICTURE
     while side >= LEAST:
-        found = embed.pictures(scene, rgb, grid, side)
+        found = embed.pictures(scene, rgb, ground, side)
         if sum(len(str(each)) for each in found.values()) <= room:
             return found
         side = side * 2 // 3

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rfp_jax.maps._cells import block_sums
+from rfp_jax._util.cells import block_sums
+from rfp_jax._util.ground import ground_of
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._file import bounded_cache
 from rfp_jax.maps._grid import Grid
 from rfp_jax.maps._raster import open_raster
 from rfp_jax.maps._source import as_source
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 ROWS = 1024
 """About so many rows are read at once."""
@@ -20,23 +24,27 @@ DARKEST, BRIGHTEST = 2, 98
 """Percentiles, over all three bands, that are shown black and white."""
 
 
-def true_color(rgb: Any, grid: Grid, factor: int) -> np.ndarray:
+def true_color(scene: xr.Dataset, rgb: Any, *, side: int = 1500) -> np.ndarray:
     """Return a picture of the ground below a map.
 
     uint8 is shown as it is; other values are stretched, all bands alike, so that colours stay true.
 
     Args:
-        rgb: red, green and blue, as sources of a map are given (a path, a DataArray, or a
-            `maps.Source` whose `bands` names them); on another grid it is warped.
-        grid: the pixels of the map.
-        factor: pixels that a pixel of the picture is wide; it has their mean.
+        scene: the map.
+        rgb: red, green and blue, as sources of a map are given: a path, a DataArray, or a
+            `maps.Source` whose `bands` names them; on another grid it is warped.
+        side: the most pixels of the picture a side; each is the mean of a block of pixels.
 
     Returns:
         [y, x, 4] uint8: red, green, blue, and 0 where there are no data, else 255.
 
     Raises:
         SceneError: there are not three bands, or it is not where the map is.
+        ValueError: it is no map.
     """
+    ground = ground_of(scene)
+    grid = Grid(ground.crs, scene.rio.transform(recalc=True), *ground.shape)
+    factor = -(-max(ground.shape) // side)
     source = as_source(rgb)
     with bounded_cache():
         raster = open_raster("rgb", source)

@@ -5,8 +5,10 @@ state, so none needs a display or leaves a figure open: write one with `figure.s
 
 Relevance comes as a mapping, name of the source to an array [samples, classes]. The order of the
 names is the order of the colours, so the same sources have the same colours in every picture.
+Pictures of scenes are in `rfp_jax.plot.maps`.
 """
 
+from rfp_jax.plot import maps
 from rfp_jax.plot._colors import (
     BIAS_COLOR,
     DIFFERENCE_COLOR,
@@ -20,14 +22,6 @@ from rfp_jax.plot._colors import (
 from rfp_jax.plot._curves import curves, draw_curve
 from rfp_jax.plot._densities import densities, draw_density
 from rfp_jax.plot._distributions import draw_violins, select_class, violins
-from rfp_jax.plot._maps import (
-    draw_classes,
-    draw_dominance,
-    draw_relevance,
-    draw_share,
-    draw_true_color,
-    maps,
-)
 from rfp_jax.plot._pixels import draw_heatmap, heatmap
 from rfp_jax.plot._samples import draw_bars, draw_sources, examples, grid
 from rfp_jax.plot._sequences import tokens
@@ -43,15 +37,10 @@ __all__ = [
     "curves",
     "densities",
     "draw_bars",
-    "draw_classes",
     "draw_curve",
     "draw_density",
-    "draw_dominance",
     "draw_heatmap",
-    "draw_relevance",
-    "draw_share",
     "draw_sources",
-    "draw_true_color",
     "draw_violins",
     "examples",
     "grid",

@@ -17,7 +17,7 @@ with needs_extra("Drawing pictures", "plot"):
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 if TYPE_CHECKING:
-    from rfp_jax.maps._ground import Ground
+    from rfp_jax._util.ground import Ground
 
 HATCHED: dict[str, Any] = {
     "hatch": "////",
@@ -38,14 +38,9 @@ def draw_ground(ax: Axes, ground: Ground) -> None:
         ax: the axes to draw on, before the map.
         ground: where the map lies.
     """
-    left, bottom, right, top = ground.grid.bounds
+    left, bottom, right, top = ground.bounds
     ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, zorder=-1, **HATCHED))
-    aspect = 1.0
-    if ground.grid.crs.is_geographic:
-        from rfp_jax.maps._ground import DEGREE
-
-        aspect = DEGREE / ground.metres
-    ax.set(xlim=(left, right), ylim=(bottom, top), aspect=aspect)
+    ax.set(xlim=(left, right), ylim=(bottom, top), aspect=ground.aspect)
     ax.tick_params(labelsize=SMALL - 1, length=2)
     for axis in (ax.xaxis, ax.yaxis):
         numbers = ScalarFormatter(useOffset=False)
@@ -67,7 +62,7 @@ def draw_cells(ax: Axes, colors: np.ndarray, ground: Ground) -> None:
         colors: [y, x, 4] from 0 to 1 or uint8; transparent where nothing is known.
         ground: where the cells lie; the last ones may reach beyond the axes.
     """
-    left, bottom, right, top = ground.grid.bounds
+    left, bottom, right, top = ground.bounds
     limits = ax.axis()
     ax.imshow(
         colors,
@@ -99,7 +94,7 @@ def draw_ramps(ax: Axes, ramps: Mapping[str, np.ndarray], words: tuple[str, str,
 
 def _draw_bar(ax: Axes, ground: Ground) -> None:
     """A bar of a round length in metres, at the lower left."""
-    left, bottom, right, top = ground.grid.bounds
+    left, bottom, right, top = ground.bounds
     length = round_length(BAR * (right - left) * ground.metres)
     width, edge = length / ground.metres, 0.03 * (right - left)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"

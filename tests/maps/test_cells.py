@@ -5,8 +5,7 @@ import pytest
 import xarray as xr
 from pages import CLASSES, blocks, make
 
-from rfp_jax import maps
-from rfp_jax.maps._cells import cells, frequent
+from rfp_jax._util.cells import cells, frequent
 
 
 @pytest.mark.parametrize("classes", [(), CLASSES[:2]])
@@ -35,11 +34,11 @@ def test_a_cell_lies_where_its_pixels_lie():
 
 
 def test_few_rows_at_a_time_give_the_same(monkeypatch):
-    from rfp_jax.maps import _cells
+    from rfp_jax._util import cells as module
 
     scene = make(classes=CLASSES)
     whole = cells(scene, 20)
-    monkeypatch.setattr(_cells, "ROWS", 12)
+    monkeypatch.setattr(module, "ROWS", 12)
     xr.testing.assert_identical(cells(scene, 20), whole)
 
 
@@ -59,9 +58,9 @@ def test_the_class_of_a_cell_is_the_most_frequent_one():
 
 def test_what_is_no_map_is_refused():
     scene = make()
-    with pytest.raises(maps.SceneError, match=r"call rfp_jax\.maps\.relevance again"):
+    with pytest.raises(ValueError, match=r"call rfp_jax\.maps\.relevance again"):
         cells(scene.assign_attrs(complete=0), 20)
-    with pytest.raises(maps.SceneError, match="dimensions source, y and x"):
+    with pytest.raises(ValueError, match="dimensions source, y and x"):
         cells(scene.drop_vars("relevance"), 20)
-    with pytest.raises(maps.SceneError, match="coordinate system"):
+    with pytest.raises(ValueError, match="coordinate system"):
         cells(scene.drop_vars("spatial_ref"), 20)

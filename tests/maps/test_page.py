@@ -170,7 +170,7 @@ def test_leaflet_comes_with_its_licence(written):
 @pytest.mark.parametrize(
     ("change", "options", "error", "message"),
     [
-        ({"complete": 0}, {}, maps.SceneError, "not complete: call rfp_jax.maps.relevance again"),
+        ({"complete": 0}, {}, ValueError, "not complete: call rfp_jax.maps.relevance again"),
         ({"sources": 8}, {}, ValueError, "8 sources, and 7 colours.*draw fewer sources, or sum"),
         ({}, {"rgb": 2}, maps.SceneError, "rgb has 2 bands.*bands=\\(4, 3, 2\\)"),
         ({}, {"rgb": "far"}, maps.SceneError, "does not overlap"),

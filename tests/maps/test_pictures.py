@@ -5,11 +5,12 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from pages import CLASSES, make
+from pages import CLASSES, blocks, make
 from rasters import CRS
 
-from rfp_jax import maps, plot
-from rfp_jax.plot import _maps
+from rfp_jax import maps
+from rfp_jax.plot import SOURCE_COLORS
+from rfp_jax.plot import maps as pictures
 from rfp_jax.plot._ground import round_length
 
 
@@ -33,7 +34,7 @@ def key(ax):
 
 def test_a_class_has_its_colour_and_markup_is_text():
     scene = make()
-    ax, colors = drawn(plot.draw_classes, scene)
+    ax, colors = drawn(pictures.draw_classes, scene)
     expected = {0: "#0000ff", 1: "#00aa00", 2: "#ff0000"}
     prediction = scene.prediction.values
     for number, color in expected.items():
@@ -47,13 +48,13 @@ def test_a_class_has_its_colour_and_markup_is_text():
 @pytest.mark.parametrize("of", [None, CLASSES[2]])
 def test_a_share_goes_from_white_to_the_colour_of_the_source(of):
     scene = make(classes=CLASSES)
-    ax, colors = drawn(plot.draw_share, scene, "radar", of=of)
+    ax, colors = drawn(pictures.draw_share, scene, "radar", of=of)
     relevance = scene.relevance.values[:, :2]  # without the bias
     number = scene.prediction.values if of is None else np.full(colors.shape[:2], 2)
     chosen = np.take_along_axis(relevance, np.clip(number, 0, 2)[None, None], 0)[0]
     share = np.abs(chosen[1]) / np.abs(chosen).sum(0)
     known = ~void(scene)
-    expected = 1 + (np.array(to_rgb(plot.SOURCE_COLORS[1])) - 1) * share[known][:, None]
+    expected = 1 + (np.array(to_rgb(SOURCE_COLORS[1])) - 1) * share[known][:, None]
     np.testing.assert_allclose(colors[known, :3], expected, atol=1e-6)
     np.testing.assert_array_equal(colors[..., 3] == 0, ~known)
     assert key(ax) == ["0 %", "share", "100 %"]
@@ -62,8 +63,8 @@ def test_a_share_goes_from_white_to_the_colour_of_the_source(of):
 def test_the_dominating_source_has_its_colour_the_more_the_clearer():
     parts = np.array([[[9.0, 5, 0, 1]], [[1.0, 5, 8, 1]], [[-3.0, 1, 1, 1]]])
     parts[..., 3] = np.nan
-    _, colors = drawn(plot.draw_dominance, small(parts))
-    first, second = (np.array(to_rgb(color)) for color in plot.SOURCE_COLORS[:2])
+    _, colors = drawn(pictures.draw_dominance, small(parts))
+    first, second = (np.array(to_rgb(color)) for color in SOURCE_COLORS[:2])
     faintest = 0.15
     strengths = [faintest + (1 - faintest) * clear for clear in (0.8, 0, 1)]
     for found, color, strength in zip(colors[0], (first, first, second), strengths, strict=False):
@@ -87,20 +88,20 @@ def small(parts):
 def test_relevance_is_centred_at_zero():
     parts = np.zeros((3, 1, 4))
     parts[0, 0] = [-2, 0, 2, 1]
-    ax, colors = drawn(plot.draw_relevance, small(parts), "optical", limit=2.0)
+    ax, colors = drawn(pictures.draw_relevance, small(parts), "optical", limit=2.0)
     against, zero, for_it, half = colors[0, :, :3]
     assert zero.tolist() == [1, 1, 1]
     assert against[2] > against[0]  # blue
     assert for_it[0] > for_it[2]  # red
     assert to_grey(for_it) < to_grey(half) < 1
     assert key(ax) == ["−2 against", "0", "for +2"]
-    _, bias = drawn(plot.draw_relevance, small(parts), "bias", limit=2.0)
+    _, bias = drawn(pictures.draw_relevance, small(parts), "bias", limit=2.0)
     assert (bias == 1).all()
 
 
 def test_axes_have_coordinates_a_scale_bar_and_hatching():
     scene = make()
-    ax, _ = drawn(plot.draw_dominance, scene)
+    ax, _ = drawn(pictures.draw_dominance, scene)
     left, bottom, right, top = scene.rio.bounds()
     assert (*ax.get_xlim(), *ax.get_ylim()) == (left, right, bottom, top)
     assert tuple(ax.images[0].get_extent()) == (left, right, bottom, top)
@@ -113,7 +114,7 @@ def test_axes_have_coordinates_a_scale_bar_and_hatching():
 
 
 def test_a_bar_of_metres_on_degrees():
-    ax, _ = drawn(plot.draw_dominance, make(crs="EPSG:4326"))
+    ax, _ = drawn(pictures.draw_dominance, make(crs="EPSG:4326"))
     (text,) = (text.get_text() for text in ax.texts)
     number, unit = text.split()
     bar = ax.patches[1]
@@ -126,9 +127,9 @@ def test_a_bar_of_metres_on_degrees():
 
 
 def test_large_maps_are_drawn_in_cells(monkeypatch):
-    monkeypatch.setattr(_maps, "SIDE", 20)
+    monkeypatch.setattr(pictures, "SIDE", 20)
     scene = make()
-    ax, colors = drawn(plot.draw_share, scene, "optical")
+    ax, colors = drawn(pictures.draw_share, scene, "optical")
     assert colors.shape == (13, 17, 4)
     left, _, right, _ = scene.rio.bounds()
     assert ax.images[0].get_extent()[:2] == [left, right + 20]  # the last cells reach beyond
@@ -137,9 +138,8 @@ def test_large_maps_are_drawn_in_cells(monkeypatch):
 
 def test_all_in_one_figure():
     scene = make(classes=CLASSES)
-    rgb = scene.relevance.isel({"class": 0}).drop_vars(["class", "source"])
-    rgb = rgb.rename(source="band")
-    figure = plot.maps(scene, rgb, of="water", title="$x^2$")
+    rgb = np.zeros((61, 83, 3))
+    figure = pictures.overview(scene, rgb, of="water", title="$x^2$")
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
     assert titles == [
         "image", "predicted class", "dominating source for water", "share of optical for water",
@@ -152,15 +152,31 @@ def test_all_in_one_figure():
 @pytest.mark.parametrize(
     ("change", "draw", "error", "message"),
     [
-        ({}, lambda s: plot.maps(s, of="ice"), ValueError, r"outputs=\['ice'\] or outputs='all'"),
-        ({"classes": CLASSES}, lambda s: plot.maps(s, of="ice"), ValueError, "no class 'ice'"),
-        ({"sources": list("abcdefgh")}, plot.maps, ValueError, "draw fewer sources, or sum some"),
-        ({}, lambda s: plot.maps(s.assign_attrs(complete=0)), maps.SceneError, "not complete"),
-        ({}, lambda s: drawn(plot.draw_share, s, "bias"), ValueError, "no source 'bias'"),
-        ({}, lambda s: drawn(plot.draw_relevance, s, "dem"), ValueError, "no source 'dem'"),
         (
             {},
-            lambda s: drawn(plot.draw_classes, s.drop_vars("prediction")),
+            lambda s: pictures.overview(s, of="ice"),
+            ValueError,
+            r"outputs=\['ice'\] or outputs='all'",
+        ),
+        (
+            {"classes": CLASSES},
+            lambda s: pictures.overview(s, of="ice"),
+            ValueError,
+            "no class 'ice'",
+        ),
+        (
+            {"sources": list("abcdefgh")},
+            pictures.overview,
+            ValueError,
+            "draw fewer sources, or sum some",
+        ),
+        ({}, lambda s: pictures.overview(s.assign_attrs(complete=0)), ValueError, "not complete"),
+        ({}, lambda s: pictures.overview(s, np.zeros((61, 84, 3))), ValueError, "same pixels"),
+        ({}, lambda s: drawn(pictures.draw_share, s, "bias"), ValueError, "no source 'bias'"),
+        ({}, lambda s: drawn(pictures.draw_relevance, s, "dem"), ValueError, "no source 'dem'"),
+        (
+            {},
+            lambda s: drawn(pictures.draw_classes, s.drop_vars("prediction")),
             ValueError,
             "no class is predicted",
         ),
@@ -177,3 +193,26 @@ def test_round_lengths():
         length = round_length(most)
         assert most / 2.51 < length <= most * (1 + 1e-9)
         assert f"{length:.0e}"[0] in "125"
+
+
+def test_the_ground_in_true_colours():
+    scene = make()
+    values = np.random.default_rng(1).uniform(100, 3000, (3, 61, 83))
+    values[:, :4, :5] = np.nan
+    coords = {"y": scene.y.values, "x": scene.x.values}
+    rgb = xr.DataArray(values, coords, ("band", "y", "x")).rio.write_crs(CRS)
+    found = maps.true_color(scene, rgb)
+    low, high = np.nanpercentile(values, (2, 98))
+    expected = np.clip((values - low) / (high - low), 0, 1) * 255
+    known = np.isfinite(values).all(0)
+    np.testing.assert_allclose(
+        found[known, :3], np.moveaxis(expected, 0, -1)[known], atol=0.5 + 1e-9
+    )
+    np.testing.assert_array_equal(found[..., 3], np.where(known, 255, 0))
+    coarse = maps.true_color(scene, (rgb / 20).fillna(0).astype(np.uint8), side=28)
+    stored = np.nan_to_num(values / 20).astype(np.uint8)
+    np.testing.assert_allclose(
+        coarse[..., :3], np.moveaxis(blocks(stored, 3), 0, -1), atol=0.5 + 1e-9
+    )
+    _, colors = drawn(pictures.draw_true_color, scene, coarse)
+    assert colors.shape == (21, 28, 4)

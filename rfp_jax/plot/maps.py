@@ -1,12 +1,24 @@
-"""Maps of relevance: which class, which source, how clearly, and where nothing is known."""
+"""Pictures of scenes: which class, which source, how clearly, and where nothing is known.
+
+They take a map as `rfp_jax.maps.relevance` and `rfp_jax.maps.open` return it, or a part of one, and
+show the true colours, the classes, and the sources with coordinates along the axes and a scale bar.
+It is hatched where there are no data. The colour-blind tell the colours of sources apart; how much
+is lightness, which print keeps. Of maps of more than 750 pixels a side, block means are drawn.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from rfp_jax._util.cells import cells, frequent
+from rfp_jax._util.classes import classes_of, explained
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.ground import ground_of
 from rfp_jax.plot._colors import FAINTEST, RELEVANCE_COLORS, opaque, source_colors
 from rfp_jax.plot._ground import HATCHED, draw_cells, draw_ground, draw_ramps
 from rfp_jax.plot._parts import SMALL, signed
@@ -21,8 +33,17 @@ with needs_extra("Drawing pictures", "plot"):
 if TYPE_CHECKING:
     import xarray as xr
 
+__all__ = [
+    "draw_classes",
+    "draw_dominance",
+    "draw_relevance",
+    "draw_share",
+    "draw_true_color",
+    "overview",
+]
+
 SIDE = 750
-"""So many cells a side are drawn at most; of more pixels, block means."""
+"""So many cells a side are drawn at most."""
 
 PERCENTILE = 99
 """So many percent of the relevance are within the scale of colours."""
@@ -31,25 +52,28 @@ LEVELS = 255
 """Colours of a ramp."""
 
 
-def draw_true_color(ax: Axes, scene: xr.Dataset, rgb: Any) -> None:
+def draw_true_color(ax: Axes, scene: xr.Dataset, rgb: ArrayLike) -> None:
     """Draw the ground in the colours that the eye sees.
 
     Args:
         ax: the axes to draw on.
         scene: the map whose ground it is.
-        rgb: red, green and blue, as sources of a map are given: a path, a DataArray, or a
-            `rfp_jax.maps.Source` whose `bands` names them.
+        rgb: the picture, [y, x, 3] or with opacity [y, x, 4], uint8 or from 0 to 1: of the pixels
+            of the map, or of blocks of them, as `rfp_jax.maps.true_color` makes it.
 
     Raises:
-        rfp_jax.maps.SceneError: there are not three bands, or they are elsewhere.
+        ValueError: it has another size.
     """
-    from rfp_jax.maps._ground import ground_of
-    from rfp_jax.maps._true_color import true_color
-
-    ground = ground_of(scene)
-    factor = -(-max(ground.grid.shape) // SIDE)
+    ground, rgb = ground_of(scene), np.asarray(rgb)
+    factor = -(-max(ground.shape) // max(rgb.shape[:2]))
+    coarse = ground.coarser(factor)
+    if rgb.ndim != 3 or rgb.shape[-1] not in (3, 4) or rgb.shape[:2] != coarse.shape:
+        raise ValueError(
+            f"rgb has the shape {rgb.shape}, the map {ground.shape} pixels: give [y, x, 3] of the "
+            "same pixels; rfp_jax.maps.true_color(scene, source) makes it of a file"
+        )
     draw_ground(ax, ground)
-    draw_cells(ax, true_color(rgb, ground.grid, factor), ground.coarser(factor))
+    draw_cells(ax, rgb, coarse)
 
 
 def draw_classes(ax: Axes, scene: xr.Dataset) -> None:
@@ -62,22 +86,17 @@ def draw_classes(ax: Axes, scene: xr.Dataset) -> None:
     Raises:
         ValueError: no class is predicted.
     """
-    from rfp_jax.maps._cells import frequent
-    from rfp_jax.maps._cog import classes_of
-    from rfp_jax.maps._ground import ground_of
-
-    ground = ground_of(scene)
-    if "prediction" not in scene:
+    ground, classes = ground_of(scene), classes_of(scene)
+    if not classes:
         raise ValueError("no class is predicted, as the network has one output: draw its relevance")
-    factor = -(-max(ground.grid.shape) // SIDE)
+    factor = -(-max(ground.shape) // SIDE)
     best, _ = frequent(scene.prediction, factor)
     colors = np.zeros((*best.shape, 4))
-    classes = classes_of(scene)
-    for number, _, color in classes:
-        colors[best == number] = (*to_rgb(color), 1)
+    for each in classes:
+        colors[best == each.number] = (*to_rgb(each.color), 1)
     draw_ground(ax, ground)
     draw_cells(ax, colors, ground.coarser(factor))
-    handles = [Patch(facecolor=color, label=name) for _, name, color in classes]
+    handles = [Patch(facecolor=each.color, label=each.name) for each in classes]
     legend = ax.legend(
         handles=[*handles, Patch(label="no data", **HATCHED)],
         loc="upper center",
@@ -108,7 +127,7 @@ def draw_share(ax: Axes, scene: xr.Dataset, source: str, *, of: str | None = Non
     if source not in colors:
         raise ValueError(f"no source {source!r}: the map has {list(colors)}")
     color = np.array(to_rgb(colors[source]))
-    _draw(ax, scene, _tinted(color, shares.sel(source=source).to_numpy()))
+    _draw(ax, scene, _tinted(color, shares[list(colors).index(source)]))
     ramp = _tinted(color, np.linspace(0, 1, LEVELS))
     draw_ramps(ax, {source: ramp}, ("0 %", "share", "100 %"))
 
@@ -127,9 +146,9 @@ def draw_dominance(ax: Axes, scene: xr.Dataset, *, of: str | None = None) -> Non
         ValueError: there is no such class, or there are more sources than colours.
     """
     shares, colors = _shares(scene, of)
-    values, least = shares.to_numpy(), 1 / len(colors)
+    least = 1 / len(colors)
     palette = np.array([to_rgb(color) for color in colors.values()])
-    first, most = np.nan_to_num(values).argmax(0), values.max(0)
+    first, most = np.nan_to_num(shares).argmax(0), shares.max(0)
     clear = (most - least) / (1 - least) if len(colors) > 1 else most
     _draw(ax, scene, _tinted(palette[first], FAINTEST + (1 - FAINTEST) * clear))
     strength = np.linspace(FAINTEST, 1, LEVELS)
@@ -169,18 +188,19 @@ def draw_relevance(
     draw_ramps(ax, {source: levels}, (f"{signed(-limit)} against", "0", f"for {signed(limit)}"))
 
 
-def maps(
-    scene: xr.Dataset, rgb: Any = None, *, of: str | None = None, title: str = "", columns: int = 3
+def overview(
+    scene: xr.Dataset,
+    rgb: ArrayLike | None = None,
+    *,
+    of: str | None = None,
+    title: str = "",
+    columns: int = 3,
 ) -> Figure:
-    """Draw a map of relevance: the ground, the classes, who dominates, and each source.
-
-    It is hatched where there are no data. The colour-blind tell the colours of sources apart; how
-    much is lightness, which print keeps.
+    """Draw all of a map: the ground, the classes, who dominates, and each source.
 
     Args:
-        scene: a map, from `rfp_jax.maps.relevance` or `rfp_jax.maps.open`, or a part of one. Of
-            more than 750 pixels a side, block means are drawn.
-        rgb: red, green and blue of the ground, as for `draw_true_color`.
+        scene: a map.
+        rgb: the picture of the ground, as for `draw_true_color`.
         of: the class whose relevance is drawn; by default the predicted one at each pixel.
         title: title of the figure.
         columns: how many maps stand side by side.
@@ -189,8 +209,8 @@ def maps(
         The figure; a map is about 3 inches wide.
 
     Raises:
-        ValueError: there is no such class, or there are more sources than colours.
-        rfp_jax.maps.SceneError: it is no complete map, or `rgb` does not fit it.
+        ValueError: it is no complete map, there is no such class, `rgb` has another size, or there
+            are more sources than colours.
 
     Examples:
         >>> import xarray as xr, rioxarray
@@ -203,26 +223,24 @@ def maps(
         ...     },
         ...     {"source": ["optical", "radar", "bias"], "y": y, "x": x},
         ... ).rio.write_crs("EPSG:32633")
-        >>> [ax.get_title() for ax in maps(scene).axes if ax.get_title()][:3]
+        >>> [ax.get_title() for ax in overview(scene).axes if ax.get_title()][:3]
         ['dominating source', 'share of optical', 'share of radar']
     """
-    from rfp_jax.maps._cells import cells
-
-    whole, scene = scene, cells(scene, SIDE)
-    _, colors = _shares(scene, of)
+    coarse = cells(scene, SIDE)
+    _, colors = _shares(coarse, of)
     whose = f" for {of}" if of else ""
-    panels: list[tuple[str, Any]] = []
+    panels: list[tuple[str, Callable[[Axes], None]]] = []
     if rgb is not None:
-        panels.append(("image", lambda ax: draw_true_color(ax, whole, rgb)))
+        panels.append(("image", partial(draw_true_color, scene=scene, rgb=rgb)))
     if "prediction" in scene:
-        panels.append(("predicted class", lambda ax: draw_classes(ax, scene)))
-    panels.append((f"dominating source{whose}", lambda ax: draw_dominance(ax, scene, of=of)))
+        panels.append(("predicted class", partial(draw_classes, scene=scene)))
+    panels.append((f"dominating source{whose}", partial(draw_dominance, scene=coarse, of=of)))
     for name in colors:
-        share = f"share of {name}{whose}", lambda ax, n=name: draw_share(ax, scene, n, of=of)
-        panels.append(share)
+        draw = partial(draw_share, scene=coarse, source=name, of=of)
+        panels.append((f"share of {name}{whose}", draw))
     for name in map(str, scene.source.values):
-        signs = lambda ax, n=name: draw_relevance(ax, scene, n, of=of)  # noqa: E731
-        panels.append((f"relevance of {name}{whose}", signs))
+        draw = partial(draw_relevance, scene=coarse, source=name, of=of)
+        panels.append((f"relevance of {name}{whose}", draw))
     rows = -(-len(panels) // columns)
     high = np.clip(scene.sizes["y"] / scene.sizes["x"], 0.4, 2)
     layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.08)
@@ -239,8 +257,6 @@ def maps(
 
 def _of_class(scene: xr.Dataset, of: str | None) -> xr.DataArray:
     """The relevance [source, y, x] of a class, or of the predicted one, in cells to draw."""
-    from rfp_jax.maps._cells import cells, explained
-
     scene = cells(scene, SIDE)
     relevance = scene.relevance.transpose(..., "source", "y", "x")
     if "class" not in relevance.dims:
@@ -255,20 +271,20 @@ def _of_class(scene: xr.Dataset, of: str | None) -> xr.DataArray:
         if of not in names:
             raise ValueError(f"no class {of!r}: the map explains {names}")
         return relevance.isel({"class": names.index(of)})
-    if "prediction" not in scene:
-        return relevance.isel({"class": 0})
     found = relevance.isel({"class": 0}, drop=True) * np.nan
-    for place, number in enumerate(explained(scene)):
+    for place, number in enumerate(explained(scene) or ()):
         found = found.where(scene.prediction != number, relevance.isel({"class": place}, drop=True))
     return found
 
 
-def _shares(scene: xr.Dataset, of: str | None) -> tuple[xr.DataArray, dict[str, str]]:
-    """The shares [source, y, x] of a class, and the colours of sources."""
-    from rfp_jax.maps import share
-
-    shares = share(_of_class(scene, of).to_dataset(name="relevance"))
-    return shares, source_colors(map(str, shares.source.values))
+def _shares(scene: xr.Dataset, of: str | None) -> tuple[np.ndarray, dict[str, str]]:
+    """The shares `|R_s| / sum |R|` [source, y, x], without the bias, and the colours of sources."""
+    relevance = _of_class(scene, of)
+    speaking = relevance.isel(source=relevance.source != "bias")
+    size = np.abs(speaking.to_numpy())
+    total = size.sum(0)
+    shares = np.where(total == 0, 1 / len(size), size / np.where(total == 0, 1, total))
+    return shares, source_colors(map(str, speaking.source.values))
 
 
 def _tinted(color: np.ndarray, strength: np.ndarray) -> np.ndarray:
@@ -279,8 +295,6 @@ def _tinted(color: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 def _draw(ax: Axes, scene: xr.Dataset, colors: np.ndarray) -> None:
     """Draw colours of cells on the ground of a map."""
-    from rfp_jax.maps._ground import ground_of
-
     ground = ground_of(scene)
     draw_ground(ax, ground)
-    draw_cells(ax, colors, ground.coarser(-(-max(ground.grid.shape) // SIDE)))
+    draw_cells(ax, colors, ground.coarser(-(-max(ground.shape) // SIDE)))

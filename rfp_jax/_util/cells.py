@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rfp_jax.maps._ground import ground_of
-from rfp_jax.maps._layout import VOID, names_in
+from rfp_jax._util.ground import ground_of
 
 if TYPE_CHECKING:
     import xarray as xr
+
+VOID = 255
+"""The prediction where there is none."""
 
 ROWS = 1024
 """About so many rows of a map are read at once."""
@@ -35,19 +37,19 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
         that it has. The attribute `cell` is the number of pixels that a cell is wide.
 
     Raises:
-        SceneError: it is no map, or not complete.
+        ValueError: it is no map, or not complete.
     """
     import xarray as xr
 
     ground = ground_of(scene)
-    factor = -(-max(ground.grid.shape) // side)
-    coarse = ground.coarser(factor).grid
+    factor = -(-max(ground.shape) // side)
+    coarse = ground.coarser(factor)
     relevance = scene.relevance.transpose(..., "source", "y", "x")
     output = scene.output.transpose(..., "y", "x")
     parts = np.zeros((*relevance.shape[:-2], *coarse.shape))
     sums = np.zeros((*output.shape[:-2], *coarse.shape))
     counts = np.zeros_like(sums)
-    for rows, into in _strips(ground.grid.height, factor):
+    for rows, into in _strips(ground.shape[0], factor):
         for place in np.ndindex(output.shape[:-2]):  # a class at a time: little memory
             values = relevance[place].isel(y=rows).to_numpy()
             outputs = output[place].isel(y=rows).to_numpy()
@@ -71,7 +73,7 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
         best, purity = frequent(scene.prediction, factor)
         found["prediction"] = ("y", "x"), best, scene.prediction.attrs
         found["purity"] = ("y", "x"), purity
-    return found.rio.write_crs(coarse.crs).rio.write_transform(coarse.transform)
+    return found.rio.write_crs(coarse.crs)
 
 
 def frequent(prediction: xr.DataArray, factor: int) -> tuple[np.ndarray, np.ndarray]:
@@ -96,13 +98,6 @@ def frequent(prediction: xr.DataArray, factor: int) -> tuple[np.ndarray, np.ndar
             most = np.maximum(most, count)
         purity[into] = most / np.maximum(known, 1)
     return best, purity
-
-
-def explained(scene: xr.Dataset) -> list[int]:
-    """The numbers of the classes along the dimension `class`, as `prediction` has them."""
-    names = names_in(scene)
-    given = [str(name) for name in scene["class"].values]
-    return [names.index(name if name in names else "_".join(name.split())) for name in given]
 
 
 def block_sums(values: np.ndarray, factor: int) -> np.ndarray:

@@ -1,0 +1,102 @@
+"""Where the pixels of a map lie: in its coordinate system, in metres, in degrees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi, radians
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rfp_jax._util.extras import needs_extra
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+DEGREE = 6_371_008.8 * pi / 180
+"""Metres of a degree on a sphere of the earth's mean radius."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The ground below a map: north-up cells of one size.
+
+    Attributes:
+        crs: the coordinate system, of rasterio.
+        corner: x and y of the outer corner at the upper left.
+        resolution: width and height of a cell.
+        shape: rows and columns.
+    """
+
+    crs: Any
+    corner: tuple[float, float]
+    resolution: tuple[float, float]
+    shape: tuple[int, int]
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right and top of all cells."""
+        (left, top), (across, down), (rows, columns) = self.corner, self.resolution, self.shape
+        return left, top - rows * down, left + columns * across, top
+
+    @property
+    def centres(self) -> tuple[np.ndarray, np.ndarray]:
+        """The coordinates y and x of the cells' centres."""
+        (left, top), (across, down), (rows, columns) = self.corner, self.resolution, self.shape
+        return top - down * (np.arange(rows) + 0.5), left + across * (np.arange(columns) + 0.5)
+
+    @property
+    def metres(self) -> float:
+        """How many metres a unit of x is, at the middle of the map."""
+        if not self.crs.is_geographic:
+            return float(self.crs.linear_units_factor[1])
+        _, bottom, _, top = self.bounds
+        return DEGREE * max(cos(radians((bottom + top) / 2)), 0.01)
+
+    @property
+    def aspect(self) -> float:
+        """How many times as long a unit of y is as one of x."""
+        return DEGREE / self.metres if self.crs.is_geographic else 1.0
+
+    def nodes(self, count: int = 33) -> np.ndarray:
+        """Longitude and latitude (WGS 84) at count x count nodes from the upper left, [2, y, x].
+
+        Between nodes both are bilinear, to less than a metre for scenes of 100 km.
+        """
+        from pyproj import Transformer
+
+        left, bottom, right, top = self.bounds
+        x, y = np.meshgrid(np.linspace(left, right, count), np.linspace(top, bottom, count))
+        way = Transformer.from_crs(self.crs.to_wkt(), "EPSG:4326", always_xy=True)
+        return np.stack([np.asarray(each) for each in way.transform(x, y)])
+
+    def coarser(self, factor: int) -> Ground:
+        """The ground in cells of `factor` x `factor` of these; the last ones may reach beyond."""
+        (across, down), (rows, columns) = self.resolution, self.shape
+        wider, fewer = (across * factor, down * factor), (-(-rows // factor), -(-columns // factor))
+        return Ground(self.crs, self.corner, wider, fewer)
+
+
+def ground_of(scene: xr.Dataset) -> Ground:
+    """Return where a map lies.
+
+    Raises:
+        ValueError: it is no map of relevance, not complete, or has no coordinate system.
+    """
+    with needs_extra("A map", extra="maps"):
+        import rioxarray  # noqa: F401
+    if "relevance" not in scene or not {"source", "y", "x"} <= {*scene.relevance.dims}:
+        raise ValueError(
+            "this takes a map of relevance with the dimensions source, y and x, as "
+            f"rfp_jax.maps.relevance and rfp_jax.maps.open return; got {list(scene.variables)}"
+        )
+    if not scene.attrs.get("complete", True):
+        raise ValueError(
+            "the map is not complete: call rfp_jax.maps.relevance again with the same arguments, "
+            "it goes on where it was"
+        )
+    if scene.rio.crs is None:
+        raise ValueError("the map has no coordinate system: scene.rio.write_crs('EPSG:...')")
+    place = scene.rio.transform(recalc=True)
+    shape = scene.sizes["y"], scene.sizes["x"]
+    return Ground(scene.rio.crs, (place.c, place.f), (place.a, -place.e), shape)
