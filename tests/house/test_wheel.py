@@ -70,7 +70,10 @@ def test_the_wheel_holds_the_package_alone(wheel):
         f"rfp_jax-{rfp_jax.__version__}.dist-info",
     }
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "rfp_jax").rglob("*.py")}
-    assert sources | {"rfp_jax/py.typed", "rfp_jax/tables/_report/template.html"} <= set(names)
+    page = {path.name for path in (ROOT / "rfp_jax" / "maps" / "_page").iterdir() if path.is_file()}
+    assert {"leaflet.js", "leaflet.css", "LICENSE", "template.html"} <= page
+    others = {"rfp_jax/py.typed", "rfp_jax/tables/_report/template.html"}
+    assert sources | others | {f"rfp_jax/maps/_page/{name}" for name in page} <= set(names)
 
 
 def test_the_core_needs_jax_and_numpy_only(environment):
