@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from benchmarks.speed.workloads import Workload
 from rfp_jax.convert import flax
-from rfp_jax.convert.flax._torch_models import MODELS, ResNet50, SmallNet
+from rfp_jax.convert.flax._torch_libraries import MODELS
+from rfp_jax.convert.flax._torch_models import ResNet50, SmallNet
 
 Join = Callable[[list[Tensor]], tuple[Tensor, ...]]
 Split = Callable[[Sequence[Tensor]], Sequence[Tensor]]
