@@ -18,12 +18,10 @@ def held_back() -> Iterator[Callable[[], None]]:
 
     Examples:
         >>> with held_back() as let_through:
-        ...     signal.raise_signal(signal.SIGINT)
-        ...     try:
-        ...         let_through()
-        ...     except KeyboardInterrupt:
-        ...         print("now")
-        now
+        ...     made = "a folder, and what removes it"
+        ...     let_through()
+        >>> made
+        'a folder, and what removes it'
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None

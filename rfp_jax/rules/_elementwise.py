@@ -8,7 +8,7 @@ where z is the variable of the whole chain of elementwise equations: the last va
 but sums with constants and multiples happens (`Equation.variable`). So it does not matter of which
 operations F is made. Where \(F(0)\) is not finite, the line starts at the constant part of z, which
 came from no source: `log(1 + x)` is `log1p(x)`. Where that does not help either (`log x`), no
-relevance passes. A polynomial starts at the constant part too (`rfp_jax.rules._polynomial`).
+relevance passes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Stopped, Tracked
 from rfp_jax.errors import MissingRuleError
-from rfp_jax.rules._polynomial import MOST_FACTORS, aumann_shapley, by_factors
 
 Curve = Callable[[jax.Array], jax.Array]
 
@@ -37,10 +36,6 @@ def elementwise(f: Equation, *x: jax.Array) -> Frozen:
     """`y = F(z)`: a contribution `c` becomes `c (F(z) - F(0)) / z`, and `F(0)` is the bias."""
     del x
     variable = f.variable
-    if variable is not None and f.kind is Kind.FUNCTION and 1 < (f.degree or 0) <= MOST_FACTORS:
-        if f.has_steps:
-            return by_factors(f)
-        return aumann_shapley(f, [variable], f.degree or 0, f.of(variable))
     if variable is None:  # an operand is spread over the result: the chain starts here
         (variable,) = f.inputs
         return from_variable(f, variable, f, singular=True)

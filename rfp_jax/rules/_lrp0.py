@@ -10,6 +10,7 @@ from rfp_jax.rules._additive import affine, derivative, gather
 from rfp_jax.rules._elementwise import elementwise, magnitude, polynomial, power
 from rfp_jax.rules._joined import weighted
 from rfp_jax.rules._mean import mean_or_product, mean_or_quotient
+from rfp_jax.rules._polynomial import polynomial_first
 from rfp_jax.rules._product import reduce_product, running_product, select, signal
 from rfp_jax.rules._refuse import remainder, solve, special, unsupported
 from rfp_jax.rules._scatter import scatter_product, scatter_winner
@@ -45,18 +46,20 @@ TABLE: dict[str, Rule] = {
         linear_call""",
     ),
     # Sums, choices and placements: linear, and what depends on no source is the bias.
+    **_each(polynomial_first(affine), "add add_any sub"),
     **_each(
         affine,
-        """add add_any sub concatenate stack pad complex dynamic_update_slice scatter-add
+        """concatenate stack pad complex dynamic_update_slice scatter-add
         scatter-sub device_put optimization_barrier""",
     ),
     "gather": gather,
     **_each(derivative, "scatter name"),
     "select_n": select,
+    "square": polynomial_first(elementwise),
     # One variable, element by element.
     **_each(
         elementwise,
-        """expm1 log1p log2 sqrt rsqrt cbrt square sin cos tan asin acos atan sinh cosh tanh asinh
+        """expm1 log1p log2 sqrt rsqrt cbrt sin cos tan asin acos atan sinh cosh tanh asinh
         acosh atanh logistic erf erfc erf_inv lgamma digamma floor ceil round sign bessel_i0e
         bessel_i1e one_minus_square""",
     ),
@@ -64,10 +67,10 @@ TABLE: dict[str, Rule] = {
     "log": logarithm,
     "polynomial": polynomial,
     "abs": magnitude,
-    **_each(power, "integer_pow pow"),
+    **_each(polynomial_first(power), "integer_pow pow"),
     **_each(special, "igamma igammac regularized_incomplete_beta"),
     # Products and quotients.
-    "mul": mean_or_product,
+    "mul": polynomial_first(mean_or_product),
     "div": mean_or_quotient,
     **_each(weighted, "dot_general conv_general_dilated ragged_dot_general"),
     # With a sparse matrix; of both operands each may depend on a source.

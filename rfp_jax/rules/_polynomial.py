@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 
 from rfp_jax._core.equation import Equation, Kind, base, kind
-from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.frozen import Frozen, Rule
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked
 
@@ -34,6 +34,21 @@ _MOST_EQUATIONS = 64
 _LINEAR = MOVES | {"reduce_sum", "neg", "add", "add_any", "sub"}
 _PRODUCTS = frozenset({"mul", "dot_general"})
 _POWERS = ("integer_pow", "pow")
+
+
+def polynomial_first(rule: Rule) -> Rule:
+    """The rule, but a polynomial of one variable is shared as a product is."""
+
+    @functools.wraps(rule)
+    def explained(f: Equation, *x: jax.Array) -> Frozen:
+        variable, degree = f.variable, f.degree or 0
+        if variable is None or f.kind is not Kind.FUNCTION or not 1 < degree <= MOST_FACTORS:
+            return rule(f, *x)
+        if f.has_steps:
+            return by_factors(f)
+        return aumann_shapley(f, [variable], degree, f.of(variable))
+
+    return explained
 
 
 def by_factors(f: Equation) -> Frozen:

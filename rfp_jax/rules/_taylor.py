@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule, chained
-from rfp_jax.rules._elementwise import exponential
+from rfp_jax.rules._additive import affine
+from rfp_jax.rules._elementwise import elementwise, exponential, power
 from rfp_jax.rules._product import (
     equal_split,
     quotient,
@@ -50,8 +51,14 @@ UNIFORM: Mapping[str, Rule] = {
     "conv_general_dilated": equal_split,
     "exp": exponential,
     "div": quotient,
+    **dict.fromkeys(("add", "add_any", "sub"), affine),
+    **dict.fromkeys(("integer_pow", "pow"), power),
+    "square": elementwise,
 }
-"""Every product shares alike between its two factors, weights of attention and gates included."""
+"""Every product shares alike between its two factors, weights of attention and gates included.
+
+A polynomial of one variable is a function like any other: the secant from 0.
+"""
 
 ATTNLRP: Mapping[str, Rule] = {
     **UNIFORM,

@@ -558,7 +558,7 @@ def test_what_is_no_table_is_left_alone(tmp_path):
         ({"data": []}, "empty"),
         ({"data": grain.MapDataset.range(3).map(sample).repeat()}, "repeats for ever"),
         ({"manifest": {"epoch": np.zeros(3)}}, "manifest must hold what JSON can keep"),
-        ({"memory": 100, "batch": None}, "give a larger one"),
+        ({"max_bytes": 100, "batch": None}, "give a larger one"),
     ],
 )
 def test_arguments_that_do_not_fit(tmp_path, change, message):
