@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -103,7 +104,8 @@ def _entry(
 ) -> Entry:
     passes = frozen.push is not None and frozen.inputs != ()
     blocks = frozen.skips_absent and len(equation.inputs) == 1  # of joined arrays
-    kept = rule is affine or frozen.push is equation or blocks
+    is_affine = rule is not None and inspect.unwrap(rule) is affine
+    kept = is_affine or frozen.push is equation or blocks
     kind = "linear" if kept else "rule"
     if rule is None:
         kind = "unsupported"
