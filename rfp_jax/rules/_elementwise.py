@@ -47,9 +47,18 @@ def elementwise(f: Equation, *x: jax.Array) -> Frozen:
 
 
 def from_variable(
-    f: Equation, variable: Tracked, curve: Curve, singular: bool = False, fills: bool = False
+    f: Equation,
+    variable: Tracked,
+    curve: Curve,
+    singular: bool = False,
+    fills: bool = False,
+    *,
+    from_constant: bool = False,
 ) -> Frozen:
-    """The secant of a curve in one variable; where the curve may fill a NaN, it passes nothing."""
+    """The secant of a curve in one variable; where the curve may fill a NaN, it passes nothing.
+
+    It starts at 0, or `from_constant` at the constant part of the variable.
+    """
     y = f.bind(f.values)
     own = variable.activation
     reshapes = f.variable is not None and own.shape != y.shape  # somewhere in the chain
@@ -60,10 +69,12 @@ def from_variable(
 
     @functools.cache
     def line() -> Line:
-        near = secant(at, z, y, singular)
-        if not singular:
-            return near
+        if not (singular or from_constant):
+            return secant(at, z, y)
         far = _from_constant(at, z, jnp.reshape(f.constant_part(variable), z.shape), y)
+        if from_constant:
+            return far
+        near = secant(at, z, y, singular)
         each = zip(near, far, strict=True)
         return Line(*(jnp.where(near.is_finite, one, other) for one, other in each))
 

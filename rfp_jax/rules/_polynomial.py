@@ -26,6 +26,7 @@ from rfp_jax._core.equation import Equation, Kind, base, kind
 from rfp_jax._core.frozen import Frozen, Rule
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked
+from rfp_jax.rules._elementwise import from_variable
 
 MOST_FACTORS = 8
 """Products of more factors are bracketed as they are written."""
@@ -37,7 +38,10 @@ _POWERS = ("integer_pow", "pow")
 
 
 def polynomial_first(rule: Rule) -> Rule:
-    """The rule, but a polynomial of one variable is shared as a product is."""
+    """The rule, but a polynomial of one variable is shared as a product is.
+
+    On the path from the constant part b to z its derivative adds up to `(F(z) - F(b)) / (z - b)`.
+    """
 
     @functools.wraps(rule)
     def explained(f: Equation, *x: jax.Array) -> Frozen:
@@ -46,7 +50,7 @@ def polynomial_first(rule: Rule) -> Rule:
             return rule(f, *x)
         if f.has_steps:
             return by_factors(f)
-        return aumann_shapley(f, [variable], degree, f.of(variable))
+        return from_variable(f, variable, f.of(variable), from_constant=True)
 
     return explained
 

@@ -86,11 +86,10 @@ def narrow(array):
 
 
 def assert_sum(parts, whole, what):
-    """`whole` is the sum of `parts`, to rounding of the largest, and to what underflows."""
+    """`whole` is the sum of `parts`, to rounding of the largest of them."""
     magnitude = np.max([np.abs(whole), *map(np.abs, parts)], axis=0)
     epsilon = max(np.finfo(a.dtype).eps for a in [whole, *parts])
-    lost = max(np.finfo(a.dtype).tiny for a in [whole, *parts])
-    off = ~(np.abs(whole - sum(parts)) <= 100 * epsilon * magnitude + lost)
+    off = ~(np.abs(whole - sum(parts)) <= 100 * epsilon * magnitude)
     assert not off.any(), f"{what}: {[part[off] for part in parts]} do not add up to {whole[off]}"
 
 
