@@ -1,4 +1,4 @@
-"""What the page of a whole Sentinel-2 tile costs: `python -m benchmarks.page`.
+"""Measure the page of a whole Sentinel-2 tile: `python -m benchmarks.page`.
 
 The map is made up: 10,980 x 10,980 pixels, three sources, six classes. All classes have the same
 relevance, which numpy holds once, so 5 GB of memory are enough. Cells hardly compress, as cells of

@@ -1,4 +1,4 @@
-"""What a zip file would unpack to, before it is unpacked."""
+"""Measure what a zip file would unpack to, before it is unpacked."""
 
 import zipfile
 

@@ -1,4 +1,4 @@
-"""How every command of the package starts."""
+"""Start a command of the package: import what it needs, run it, return its exit status."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What to tell XLA about a relevance pass: `jit`, and the options by themselves."""
+"""Options of XLA for a relevance pass: `jit`, and the options by themselves."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
 
 
 def _signature(leaf: Any) -> Hashable:
-    """What of an argument its program depends on."""
+    """Parts of an argument on which its program depends."""
     if isinstance(leaf, bool | int | float | complex):
         return type(leaf)
     if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):

@@ -1,4 +1,4 @@
-"""Where the pixels of a map lie: in its coordinate system, in metres, in degrees."""
+"""Places of the pixels of a map: in its coordinate system, in metres, in degrees."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Ground:
 
     @property
     def metres(self) -> float:
-        """How many metres a unit of x is, at the middle of the map."""
+        """Metres per unit of x, at the middle of the map."""
         if not self.crs.is_geographic:
             return float(self.crs.linear_units_factor[1])
         _, bottom, _, top = self.bounds
@@ -55,7 +55,7 @@ class Ground:
 
     @property
     def aspect(self) -> float:
-        """How many times as long a unit of y is as one of x."""
+        """Length of a unit of y, in units of x."""
         return DEGREE / self.metres if self.crs.is_geographic else 1.0
 
     def nodes(self, count: int = 33) -> np.ndarray:

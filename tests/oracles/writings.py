@@ -114,7 +114,7 @@ ELEMENTWISE: Mapping[str, tuple[Writing, ...]] = {
         lambda x: (1 + x**2) ** 0.5,
         lambda x: jnp.exp(0.5 * jnp.log(1 + x * x)),
         lambda x: 1 / lax.rsqrt(1 + x**2),
-        lambda x: jnp.hypot(x, 1.0),
+        lambda x: jnp.hypot(x, jnp.ones_like(x)),
     ),
     "relu": (
         jax.nn.relu,
