@@ -18,7 +18,8 @@ from rfp_jax import audit, heatmap, relevance
 
 RNG = np.random.default_rng(0)
 NODES, EDGES = 5, 9
-SEGMENTS = np.array([0, 2, 2, 0, 4, 2, 1, 4, 4])  # 3 has none
+# 3 has none; int32, since JAX 0.10 remembers what an int64 array became in the other precision
+SEGMENTS = np.array([0, 2, 2, 0, 4, 2, 1, 4, 4], np.int32)
 
 
 def numbers(*shape: int) -> np.ndarray:
