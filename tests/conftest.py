@@ -1,5 +1,6 @@
 """Settings of the test session: strict shapes, two CPU devices, the same examples every time."""
 
+import os
 import signal
 
 import jax
@@ -10,6 +11,16 @@ from hypothesis import HealthCheck, settings
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Collectives mean something on two devices only; arrays stay on the first unless a test says so.
 jax.config.update("jax_num_cpu_devices", 2)
+
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile equal programs once: half of what the suite compiles it has compiled before."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # a folder each: nobody reads half a file
+    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir(f"xla-{worker}")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
 
 settings.register_profile(
     "rfp_jax",

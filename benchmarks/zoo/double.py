@@ -21,6 +21,8 @@ from rfp_jax._core.control import CONTROL, Bodies
 
 def in_double(entry: Entry) -> Entry:
     """The entry with float64 in place of float32, to be called where `jax.enable_x64(True)`."""
+    if entry.original is not None:  # what is taken over computes in its arguments' precision
+        return entry._replace(args=jax.tree.map(_double, entry.args))
     with jax.enable_x64(False):
         traced = jax.make_jaxpr(entry.fun)(*entry.args)
 

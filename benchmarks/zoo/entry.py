@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.zoo.original import Original
+
 
 class Entry(NamedTuple):
     """A model and what it is called with.
@@ -17,11 +19,13 @@ class Entry(NamedTuple):
         fun: the model as a function; returns one array [batch, ...].
         args: its arguments: weights, if it takes them, and sources [batch, ...].
         argnums: which of the arguments are the sources.
+        original: the network of another framework that it was taken over from, if any.
     """
 
     fun: Callable[..., Any]
     args: tuple[Any, ...]
     argnums: tuple[int, ...]
+    original: Original | None = None
 
 
 Builder = Callable[[int], Entry]

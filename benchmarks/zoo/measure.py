@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import rfp_jax
 from benchmarks.zoo.double import in_double
 from benchmarks.zoo.entry import Builder, Entry
+from benchmarks.zoo.original import Beside, beside
 
 EXACT = 1e-10
 """What may remain in float64."""
@@ -33,6 +34,7 @@ class Measurement:
         from_sources: how much of the magnitudes is the sources'; the rest is bias.
         finite: whether all outputs are numbers.
         seconds: how long it took, compilation and all.
+        beside: the model beside the network that it was taken over from, if it was.
     """
 
     linear: int
@@ -47,6 +49,7 @@ class Measurement:
     from_sources: float
     finite: bool
     seconds: float
+    beside: Beside | None = None
 
     @property
     def equations(self) -> int:
@@ -57,7 +60,9 @@ class Measurement:
         """Return whether all is supported, and each difference within limit and tolerance."""
         limit = min(limit, self.tolerance)
         differences = (self.residual, self.theorem, self.output)
-        return self.unsupported == 0 and self.finite and all(d <= limit for d in differences)
+        original = self.beside is None or self.beside.output <= self.tolerance
+        exact = all(difference <= limit for difference in differences)
+        return self.unsupported == 0 and self.finite and exact and original
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def survey(
 def measure(entry: Entry) -> Measurement:
     """Audit a model, and compare relevance with heatmaps and with the plain output."""
     start = time.perf_counter()
-    fun, args, argnums = entry
+    fun, args, argnums, original = entry
     report = rfp_jax.audit(fun, argnums)(*args)
     counts = Counter(report.counts)
     plain = jax.jit(fun)(*args)
@@ -120,6 +125,7 @@ def measure(entry: Entry) -> Measurement:
         tolerance=report.tolerance or 0.0,
         residual=jnp.inf if report.residual is None else report.residual,
         finite=bool(report.finite),
+        beside=beside(fun, args, argnums, original) if original else None,
         seconds=time.perf_counter() - start,
         **{name: float(value) for name, value in numbers.items()},
     )
@@ -127,7 +133,7 @@ def measure(entry: Entry) -> Measurement:
 
 def _compare(entry: Entry, weights: jax.Array, plain: jax.Array) -> dict[str, jax.Array]:
     """Relevance by the forward pass, heatmaps by the backward pass, and the output."""
-    fun, args, argnums = entry
+    fun, args, argnums, _ = entry
     output, sources, bias = rfp_jax.relevance(fun, argnums)(*args)
     heatmaps = rfp_jax.heatmap(fun, argnums, outputs=weights)(*args)
     size = jnp.stack(list(map(jnp.abs, sources))).sum(0)

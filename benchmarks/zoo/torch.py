@@ -1,27 +1,22 @@
 """PyTorch: modules of six libraries as they are, taken over by `rfp_jax.convert.from_torch`.
 
-Each is first compared with PyTorch on the same weights and sources: an output that differs by more
-than rounding is an error of its row. Libraries are imported when one of their models is built.
+Each is compared with PyTorch on the same weights and sources. Libraries are imported when one of
+their models is built.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.zoo.entry import Builder, Entry, draw, randomize
-from rfp_jax._util.extras import needs_extra
-from rfp_jax.convert import from_torch, to_torch
-
-CLASSES = 5
+from benchmarks.zoo import hugging_face
+from benchmarks.zoo.entry import Builder
+from benchmarks.zoo.taken_over import CLASSES, Joined, library, taken_over
 
 
 class Fusion(nn.Module):
@@ -89,85 +84,16 @@ class CrossAttention(nn.Module):
         return self.head((left + self.attention(left, right, right)[0]).mean(1))
 
 
-class Joined(nn.Module):
-    """A network of one image, its channels from two sources; its first output of a structure."""
-
-    def __init__(self, network: nn.Module, key: str | int | None = None) -> None:
-        super().__init__()
-        self.network, self.key = network, key
-
-    def forward(self, optical: Tensor, sar: Tensor) -> Tensor:
-        output = self.network(torch.cat([optical, sar], 1))
-        return output if self.key is None else output[self.key]
-
-
-def _taken_over(
-    make: Callable[[], nn.Module], shapes: Sequence[tuple[int, ...]], seed: int
-) -> Entry:
-    """A module of sources of these shapes, with random statistics; compared with PyTorch."""
-    torch.manual_seed(seed)
-    module = make().eval()
-    sources = draw(seed + 1, *shapes)
-    with torch.no_grad():  # gives lazy layers their shapes
-        module(*(torch.from_numpy(np.array(source)) for source in sources))
-    _, params = from_torch(module)
-    to_torch(randomize(params, seed), module)
-    fun, params = from_torch(module, check=tuple(sources))
-    return Entry(fun, (params, *sources), (1, 2))
-
-
-def _words(make: Callable[[], nn.Module], embedding: str, output: str, seed: int) -> Entry:
-    """A module of token ids: the embedding of each is the source."""
-    torch.manual_seed(seed)
-    module = make().eval()
-    ids = np.random.default_rng(seed).integers(1, 90, (2, 7))
-    _, params = from_torch(module)
-    to_torch(randomize(params, seed), module)
-    fun, params = from_torch(module, sources=embedding, check={"input_ids": ids})
-    (embedded,) = fun.source_values(params, input_ids=ids)
-
-    def logits(params: Any, embedded: jax.Array) -> jax.Array:
-        return fun(params, embedded, input_ids=ids)[output]
-
-    return Entry(logits, (params, embedded), (1,))
-
-
-@functools.cache
-def _torchvision_operations() -> torch.library.Library | None:
-    """Define what a torchvision built for another PyTorch misses when it is imported.
-
-    Boxes are suppressed by it in detection only, of which there is none here. The definition lasts
-    as long as what is returned, hence the cache.
-    """
-    try:
-        with needs_extra("This model", "zoo-torch"):
-            importlib.import_module("torchvision")
-    except RuntimeError:  # operator torchvision::nms does not exist
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        return library
-    return None
-
-
-def _library(module: str, name: str, *args: Any, **options: Any) -> Any:
-    """Return what a library makes by a name."""
-    if module != "transformers":  # the others import torchvision
-        _torchvision_operations()
-    with needs_extra(f"The model {name}", "zoo-torch"):
-        return getattr(importlib.import_module(module), name)(*args, **options)
-
-
 def _sensors(make: Callable[[], nn.Module], size: int, channels: tuple[int, int]) -> Builder:
     shapes = [(1, count, size, size) for count in channels]
-    return functools.partial(_taken_over, make, shapes)
+    return functools.partial(taken_over, make, shapes)
 
 
 def _torchvision(name: str, size: int = 64, **options: Any) -> Builder:
     """Three channels: two of one source, one of the other."""
 
     def make() -> nn.Module:
-        network = _library("torchvision.models", name, num_classes=CLASSES, **options)
+        network = library("torchvision.models", name, num_classes=CLASSES, **options)
         return Joined(network)
 
     return _sensors(make, size, (2, 1))
@@ -176,7 +102,7 @@ def _torchvision(name: str, size: int = 64, **options: Any) -> Builder:
 def _timm(name: str, size: int = 64, **options: Any) -> Builder:
     def make() -> nn.Module:
         arguments = {"num_classes": CLASSES, "in_chans": 12, **options}
-        return Joined(_library("timm", "create_model", name, **arguments))
+        return Joined(library("timm", "create_model", name, **arguments))
 
     return _sensors(make, size, (10, 2))
 
@@ -184,34 +110,17 @@ def _timm(name: str, size: int = 64, **options: Any) -> Builder:
 def _segmentation(name: str) -> Builder:
     def make() -> nn.Module:
         options = {"encoder_weights": None, "in_channels": 12, "classes": CLASSES}
-        return Joined(_library("segmentation_models_pytorch", name, "resnet18", **options))
+        return Joined(library("segmentation_models_pytorch", name, "resnet18", **options))
 
     return _sensors(make, 64, (10, 2))
 
 
-def _transformer(
-    name: str, config: str, embedding: str, output: str = "logits", **options: Any
-) -> Builder:
-    def make() -> nn.Module:
-        return _library("transformers", name, _library("transformers", config, **options))
-
-    return functools.partial(_words, make, embedding, output)
-
-
-_SMALL = {
-    "vocab_size": 100,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "use_cache": False,
-}
 _IMAGES = [(2, 10, 16, 16), (2, 2, 16, 16)]
 _SERIES = [(2, 6, 10), (2, 6, 2)]
 
 
 def _own(make: Callable[[], nn.Module], shapes: Sequence[tuple[int, ...]]) -> Builder:
-    return functools.partial(_taken_over, make, shapes)
+    return functools.partial(taken_over, make, shapes)
 
 
 BUILDERS: dict[str, Builder] = {
@@ -249,27 +158,6 @@ BUILDERS: dict[str, Builder] = {
         f"segmentation_models_pytorch: {name}": _segmentation(name)
         for name in "Unet UnetPlusPlus FPN PSPNet Linknet MAnet DeepLabV3Plus".split()
     },
-    "transformers: BERT": _transformer(
-        "BertForSequenceClassification", "BertConfig", "bert.embeddings.word_embeddings", **_SMALL
-    ),
-    "transformers: DistilBERT": _transformer(
-        "DistilBertForSequenceClassification", "DistilBertConfig",
-        "distilbert.embeddings.word_embeddings",
-        vocab_size=100, dim=32, n_layers=2, n_heads=4, hidden_dim=64,
-    ),
-    "transformers: GPT-2": _transformer(
-        "GPT2LMHeadModel", "GPT2Config", "transformer.wte",
-        vocab_size=100, n_embd=32, n_layer=2, n_head=4, use_cache=False,
-    ),
-    "transformers: Llama": _transformer(
-        "LlamaForCausalLM", "LlamaConfig", "model.embed_tokens", num_key_value_heads=2, **_SMALL
-    ),
-    "transformers: Qwen2": _transformer(
-        "Qwen2ForCausalLM", "Qwen2Config", "model.embed_tokens", num_key_value_heads=2, **_SMALL
-    ),
-    "transformers: Mamba": _transformer(
-        "MambaForCausalLM", "MambaConfig", "backbone.embeddings",
-        vocab_size=100, hidden_size=32, num_hidden_layers=2, state_size=4, use_cache=False,
-    ),
-}  # fmt: skip
+    **hugging_face.BUILDERS,
+}
 """Models by name, the library first."""

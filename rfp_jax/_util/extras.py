@@ -21,6 +21,7 @@ def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
 
     Raises:
         MissingExtraError: If an import inside the block finds no such package.
+        ModuleNotFoundError: As it was raised, if it names no package.
 
     Examples:
         >>> with needs_extra("Reading the bundled digits"):
@@ -29,6 +30,8 @@ def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if error.name is None:  # a package's own words about something else
+            raise
         raise MissingExtraError(
             f"{what} needs the package {error.name!r}, which is not installed: "
             f"pip install 'rfp-jax[{extra}]'",

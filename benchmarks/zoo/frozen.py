@@ -1,0 +1,198 @@
+"""Relevance by PyTorch alone: gradient x input of a program whose non-linear parts are frozen.
+
+What LRP-0 keeps constant is detached from the graph, operation by operation (Gawlikowski and
+Gottschling 2024, section 3; Achtibat et al. 2024 for attention and normalisation). Then the
+gradient is a matrix of constants, and gradient x input is the relevance. Nothing of `rfp_jax` is
+used, so that agreement means something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx import Interpreter, Node
+
+WEIGHTS = frozenset(
+    "sigmoid hardsigmoid softmax _softmax rsqrt reciprocal linalg_vector_norm".split()
+)
+"""What weighs a signal: gates, attention, scales. A weight passes no relevance."""
+
+SECANTS = frozenset(
+    "gelu silu hardswish mish tanh elu selu softplus relu6 hardtanh clamp clamp_min".split()
+)
+"""Functions of one variable: the line from 0, element by element."""
+
+PIECEWISE = frozenset("relu leaky_relu max_pool2d max_pool2d_with_indices amax prelu".split())
+"""Linear where they are: their gradient is the line's slope."""
+
+LINEAR = frozenset(
+    """convolution conv1d conv2d conv3d linear addmm add sub neg cat stack view _unsafe_view
+    reshape permute transpose t mean sum avg_pool2d avg_pool1d adaptive_avg_pool2d
+    _adaptive_avg_pool2d slice select unsqueeze squeeze expand clone alias copy contiguous split
+    split_with_sizes chunk unbind flatten roll pad constant_pad_nd reflection_pad2d
+    upsample_nearest2d upsample_bilinear2d _upsample_bilinear2d_aa batch_norm
+    _native_batch_norm_legit_no_training dropout native_dropout index index_select gather repeat
+    pixel_shuffle pixel_unshuffle im2col col2im getitem _to_copy to lift_fresh_copy detach
+    unfold flip narrow broadcast_to cumsum where masked_fill""".split()
+)
+"""Linear in the operand that depends on a source; of `where` the choice depends on none."""
+
+BILINEAR = frozenset("mul matmul mm bmm baddbmm einsum".split())
+
+
+class NoOracleError(NotImplementedError):
+    """A program has an operation whose frozen form is not written here."""
+
+
+class Frozen(Interpreter):
+    """Runs a program forward so that its gradient is the matrix of LRP-0.
+
+    Args:
+        program: a program of `torch.export`, decomposed to its functional form.
+    """
+
+    def __init__(self, program: ExportedProgram) -> None:
+        super().__init__(program.module())
+        self.sourced: set[Node] = set()
+        self.weights: set[Node] = set()
+
+    def run_node(self, n: Node) -> Any:
+        """Run a node; say whether a source reaches it, and whether it is a weight."""
+        if n.op == "placeholder":
+            self.sourced.add(n)
+        reached = [operand for operand in n.all_input_nodes if operand in self.sourced]
+        if n.op == "output" or not reached:
+            return super().run_node(n)
+        self.sourced.add(n)
+        name = getattr(n.target, "__name__", str(n.target)).split(".")[0]
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        signals = [operand for operand in reached if operand not in self.weights]
+        if name in WEIGHTS or not signals:
+            self.weights.add(n)
+            return _detached(n.target(*args, **kwargs))
+        return self._signal(name, n, signals, args, kwargs)
+
+    def _signal(self, name: str, n: Node, signals: Sequence[Node], args: Any, kwargs: Any) -> Any:
+        if name in SECANTS:
+            return _secant(n.target, *args, **kwargs)
+        if name in PIECEWISE or name in LINEAR:
+            return n.target(*args, **kwargs)
+        if name in BILINEAR:
+            half = n.target(*map(_detached, args[:1]), *args[1:], **kwargs)
+            other = n.target(args[0], *map(_detached, args[1:]), **kwargs)
+            return (half + other) / 2 if len(signals) > 1 else n.target(*args, **kwargs)
+        if name == "div" and n.args[0] in signals:
+            return n.target(args[0], *map(_detached, args[1:]), **kwargs)
+        if name in NORMALISERS:
+            return NORMALISERS[name](*args, **kwargs)
+        if name == "scaled_dot_product_attention":
+            return _attention(*args, **kwargs)
+        raise NoOracleError(name)
+
+
+def _detached(value: Any) -> Any:
+    return torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, value)
+
+
+def _secant(f: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """`f(x)` as a line through `f(0)` whose slope has no gradient."""
+    start = f(torch.zeros_like(x), *args, **kwargs).detach()
+    slope = torch.where(x == 0, 0, (f(x, *args, **kwargs) - start) / torch.where(x == 0, 1, x))
+    return start + x * slope.detach()
+
+
+def _standardised(x: Tensor, axes: Sequence[int], eps: float) -> Tensor:
+    """Subtract the mean, and divide by a deviation that has no gradient."""
+    centred = x - x.mean(tuple(axes), keepdim=True)
+    return centred * (centred.square().mean(tuple(axes), keepdim=True) + eps).rsqrt().detach()
+
+
+def _layer_norm(
+    x: Tensor,
+    shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    _cudnn: bool = False,
+) -> Tensor:
+    y = _standardised(x, range(-len(shape), 0), eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def _group_norm(
+    x: Tensor,
+    groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    _cudnn: bool = False,
+) -> Tensor:
+    y = _standardised(x.reshape(len(x), groups, -1), [-1], eps).reshape(x.shape)
+    across = (-1, *[1] * (x.ndim - 2))
+    y = y if weight is None else y * weight.reshape(across)
+    return y if bias is None else y + bias.reshape(across)
+
+
+def _rms_norm(
+    x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    axes = tuple(range(-len(shape), 0))
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    y = x * (x.square().mean(axes, keepdim=True) + eps).rsqrt().detach()
+    return y if weight is None else y * weight
+
+
+NORMALISERS: dict[str, Callable[..., Tensor]] = {
+    "layer_norm": _layer_norm,
+    "group_norm": _group_norm,
+    "rms_norm": _rms_norm,
+}
+"""Normalising layers that the program keeps whole: the deviation is a weight."""
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *rest: Any,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """A mean of values; the weights have no gradient."""
+    mask, _dropout, is_causal = (*rest, *(None, 0.0, False)[len(rest) :])
+    if enable_gqa:
+        key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], -3) for x in (key, value))
+    scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        scores = scores.masked_fill(~torch.ones_like(scores, dtype=torch.bool).tril(), -torch.inf)
+    if mask is not None:
+        scores = (
+            scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+        )
+    return scores.softmax(-1).detach() @ value
+
+
+def heatmaps(module: nn.Module, sources: Sequence[Tensor], weights: np.ndarray) -> list[np.ndarray]:
+    """Relevance of the weighted output for each element of each source.
+
+    Args:
+        module: a network in eval mode, a function of the sources alone.
+        sources: each [batch, ...].
+        weights: of the output's shape.
+
+    Raises:
+        NoOracleError: an operation is none of the above.
+    """
+    program = torch.export.export(module, tuple(sources), strict=False).run_decompositions({})
+    leaves = [source.clone().requires_grad_() for source in sources]
+    output = Frozen(program).run(*leaves)
+    (output,) = output if isinstance(output, tuple | list) else (output,)
+    gradients = torch.autograd.grad((output * torch.from_numpy(weights)).sum(), leaves)
+    pairs = zip(gradients, leaves, strict=True)
+    return [(gradient * leaf).detach().numpy() for gradient, leaf in pairs]

@@ -1,0 +1,89 @@
+"""The network that a model was taken over from, run by its own framework.
+
+Its output says whether the model was taken over rightly; its time is what the user had before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import numpy as np
+
+import rfp_jax
+from benchmarks.speed.timing import interleave
+
+Arrays = Sequence[np.ndarray]
+
+
+class Original(Protocol):
+    """A network of another framework, as a function of its sources [batch, ...]."""
+
+    def output(self, sources: Arrays) -> np.ndarray:
+        """Return the output for sources, in their dtype where the framework can."""
+        ...
+
+    def heatmaps(self, sources: Arrays, weights: np.ndarray) -> list[np.ndarray] | None:
+        """Return relevance of the weighted output by an oracle; None where there is none."""
+        ...
+
+    def forward(self, sources: Arrays) -> Callable[[], object]:
+        """Return a forward pass without arguments, to be timed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A model beside the network that it was taken over from.
+
+    Attributes:
+        output: the greatest difference of the outputs, relative to the greatest output.
+        oracle: likewise of the heatmaps and the oracle's; None without an oracle.
+        forward: seconds of a compiled forward pass.
+        relevance: seconds of compiled relevance of all sources for all outputs.
+        original: seconds of the original's forward pass.
+    """
+
+    output: float
+    oracle: float | None
+    forward: float
+    relevance: float
+    original: float
+
+
+def beside(
+    fun: Callable[..., jax.Array],
+    args: Sequence[object],
+    argnums: Sequence[int],
+    original: Original,
+    *,
+    seconds: float = 3.0,
+) -> Beside:
+    """Compare a model with its original, and time both in turn."""
+    sources = [np.asarray(args[place]) for place in argnums]
+    expected = original.output(sources)
+    forward = rfp_jax.jit(fun)
+    relevance = rfp_jax.jit(rfp_jax.relevance(fun, argnums=tuple(argnums)))
+    output = np.asarray(forward(*args))
+    weights = np.random.default_rng(1).standard_normal(output.shape).astype(output.dtype)
+    theirs = original.heatmaps(sources, weights)
+    ours = rfp_jax.heatmap(fun, argnums=tuple(argnums), outputs=weights)(*args) if theirs else ()
+    runs = {
+        "forward": lambda: jax.block_until_ready(forward(*args)),
+        "relevance": lambda: jax.block_until_ready(relevance(*args)),
+        "original": original.forward(sources),
+    }
+    for run in runs.values():
+        run()
+    times = interleave(runs, rounds=15, seconds=seconds)
+    return Beside(
+        output=_gap(output, expected),
+        oracle=max(map(_gap, map(np.asarray, ours), theirs)) if theirs else None,
+        **{name: float(np.median(taken)) for name, taken in times.items()},
+    )
+
+
+def _gap(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
