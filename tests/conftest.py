@@ -13,10 +13,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
 
 
-
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile equal programs once: half of what the suite compiles it has compiled before."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # a folder each: nobody reads half a file
+    """Compile quickly: most programs of the suite run once, and half of them were compiled before.
+
+    `JAX_DISABLE_MOST_OPTIMIZATIONS=0 make test` compiles as users do.
+    """
+    quick = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # for child processes too
+    jax.config.update("jax_disable_most_optimizations", quick != "0")
+    worker = os.environ.get(
+        "PYTEST_XDIST_WORKER", "alone"
+    )  # a folder each: nobody reads half a file
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir(f"xla-{worker}")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -30,6 +36,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("rfp_jax")
+
+
+@pytest.fixture(autouse=True)
+def no_power_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no disk: a killed process needs no fsync, and no test switches the machine off."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ used, so that agreement means something.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,22 +32,28 @@ PIECEWISE = frozenset("relu leaky_relu max_pool2d max_pool2d_with_indices amax p
 """Linear where they are: their gradient is the line's slope."""
 
 LINEAR = frozenset(
-    """convolution conv1d conv2d conv3d linear addmm add sub neg cat stack view _unsafe_view
-    reshape permute transpose t mean sum avg_pool2d avg_pool1d adaptive_avg_pool2d
-    _adaptive_avg_pool2d slice select unsqueeze squeeze expand clone alias copy contiguous split
-    split_with_sizes chunk unbind flatten roll pad constant_pad_nd reflection_pad2d
-    upsample_nearest2d upsample_bilinear2d _upsample_bilinear2d_aa batch_norm
-    _native_batch_norm_legit_no_training dropout native_dropout index index_select gather repeat
-    pixel_shuffle pixel_unshuffle im2col col2im getitem _to_copy to lift_fresh_copy detach
-    unfold flip narrow broadcast_to cumsum where masked_fill""".split()
+    """convolution conv1d conv2d conv3d linear addmm add sub neg cat stack reshape permute transpose
+    t mean sum avg_pool2d avg_pool1d adaptive_avg_pool2d _adaptive_avg_pool2d slice select
+    unsqueeze squeeze expand clone alias split split_with_sizes chunk unbind flatten roll pad
+    constant_pad_nd reflection_pad2d upsample_nearest2d upsample_bilinear2d
+    _upsample_bilinear2d_aa batch_norm _native_batch_norm_legit_no_training dropout native_dropout
+    index index_select gather repeat pixel_shuffle pixel_unshuffle im2col col2im getitem _to_copy
+    to lift_fresh_copy detach unfold flip narrow broadcast_to cumsum where masked_fill
+    slice_scatter select_scatter""".split()
 )
 """Linear in the operand that depends on a source; of `where` the choice depends on none."""
+
+CONSTANT = frozenset(
+    """new_zeros new_ones new_full zeros_like ones_like full_like sym_size
+    _assert_tensor_metadata""".split()
+)
+"""What asks an operand for its shape or dtype only."""
 
 BILINEAR = frozenset("mul matmul mm bmm baddbmm einsum".split())
 
 
 class NoOracleError(NotImplementedError):
-    """A program has an operation whose frozen form is not written here."""
+    """An operation whose frozen form is not written here reaches the output as a signal."""
 
 
 class Frozen(Interpreter):
@@ -60,22 +67,30 @@ class Frozen(Interpreter):
         super().__init__(program.module())
         self.sourced: set[Node] = set()
         self.weights: set[Node] = set()
+        self.unknown: dict[Node, str] = {}
 
     def run_node(self, n: Node) -> Any:
         """Run a node; say whether a source reaches it, and whether it is a weight."""
         if n.op == "placeholder":
             self.sourced.add(n)
+        name = getattr(n.target, "__name__", str(n.target)).split(".")[0]
         reached = [operand for operand in n.all_input_nodes if operand in self.sourced]
-        if n.op == "output" or not reached:
+        if n.op == "output" and (unknown := self._unknown(reached)):
+            raise NoOracleError(unknown)
+        if n.op != "call_function" or not reached or name in CONSTANT:
             return super().run_node(n)
         self.sourced.add(n)
-        name = getattr(n.target, "__name__", str(n.target)).split(".")[0]
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         signals = [operand for operand in reached if operand not in self.weights]
         if name in WEIGHTS or not signals:
             self.weights.add(n)
             return _detached(n.target(*args, **kwargs))
+        if unknown := self._unknown(signals):
+            self.unknown[n] = unknown
         return self._signal(name, n, signals, args, kwargs)
+
+    def _unknown(self, operands: Sequence[Node]) -> str:
+        return next((self.unknown[operand] for operand in operands if operand in self.unknown), "")
 
     def _signal(self, name: str, n: Node, signals: Sequence[Node], args: Any, kwargs: Any) -> Any:
         if name in SECANTS:
@@ -88,11 +103,10 @@ class Frozen(Interpreter):
             return (half + other) / 2 if len(signals) > 1 else n.target(*args, **kwargs)
         if name == "div" and n.args[0] in signals:
             return n.target(args[0], *map(_detached, args[1:]), **kwargs)
-        if name in NORMALISERS:
-            return NORMALISERS[name](*args, **kwargs)
-        if name == "scaled_dot_product_attention":
-            return _attention(*args, **kwargs)
-        raise NoOracleError(name)
+        if name in FORMS:
+            return FORMS[name](*args, **kwargs)
+        self.unknown[n] = name  # no matter if only weights are made of it
+        return n.target(*args, **kwargs)
 
 
 def _detached(value: Any) -> Any:
@@ -148,14 +162,6 @@ def _rms_norm(
     return y if weight is None else y * weight
 
 
-NORMALISERS: dict[str, Callable[..., Tensor]] = {
-    "layer_norm": _layer_norm,
-    "group_norm": _group_norm,
-    "rms_norm": _rms_norm,
-}
-"""Normalising layers that the program keeps whole: the deviation is a weight."""
-
-
 def _attention(
     query: Tensor,
     key: Tensor,
@@ -178,6 +184,22 @@ def _attention(
     return scores.softmax(-1).detach() @ value
 
 
+def _copy(x: Tensor, value: Tensor, *_: Any) -> Tensor:
+    return value.to(x.dtype).expand_as(x)
+
+
+FORMS: dict[str, Callable[..., Tensor]] = {
+    "layer_norm": _layer_norm,
+    "group_norm": _group_norm,
+    "rms_norm": _rms_norm,
+    "scaled_dot_product_attention": _attention,
+    "view": torch.reshape,  # the frozen parts may lie otherwise in memory
+    "_unsafe_view": torch.reshape,
+    "copy": _copy,
+}
+"""Operations that need a form of their own."""
+
+
 def heatmaps(module: nn.Module, sources: Sequence[Tensor], weights: np.ndarray) -> list[np.ndarray]:
     """Relevance of the weighted output for each element of each source.
 
@@ -189,7 +211,8 @@ def heatmaps(module: nn.Module, sources: Sequence[Tensor], weights: np.ndarray) 
     Raises:
         NoOracleError: an operation is none of the above.
     """
-    program = torch.export.export(module, tuple(sources), strict=False).run_decompositions({})
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # PyTorch's, of itself
+        program = torch.export.export(module, tuple(sources), strict=False).run_decompositions({})
     leaves = [source.clone().requires_grad_() for source in sources]
     output = Frozen(program).run(*leaves)
     (output,) = output if isinstance(output, tuple | list) else (output,)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,11 @@ def _inputs(
     places: Sequence[str],
     inputs: Callable[[], Mapping[str, np.ndarray]],
     options: Mapping[str, Any],
-    key: str = "logits",
+    pick: Callable[[Any], Any] = itemgetter("logits"),
 ) -> Builder:
     """One output of named inputs; the sources are what submodules give."""
     return functools.partial(
-        behind, functools.partial(_made, *classes, options), places, inputs, key
+        behind, functools.partial(_made, *classes, options), places, inputs, pick
     )
 
 
@@ -170,7 +171,7 @@ BUILDERS: dict[str, Builder] = {
             lambda: {"input_ids": _ids(), "pixel_values": _numbers(2, 3, 32, 32)},
             {"text_config": {**_WORDS, **_SPECIAL, "projection_dim": 16},
              "vision_config": {**_SMALL, "image_size": 32, "patch_size": 8}, "projection_dim": 16},
-            "logits_per_image",
+            lambda output: output["logits_per_image"].diagonal()[:, None],  # of each pair
         ),
         "Wav2Vec2": _signal(
             "Wav2Vec2ForSequenceClassification", "Wav2Vec2Config", (2, 800),

@@ -40,14 +40,18 @@ class Behind(nn.Module):
         network: of keyword inputs; returns a structure.
         places: the submodules whose outputs are the sources.
         inputs: the network's inputs by name.
-        key: which part of the structure is the output.
+        pick: takes the output from the structure, of tensors as of arrays.
     """
 
     def __init__(
-        self, network: nn.Module, places: Sequence[str], inputs: Mapping[str, Tensor], key: str
+        self,
+        network: nn.Module,
+        places: Sequence[str],
+        inputs: Mapping[str, Tensor],
+        pick: Callable[[Any], Any],
     ) -> None:
         super().__init__()
-        self.network, self.places, self.inputs, self.key = network, places, inputs, key
+        self.network, self.places, self.inputs, self.pick = network, places, inputs, pick
 
     def forward(self, *sources: Tensor) -> Tensor:
         hooks = [
@@ -55,7 +59,7 @@ class Behind(nn.Module):
             for place, source in zip(self.places, sources, strict=True)
         ]
         try:
-            return self.network(**self.inputs)[self.key]
+            return self.pick(self.network(**self.inputs))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -122,7 +126,7 @@ def behind(
     make: Callable[[], nn.Module],
     places: Sequence[str],
     inputs: Callable[[], Mapping[str, Any]],
-    key: str,
+    pick: Callable[[Any], Any],
     seed: int,
 ) -> Entry:
     """A module whose sources are what submodules give: the embedding of token ids."""
@@ -134,11 +138,11 @@ def behind(
     sources = fun.source_values(params, **given)
 
     def output(params: Any, *sources: jax.Array) -> jax.Array:
-        return fun(params, *sources, **given)[key]
+        return pick(fun(params, *sources, **given))
 
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in given.items()}
     argnums = tuple(range(1, 1 + len(sources)))
-    original = TorchOriginal(Behind(module, places, tensors, key).eval())
+    original = TorchOriginal(Behind(module, places, tensors, pick).eval())
     return Entry(output, (params, *sources), argnums, original)
 
 

@@ -35,12 +35,6 @@ def fill(geotiff):
     return path.parent
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    """A test cannot see what a power cut would do; it need not wait for the disk."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
 @pytest.fixture
 def folder(geotiff):
     return fill(geotiff)

@@ -8,6 +8,15 @@ from rfp_jax import heatmap, relevance, sources
 from rfp_jax.models import FusionResNet18, ResNet50, SmallNet
 
 
+@pytest.fixture(autouse=True)
+def optimized():
+    """Count what users run: the suite compiles without most optimizations."""
+    before = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 def spec(*shape):
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
