@@ -15,6 +15,7 @@ FRAMEWORKS = {
     "keras": "Keras",
     "ours": "rfp_jax.models",
     "torch": "PyTorch",
+    "onnx": "ONNX",
 }
 """The zoo's modules, and what their frameworks are called."""
 

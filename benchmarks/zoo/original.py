@@ -15,6 +15,9 @@ import numpy as np
 import rfp_jax
 from benchmarks.speed.timing import interleave
 
+LIMITS = {"float32": 1e-5, "float64": 1e-12}
+"""How far outputs may be apart, relative to the greatest."""
+
 Arrays = Sequence[np.ndarray]
 
 
@@ -40,6 +43,7 @@ class Beside:
 
     Attributes:
         output: the greatest difference of the outputs, relative to the greatest output.
+        limit: what rounding may leave of it in the precision of the original's output.
         oracle: likewise of the heatmaps and the oracle's; None without an oracle.
         forward: seconds of a compiled forward pass.
         relevance: seconds of compiled relevance of all sources for all outputs.
@@ -47,6 +51,7 @@ class Beside:
     """
 
     output: float
+    limit: float
     oracle: float | None
     forward: float
     relevance: float
@@ -80,6 +85,7 @@ def beside(
     times = interleave(runs, rounds=15, seconds=seconds)
     return Beside(
         output=_gap(output, expected),
+        limit=LIMITS[expected.dtype.name],
         oracle=max(map(_gap, map(np.asarray, ours), theirs)) if theirs else None,
         **{name: float(np.median(taken)) for name, taken in times.items()},
     )

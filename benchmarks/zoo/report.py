@@ -16,7 +16,11 @@ from benchmarks.zoo.frameworks import FRAMEWORKS
 from benchmarks.zoo.measure import EXACT, Row
 from rfp_jax._util.files import atomic_file
 
-_PACKAGES = ("jax", "flax", "equinox", "dm-haiku", "keras")
+_PACKAGES = (
+    *("jax", "flax", "equinox", "dm-haiku", "keras"),
+    *("torch", "torchvision", "timm", "segmentation_models_pytorch", "transformers"),
+    *("onnx", "onnxruntime"),
+)
 _COUNTS = ("equations", "linear", "rule", "constant", "unsupported")
 _DIFFERENCES = {"residual": "residual", "theorem": "RFP-LRP", "output": "output"}
 
@@ -91,10 +95,16 @@ def _dtypes(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(dtype for row in rows for dtype in row.measured))
 
 
+def _has_originals(rows: Sequence[Row]) -> bool:
+    return any(m.beside for row in rows for m in row.measured.values())
+
+
 def _columns(rows: Sequence[Row]) -> list[str]:
     short = {dtype: dtype.replace("float", "f") for dtype in _dtypes(rows)}
     differences = [f"{name} {short[d]}" for d in short for name in _DIFFERENCES.values()]
-    return ["framework", "model", *_COUNTS, "from sources", *differences, "verdict"]
+    others = [f"{name} {short[d]}" for d in short for name in ("original", "oracle")]
+    others = [*others, "forward passes", "original passes"] if _has_originals(rows) else []
+    return ["framework", "model", *_COUNTS, "from sources", *differences, *others, "verdict"]
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
@@ -106,5 +116,18 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
         for dtype in _dtypes(rows)
         for name in _DIFFERENCES
     ]
+    others = _beside(row, _dtypes(rows)) if _has_originals(rows) else []
     verdict = "conserved" if row.passed else row.error or "FAILED"
-    return [FRAMEWORKS[row.framework], row.model, *counts, share, *differences, verdict]
+    return [FRAMEWORKS[row.framework], row.model, *counts, share, *differences, *others, verdict]
+
+
+def _beside(row: Row, dtypes: Sequence[str]) -> list[str]:
+    """Differences from the original and the oracle; relevance in forward passes, in float32."""
+    found = [getattr(row.measured.get(dtype), "beside", None) for dtype in dtypes]
+    gaps = [gap for b in found for gap in ((b.output, b.oracle) if b else (None, None))]
+    first = next((b for b in found if b), None)
+    passes = [first.relevance / first.forward, first.relevance / first.original] if first else []
+    return [
+        *("" if gap is None else f"{gap:.0e}" for gap in gaps),
+        *([f"{count:.1f}" for count in passes] or ["", ""]),
+    ]
