@@ -11,17 +11,22 @@ loss of the network, because relevances and bias add up to its output. The secon
 to predict the target from its own share.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+
+from rfp_jax._util import shapes
 
 __all__ = ["Loss", "RelevanceLike", "cross_entropy", "relevance_loss", "source_losses"]
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
+@runtime_checkable
 class RelevanceLike(Protocol):
     """What `rfp_jax.relevance` returns, as far as a loss needs it.
 
@@ -41,7 +46,9 @@ class RelevanceLike(Protocol):
         ...
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def cross_entropy(
+    logits: shapes.Float[jax.Array, "B K"], labels: shapes.Integer[jax.Array, " B"]
+) -> shapes.Float[jax.Array, ""]:
     """Mean cross-entropy of logits with integer labels.
 
     Args:
@@ -64,11 +71,13 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
         )
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"labels must be integers, got {labels.dtype}")
-    of_label = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    return jnp.mean(jax.nn.logsumexp(logits, axis=1) - of_label)
+    label_logits = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    return jnp.mean(jax.nn.logsumexp(logits, axis=1) - label_logits)
 
 
-def source_losses(relevance: RelevanceLike, target: jax.Array, loss: Loss = cross_entropy) -> Any:
+def source_losses(
+    relevance: RelevanceLike, target: shapes.Shaped[jax.Array, "B ..."], loss: Loss = cross_entropy
+) -> Any:
     """Loss of each source when its relevances alone are taken as the logits.
 
     Args:
@@ -90,10 +99,10 @@ def source_losses(relevance: RelevanceLike, target: jax.Array, loss: Loss = cros
 
 def relevance_loss(
     relevance: RelevanceLike,
-    target: jax.Array,
-    weight: float | jax.Array,
+    target: shapes.Shaped[jax.Array, "B ..."],
+    weight: float | shapes.Float[jax.Array, ""],
     loss: Loss = cross_entropy,
-) -> jax.Array:
+) -> shapes.Float[jax.Array, ""]:
     """Loss of a prediction plus the mean loss of its sources, see the head of this module.
 
     The definition is this project's own. With `weight=0` it is the plain loss of the sum of all

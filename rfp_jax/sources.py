@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util import shapes
+
 __all__ = ["Split", "axis", "groups", "masks", "segments"]
 
 Index = int | slice | list[int] | np.ndarray
@@ -104,7 +106,7 @@ def groups(groups: Mapping[str, Index], axis: int = -1) -> Split:
     return Split(lambda shape: len(groups), part, tuple(groups))
 
 
-def segments(ids: jax.Array | np.ndarray, count: int | None = None) -> Split:
+def segments(ids: shapes.Integer[jax.Array | np.ndarray, "..."], count: int | None = None) -> Split:
     """Elements with the same id are a source: patches, superpixels, objects.
 
     Args:
@@ -134,7 +136,9 @@ def segments(ids: jax.Array | np.ndarray, count: int | None = None) -> Split:
     return Split(lambda shape: number, part)
 
 
-def masks(masks: Mapping[str, Any] | jax.Array | np.ndarray) -> Split:
+def masks(
+    masks: Mapping[str, Any] | shapes.Shaped[jax.Array | np.ndarray, "sources ..."],
+) -> Split:
     """Each mask is a source; masks may be soft, and what they leave out counts as bias.
 
     Args:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from rfp_jax._core.carrier import Carrier
 from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.signatures import zeros_like
 from rfp_jax._core.value import Slots
 
 
@@ -31,7 +32,7 @@ class Bias(Protocol):
         """Return whether what a slot gets depends on the others at the same place."""
         ...
 
-    def of_constant(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
+    def constant_slots(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
         """Return the slots of a value that depends on no source, where one is expected."""
         ...
 
@@ -47,7 +48,7 @@ class Keep:
     slots: int = 0
     needs_all_slots: bool = False
 
-    def of_constant(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
+    def constant_slots(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
         """Return no contributions."""
         del carrier, y
         return (None,) * count
@@ -83,7 +84,7 @@ class Propagate:
     slots: int = 1
     needs_all_slots: bool = False
 
-    def of_constant(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
+    def constant_slots(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
         """Return the constant itself, in the last slot."""
         return (*(None,) * (count - 1), carrier.seed(_finite(y)))
 
@@ -109,7 +110,7 @@ def _finite(bias: jax.Array) -> jax.Array:
     """Drop what is not finite: a mask's -inf, which the next rule drops as well."""
     if not jnp.issubdtype(bias.dtype, jnp.inexact):
         return bias
-    return jnp.where(jnp.isfinite(bias), bias, jnp.zeros_like(bias))
+    return jnp.where(jnp.isfinite(bias), bias, zeros_like(bias))
 
 
 def _shared(bias: jax.Array, slots: Slots) -> Slots:

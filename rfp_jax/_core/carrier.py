@@ -17,7 +17,9 @@ import jax.numpy as jnp
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen
 from rfp_jax._core.primitives import ELEMENTWISE, PLACEMENTS
+from rfp_jax._core.signatures import ones_like, zeros_like
 from rfp_jax._core.value import Tracked
+from rfp_jax._util import shapes
 
 Carried = Sequence[jax.Array | None]
 """The slots of one source, for the inputs of an equation or for its results."""
@@ -26,15 +28,19 @@ Carried = Sequence[jax.Array | None]
 class Carrier(Protocol):
     """Encodes in a slot what a source contributed."""
 
-    def seed(self, x: jax.Array) -> jax.Array:
+    def seed(self, x: shapes.Inexact[jax.Array, "*shape"]) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return what a whole source carries at first: all that there is of itself."""
         ...
 
-    def carry(self, y: jax.Array, c: jax.Array) -> jax.Array:
+    def carry(
+        self, y: shapes.Inexact[jax.Array, "*shape"], c: shapes.Inexact[jax.Array, "*shape"]
+    ) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return what an activation y carries of a contribution c."""
         ...
 
-    def read(self, y: jax.Array, carried: jax.Array) -> jax.Array:
+    def read(
+        self, y: shapes.Inexact[jax.Array, "*shape"], carried: shapes.Inexact[jax.Array, "*shape"]
+    ) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return the contribution that an activation y carries; the inverse of `carry`."""
         ...
 
@@ -49,16 +55,20 @@ class Carrier(Protocol):
 class Contributions:
     """Slots hold contributions."""
 
-    def seed(self, x: jax.Array) -> jax.Array:
+    def seed(self, x: shapes.Inexact[jax.Array, "*shape"]) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return all of the source."""
         return x
 
-    def carry(self, y: jax.Array, c: jax.Array) -> jax.Array:
+    def carry(
+        self, y: shapes.Inexact[jax.Array, "*shape"], c: shapes.Inexact[jax.Array, "*shape"]
+    ) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return the contribution."""
         del y
         return c
 
-    def read(self, y: jax.Array, carried: jax.Array) -> jax.Array:
+    def read(
+        self, y: shapes.Inexact[jax.Array, "*shape"], carried: shapes.Inexact[jax.Array, "*shape"]
+    ) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return the contribution."""
         del y
         return carried
@@ -72,7 +82,7 @@ class Contributions:
         if frozen.bias is None and all(c is value.activation for c, value in given):
             return frozen.outputs
         if not frozen.skips_absent:
-            carried = [jnp.zeros_like(value.activation) if c is None else c for c, value in given]
+            carried = [zeros_like(value.activation) if c is None else c for c, value in given]
         return frozen.pushed(*carried)
 
 
@@ -80,15 +90,19 @@ class Contributions:
 class Fractions:
     """Slots hold fractions p; the contribution is `activation * p`."""
 
-    def seed(self, x: jax.Array) -> jax.Array:
+    def seed(self, x: shapes.Inexact[jax.Array, "*shape"]) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return 1: a source has all of itself."""
-        return jnp.ones_like(x)
+        return ones_like(x)
 
-    def carry(self, y: jax.Array, c: jax.Array) -> jax.Array:
+    def carry(
+        self, y: shapes.Inexact[jax.Array, "*shape"], c: shapes.Inexact[jax.Array, "*shape"]
+    ) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return the fraction that a contribution is, kept finite where y is zero."""
-        return c / jnp.where(y == 0, jnp.ones_like(y), y)
+        return c / jnp.where(y == 0, ones_like(y), y)
 
-    def read(self, y: jax.Array, carried: jax.Array) -> jax.Array:
+    def read(
+        self, y: shapes.Inexact[jax.Array, "*shape"], carried: shapes.Inexact[jax.Array, "*shape"]
+    ) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return the contribution that a fraction is."""
         return y * carried
 
@@ -97,7 +111,7 @@ class Fractions:
     ) -> Carried:
         """Push fractions; as they are where that is what the equation does."""
         given = list(zip(carried, inputs, strict=True))
-        parts = [jnp.zeros_like(value.activation) if p is None else p for p, value in given]
+        parts = [zeros_like(value.activation) if p is None else p for p, value in given]
         if frozen.in_fractions or (equation.name in PLACEMENTS and frozen.inputs is None):
             return frozen.pushed(*parts)
         if equation.name in ELEMENTWISE and [p.shape for p in parts] == [frozen.output.shape]:

@@ -11,19 +11,29 @@ A walk may carry a tally (what a certificate measures) through everything that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 from jax import lax
-from jax.core import Tracer, eval_jaxpr
 from jax.extend import core
 
+from rfp_jax._core.jaxprs import CALLS, Program, called, constants, opened
 from rfp_jax._core.precision import narrow
+from rfp_jax._core.signatures import (
+    Tree,
+    TreeDef,
+    eval_jaxpr,
+    eval_shape,
+    flatten,
+    known_integer,
+    make_jaxpr,
+    switch,
+)
 from rfp_jax._core.value import Value, activation, conform, join, same_structure
 
-Tally = Any
+Tally = Tree
 """A tree of arrays that is carried through loops and branches; None in most walks."""
 
 State = tuple[list[Value], Tally]
@@ -52,6 +62,8 @@ class Walk(Protocol):
         ...
 
 
+T = TypeVar("T")
+
 Control = Callable[[Walk, core.JaxprEqn, Sequence[Value], Tally], State]
 
 
@@ -59,64 +71,63 @@ Control = Callable[[Walk, core.JaxprEqn, Sequence[Value], Tally], State]
 class Bodies:
     """Bodies of loops and branches as traced, by the program and the structure of its arguments."""
 
-    traced: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
+    traced: dict[Hashable, _Traced] = field(default_factory=dict[Hashable, "_Traced"])
 
-    def call(self, walk: Walk, jaxpr: Any, values: Sequence[Value], tally: Tally) -> State:
+    def call(self, walk: Walk, program: Program, values: Sequence[Value], tally: Tally) -> State:
         """Walk a body; the walk is traced at the first call of this structure."""
-        leaves, tree = jax.tree.flatten((list(values), tally))
+        leaves, tree = flatten((list(values), tally))
         types = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in map(jax.typeof, leaves))
-        key = (id(jaxpr), tree, types)
+        key = (id(program), tree, types)
         if key not in self.traced:
-            out_trees = []
+            out_trees: list[TreeDef] = []
 
             def flat(*leaves: jax.Array) -> list[jax.Array]:
-                values, tally = jax.tree.unflatten(tree, leaves)
-                out, out_tree = jax.tree.flatten(
-                    _walk(walk.anew(_open(jaxpr)), jaxpr, values, tally)
-                )
+                values, tally = tree.unflatten(leaves)
+                out, out_tree = flatten(_walk(walk.anew(opened(program)), program, values, tally))
                 out_trees.append(out_tree)
                 return out
 
-            self.traced[key] = jax.make_jaxpr(flat)(*leaves), (out_trees[0], jaxpr)
-        closed, (out_tree, _) = self.traced[key]
-        return jax.tree.unflatten(out_tree, eval_jaxpr(closed.jaxpr, closed.consts, *leaves))
+            self.traced[key] = _Traced(make_jaxpr(flat)(*leaves), out_trees[0], program)
+        body = self.traced[key]
+        results = eval_jaxpr(body.walked.jaxpr, body.walked.consts, *leaves)
+        return body.out_tree.unflatten(results)
 
 
-def _walk(walk: Walk, jaxpr: Any, values: Sequence[Value], tally: Tally) -> State:
-    """Walk a closed jaxpr (in JAX 0.12 every jaxpr is one)."""
-    return walk.run(_open(jaxpr), getattr(jaxpr, "consts", ()), list(values), tally)
+class _Traced(NamedTuple):
+    """A walk as a program; the body that was walked is kept, whose identity is the key's."""
+
+    walked: core.ClosedJaxpr
+    out_tree: TreeDef
+    body: Program
 
 
-def _open(jaxpr: Any) -> core.Jaxpr:
-    return getattr(jaxpr, "jaxpr", jaxpr)
+def _walk(walk: Walk, program: Program, values: Sequence[Value], tally: Tally) -> State:
+    """Walk a program in place."""
+    return walk.run(opened(program), constants(program), list(values), tally)
 
 
-def _split(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
+def _split(values: Sequence[T], *sizes: int) -> list[list[T]]:
     """Cut a list into parts of these sizes and the rest."""
-    parts, values = [], list(values)
+    parts: list[list[T]] = []
+    rest = list(values)
     for size in sizes:
-        parts.append(values[:size])
-        values = values[size:]
-    return [*parts, values]
+        parts.append(rest[:size])
+        rest = rest[size:]
+    return [*parts, rest]
 
 
-def _call(*keys: str) -> Control:
-    """A call is walked in place, so nothing depends on what was jitted; one of the keys has it."""
-
-    def call(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
-        (key,) = (key for key in keys if key in eqn.params)
-        return _walk(walk, eqn.params[key], values, tally)
-
-    return call
+def _call(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
+    """A call is walked in place, so nothing depends on what was jitted."""
+    return _walk(walk, called(eqn), values, tally)
 
 
 def _each(
     walk: Walk, fun: Callable[[jax.Array], jax.Array], values: Sequence[Value]
 ) -> list[Value]:
     """Walk a function of one array, for each of some values."""
-    walked = []
+    walked: list[Value] = []
     for value in values:
-        closed = jax.make_jaxpr(fun)(activation(value))
+        closed = make_jaxpr(fun)(activation(value))
         walked += walk.run(closed.jaxpr, closed.consts, [value], None)[0]
     return walked
 
@@ -127,7 +138,7 @@ Step = Callable[[list[Value], Tally], State]
 def _fixpoint(walk: Walk, step: Step, carry: list[Value], tally: Tally) -> list[Value]:
     """Widen a carry until one step of the loop no longer changes its structure."""
     while True:
-        after, _ = jax.eval_shape(step, carry, tally)
+        after, _ = eval_shape(step, carry, tally)
         wider = conform(carry, join([carry, after]), walk.constant)
         if same_structure(wider, carry):
             return wider
@@ -138,24 +149,25 @@ def _cond(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally)
     index, *operands = values
     branches = eqn.params["branches"]
     index = activation(index)
-    if not isinstance(index, Tracer):  # a known branch is walked in place, like a call
-        chosen = min(max(int(index), 0), len(branches) - 1)
+    known = known_integer(index)
+    if known is not None:  # a known branch is walked in place, like a call
+        chosen = min(max(known, 0), len(branches) - 1)
         return _walk(walk, branches[chosen], operands, tally)
 
-    def walked(branch: Any) -> Step:
+    def walked(branch: Program) -> Step:
         return lambda operands, tally: walk.bodies.call(walk, branch, operands, tally)
 
-    shapes = [jax.eval_shape(walked(branch), operands, tally)[0] for branch in branches]
+    shapes = [eval_shape(walked(branch), operands, tally)[0] for branch in branches]
     common = join(shapes)
 
-    def same(branch: Any) -> Step:
+    def same(branch: Program) -> Step:
         def step(operands: list[Value], tally: Tally) -> State:
             results, tally = walked(branch)(operands, tally)
             return conform(results, common, walk.constant), tally
 
         return step
 
-    return lax.switch(index, list(map(same, branches)), operands, tally)
+    return switch(index, list(map(same, branches)), operands, tally)
 
 
 def _while(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
@@ -164,10 +176,10 @@ def _while(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally
     test = p["cond_jaxpr"]
 
     def goes_on(state: State) -> jax.Array:
-        program = getattr(test, "jaxpr", test)
+        program = opened(test)
         values = zip((*cond_consts, *state[0]), program.invars, strict=True)
-        arrays = [narrow(activation(value), var.aval) for value, var in values]
-        return eval_jaxpr(program, getattr(test, "consts", ()), *arrays)[0]
+        arrays = [narrow(activation(value), var) for value, var in values]
+        return eval_jaxpr(program, constants(test), *arrays)[0]
 
     def body(carry: list[Value], tally: Tally) -> State:
         return walk.bodies.call(walk, p["body_jaxpr"], [*body_consts, *carry], tally)
@@ -199,8 +211,11 @@ def _scan(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally)
         (after, tally), y = body(*state, x)
         return (conform(after, state[0], walk.constant), tally), y
 
-    first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
-    carry = _fixpoint(walk, lambda c, t: jax.eval_shape(body, c, t, first)[0], carry, tally)
+    def element(x: jax.Array) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
+
+    first = jax.tree.map(element, xs)
+    carry = _fixpoint(walk, lambda c, t: eval_shape(body, c, t, first)[0], carry, tally)
     (after, tally), ys = lax.scan(step, (carry, tally), xs, p["length"], p["reverse"], p["unroll"])
     return [*after, *ys], tally
 
@@ -221,7 +236,7 @@ def carry_of(eqn: core.JaxprEqn) -> tuple[core.Jaxpr, Sequence[Any], Sequence[An
     else:
         body, n_consts = p["body_jaxpr"], p["body_nconsts"]
         n_carry = len(eqn.outvars)
-    body = getattr(body, "jaxpr", body)
+    body = opened(body)
     return body, body.invars[n_consts : n_consts + n_carry], body.outvars[:n_carry]
 
 
@@ -229,7 +244,7 @@ def _shard_map(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: T
     p = eqn.params
 
     def body(*values: Value) -> tuple[Value, ...]:
-        return tuple(_walk(walk.anew(_open(p["jaxpr"])), p["jaxpr"], values, None)[0])
+        return tuple(_walk(walk.anew(opened(p["jaxpr"])), p["jaxpr"], values, None)[0])
 
     # A spec for an array is, as a prefix of the tree, one for the tracked value in its place.
     results = jax.shard_map(
@@ -244,11 +259,7 @@ def _shard_map(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: T
 
 
 CONTROL: Mapping[str, Control] = {
-    **dict.fromkeys(["jit", "pjit", "remat2", "checkpoint", "remat"], _call("jaxpr")),
-    "composite": _call("jaxpr", "call_jaxpr"),  # before and in JAX 0.12
-    **dict.fromkeys(["custom_jvp_call", "custom_vjp_call"], _call("call_jaxpr")),
-    **dict.fromkeys(["call", "closed_call", "core_call", "eval_jaxpr"], _call("call_jaxpr")),
-    "custom_vmap_call": _call("call"),
+    **dict.fromkeys(CALLS, _call),
     "cond": _cond,
     "while": _while,
     "scan": _scan,

@@ -14,7 +14,8 @@ from typing import Any
 
 from jax.extend import core, source_info_util
 
-from rfp_jax._core.dimensions import FOLLOWED, Follow, Place, Split, shape_of
+from rfp_jax._core.dimensions import FOLLOWED, Follow, Place, Split
+from rfp_jax._core.jaxprs import CALLS, Atom, Program, called, opened, shape_of
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ Value = Places | None
 """The known places of sample indices in a value; None if it depends on no source."""
 
 
-def find_interaction(jaxpr: core.Jaxpr, outputs: int, axes: int) -> Interaction | None:
+def find_interaction(program: Program, outputs: int, axes: int) -> Interaction | None:
     """Find where an output may depend on a source's elements of another sample.
 
     The analysis is of the program's form alone: what it does not know, it takes for an interaction.
 
     Args:
-        jaxpr: the program; all its arguments are sources, its constants are not.
+        program: all its arguments are sources, its constants are not.
         outputs: how many of its results, the first ones, are outputs.
         axes: how many leading axes, of all sources and outputs, count samples.
 
@@ -60,7 +61,7 @@ def find_interaction(jaxpr: core.Jaxpr, outputs: int, axes: int) -> Interaction 
         >>> find.primitive
         'reduce_sum'
     """
-    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+    jaxpr = opened(program)
     results = jaxpr.outvars[:outputs]
     shapes = {shape_of(var)[:axes] for var in (*jaxpr.invars, *results)}
     if any(len(shape) < axes for shape in shapes) or len(shapes) > 1:
@@ -103,7 +104,7 @@ class _Walk:
     """
 
     indices: list[_Index]
-    splits: dict[_Index, int] = field(default_factory=dict)
+    splits: dict[_Index, int] = field(default_factory=dict[_Index, int])
     depth: int = 0
     source: str = ""
 
@@ -122,12 +123,12 @@ class _Walk:
                     return self.interaction(makers[var])
         return None
 
-    def run(self, jaxpr: Any, arguments: Sequence[Value]) -> list[Value]:
+    def run(self, program: Program, arguments: Sequence[Value]) -> list[Value]:
         """Return the known places of a program's results."""
-        jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+        jaxpr = opened(program)
         known: dict[core.Var, Value] = dict(zip(jaxpr.invars, arguments, strict=True))
 
-        def read(atom: core.Var | core.Literal) -> Value:
+        def read(atom: Atom) -> Value:
             return None if isinstance(atom, core.Literal) else known.get(atom)
 
         for eqn in jaxpr.eqns:
@@ -151,7 +152,7 @@ class _Walk:
         if name not in FOLLOWED:
             lost = (self.interaction(eqn),) * len(self.indices)
             return [lost for _ in eqn.outvars]
-        results = []
+        results: list[Value] = []
         for var in eqn.outvars:
             follows = FOLLOWED[name](eqn, shape_of(var))
             both = zip(operands, follows, strict=True)
@@ -196,14 +197,9 @@ class _Walk:
 _Control = Callable[[_Walk, core.JaxprEqn, list[Value]], list[Value]]
 
 
-def _call(*keys: str) -> _Control:
-    """A call is read in place; one of the keys has its program."""
-
-    def call(walk: _Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
-        (key,) = (key for key in keys if key in eqn.params)
-        return walk.run(eqn.params[key], operands)
-
-    return call
+def _call(walk: _Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
+    """A call is read in place."""
+    return walk.run(called(eqn), operands)
 
 
 def _side_by_side(walk: _Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
@@ -296,11 +292,7 @@ def _replaced(value: Value, change: Callable[[Place], Place | Interaction]) -> V
 
 
 _CONTROL: dict[str, _Control] = {
-    **dict.fromkeys(["jit", "pjit", "remat2", "checkpoint", "remat"], _call("jaxpr")),
-    "composite": _call("jaxpr", "call_jaxpr"),  # before and in JAX 0.12
-    **dict.fromkeys(["custom_jvp_call", "custom_vjp_call"], _call("call_jaxpr")),
-    **dict.fromkeys(["call", "closed_call", "core_call", "eval_jaxpr"], _call("call_jaxpr")),
-    "custom_vmap_call": _call("call"),
+    **dict.fromkeys(CALLS, _call),
     **dict.fromkeys(["optimization_barrier", "device_put"], _side_by_side),
     "custom_linear_solve": _solve,
     "cond": _cond,

@@ -14,7 +14,9 @@ from math import prod
 
 from jax.extend import core
 
+from rfp_jax._core.jaxprs import shape_of
 from rfp_jax._core.primitives import ELEMENTWISE
+from rfp_jax._core.signatures import is_sequence
 
 Shape = tuple[int, ...]
 
@@ -49,11 +51,6 @@ Kept = Callable[[core.JaxprEqn], Sequence[Mapping[int, int]]]
 """For each operand, which of its dimensions go to which dimension of the results."""
 
 
-def shape_of(atom: core.Var | core.Literal) -> Shape:
-    """The shape of a variable or literal; of what is not an array, such as a token, ()."""
-    return tuple(getattr(atom.aval, "shape", ()))
-
-
 def _shapes(eqn: core.JaxprEqn) -> list[Shape]:
     return list(map(shape_of, eqn.invars))
 
@@ -79,7 +76,7 @@ def _everywhere(eqn: core.JaxprEqn) -> list[dict[int, int]]:
 def _mixed(eqn: core.JaxprEqn, param: str) -> set[int]:
     """The dimensions, of the first operand, that a parameter names."""
     axes, rank = eqn.params[param], len(_shapes(eqn)[0])
-    return {axis % rank for axis in (axes if isinstance(axes, Sequence) else (axes,))}
+    return {axis % rank for axis in (axes if is_sequence(axes) else (axes,))}
 
 
 def _along(param: str) -> Kept:
@@ -153,7 +150,8 @@ def _pooled(eqn: core.JaxprEqn) -> list[dict[int, int]]:
 def _dot(eqn: core.JaxprEqn) -> list[dict[int, int]]:
     """Batches come first, then what is free on the left, then on the right."""
     contracted, batches = eqn.params["dimension_numbers"]
-    dims, first_free = [], len(batches[0])
+    dims: list[dict[int, int]] = []
+    first_free = len(batches[0])
     for shape, gone, batch in zip(_shapes(eqn), contracted, batches, strict=True):
         free = [d for d in range(len(shape)) if d not in gone and d not in batch]
         dims.append({d: i for i, d in enumerate(batch)})
@@ -170,10 +168,10 @@ def _gathered(eqn: core.JaxprEqn) -> list[dict[int, int]]:
     batch = [d for d in result if d not in numbers.offset_dims]
     gone = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
     window = [d for d in range(len(operand)) if d not in gone]
-    of_operand = dict(zip(window, map(int, numbers.offset_dims), strict=True))
+    operand_dims = dict(zip(window, map(int, numbers.offset_dims), strict=True))
     pairs = zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True)
-    of_operand |= {int(d): batch[i] for d, i in pairs}
-    return [of_operand, dict(enumerate(batch[: len(indices) - 1]))]
+    operand_dims |= {int(d): batch[i] for d, i in pairs}
+    return [operand_dims, dict(enumerate(batch[: len(indices) - 1]))]
 
 
 def _scattered(eqn: core.JaxprEqn) -> list[dict[int, int]]:
@@ -183,11 +181,11 @@ def _scattered(eqn: core.JaxprEqn) -> list[dict[int, int]]:
     gone = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
     window = [d for d in range(operand) if d not in gone]
     pairs = zip(numbers.scatter_indices_batching_dims, numbers.operand_batching_dims, strict=True)
-    of_indices = {int(i): int(d) for i, d in pairs}
+    index_dims = {int(i): int(d) for i, d in pairs}
     scattered = [d for d in range(updates) if d not in numbers.update_window_dims]
-    of_updates = dict(zip(map(int, numbers.update_window_dims), window, strict=True))
-    of_updates |= {scattered[i]: d for i, d in of_indices.items()}
-    return [{d: d for d in range(operand)}, of_indices, of_updates]
+    update_dims = dict(zip(map(int, numbers.update_window_dims), window, strict=True))
+    update_dims |= {scattered[i]: d for i, d in index_dims.items()}
+    return [{d: d for d in range(operand)}, index_dims, update_dims]
 
 
 def _tiled(eqn: core.JaxprEqn, result: Shape) -> list[Follow]:
@@ -223,17 +221,18 @@ def _convolved(eqn: core.JaxprEqn, result: Shape) -> list[Follow]:
     lhs, rhs = _shapes(eqn)
     samples, features, *space = p["dimension_numbers"].lhs_spec
     kernels, _, *window = p["dimension_numbers"].rhs_spec
-    to_samples, to_features, *to_space = p["dimension_numbers"].out_spec
+    out: tuple[int, ...] = p["dimension_numbers"].out_spec
+    to_samples, to_features, *to_space = out
     unmoved = {
         d: to
         for i, (d, to) in enumerate(zip(space, to_space, strict=True))
         if rhs[window[i]] == p["window_strides"][i] == p["lhs_dilation"][i] == 1
         and tuple(p["padding"][i]) == (0, 0)
     }
-    groups = {features: p["feature_group_count"], samples: p["batch_group_count"]}
+    groups: dict[int, int] = {features: p["feature_group_count"], samples: p["batch_group_count"]}
     count = max(groups.values())
 
-    def of_lhs(at: Place, size: int) -> Place | None:
+    def follow_lhs(at: Place, size: int) -> Place | None:
         if at.dim in unmoved:
             return Place(unmoved[at.dim], at.stride)
         inside = lhs[at.dim] // groups.get(at.dim, 1)  # one group's samples or features
@@ -243,11 +242,11 @@ def _convolved(eqn: core.JaxprEqn, result: Shape) -> list[Follow]:
             return Place(to_samples, at.stride)
         return None
 
-    def of_rhs(at: Place, size: int) -> Place | None:
+    def follow_rhs(at: Place, size: int) -> Place | None:
         del size
         return Place(to_features, at.stride) if at.dim == kernels else None
 
-    return [of_lhs, of_rhs]
+    return [follow_lhs, follow_rhs]
 
 
 def _each(kept: Kept, names: str) -> dict[str, Kept]:

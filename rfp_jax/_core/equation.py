@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,10 @@ from jax.core import Tracer
 from jax.extend import core
 from jax.typing import DTypeLike
 
+from rfp_jax._core.jaxprs import as_list, bind_params, dtype_of, evaluate, shape_of
 from rfp_jax._core.precision import narrow, widen, widen_params
 from rfp_jax._core.primitives import ELEMENTWISE, LINEAR_STEPS, SINGULAR
+from rfp_jax._core.signatures import Param, broadcast_shapes
 from rfp_jax._core.value import Stopped, Tracked, Value, activation
 
 Member = Tracked | Stopped
@@ -26,14 +28,8 @@ Member = Tracked | Stopped
 
 def bind(eqn: core.JaxprEqn, operands: Sequence[jax.Array]) -> list[Any]:
     """Evaluate an equation of a jaxpr as JAX would, in the program's own precision."""
-    operands = [narrow(value, var.aval) for value, var in zip(operands, eqn.invars, strict=True)]
-    params = eqn.primitive.get_bind_params(eqn.params)
-    return as_list(eqn, eqn.primitive.bind(*operands, **params))
-
-
-def as_list(eqn: core.JaxprEqn, results: Any) -> list[Any]:
-    """Return the results of an equation as a list, one alone as well."""
-    return list(results) if eqn.primitive.multiple_results else [results]
+    operands = [narrow(value, var) for value, var in zip(operands, eqn.invars, strict=True)]
+    return as_list(eqn, evaluate(eqn, operands, bind_params(eqn)))
 
 
 class Kind(enum.Enum):
@@ -47,6 +43,13 @@ class Kind(enum.Enum):
     AFFINE = enum.auto()
     FUNCTION = enum.auto()
     STEPS = enum.auto()
+
+
+def producer(value: Value) -> Equation | None:
+    """Return the equation that computed a value, where it may be looked at, or None."""
+    made_by = value.made_by if isinstance(value, Tracked | Stopped) else None
+    assert made_by is None or isinstance(made_by, Equation)
+    return made_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +91,12 @@ class Equation:
     def bind(self, operands: Sequence[Value]) -> Any:
         """Return the equation's result at these values of all its operands."""
         arrays = [activation(value) for value in operands]
-        params = self.eqn.primitive.get_bind_params(self.eqn.params)
+        params = bind_params(self.eqn)
         if self.dtype is None:
-            arrays = [narrow(x, v.aval) for x, v in zip(arrays, self.eqn.invars, strict=True)]
-            return self.eqn.primitive.bind(*arrays, **params)
+            arrays = [narrow(x, var) for x, var in zip(arrays, self.eqn.invars, strict=True)]
+            return evaluate(self.eqn, arrays, params)
         arrays = [widen(x, self.dtype) for x in arrays]
-        return self.eqn.primitive.bind(*arrays, **widen_params(params, self.dtype))
+        return evaluate(self.eqn, arrays, widen_params(params, self.dtype))
 
     def plain(self) -> list[Any]:
         """Return what the plain program computes here, in its own precision."""
@@ -105,7 +108,7 @@ class Equation:
         return self.eqn.primitive.name
 
     @property
-    def params(self) -> dict[str, Any]:
+    def params(self) -> dict[str, Param]:
         """The primitive's static parameters."""
         return self.eqn.params
 
@@ -132,7 +135,7 @@ class Equation:
     @property
     def is_discrete(self) -> bool:
         """Return whether all results are integers or truth values, which carry no relevance."""
-        dtypes = (getattr(var.aval, "dtype", None) for var in self.eqn.outvars)
+        dtypes = map(dtype_of, self.eqn.outvars)
         return not any(d is not None and jnp.issubdtype(d, jnp.inexact) for d in dtypes)
 
     # --- functions of one variable, element by element
@@ -143,7 +146,7 @@ class Equation:
         return tuple(
             value
             for value in self.values
-            if isinstance(value, Tracked) or (isinstance(value, Stopped) and value.producer)
+            if isinstance(value, Tracked) or (isinstance(value, Stopped) and producer(value))
         )
 
     @cached_property
@@ -151,7 +154,7 @@ class Equation:
         """Return whether the equation only gives its operand another shape, element by element."""
         if self.name not in _RESHAPING or len(self.operands) != 1:
             return False
-        given, made = self.operands[0], getattr(self.eqn.outvars[0].aval, "shape", ())
+        given, made = self.operands[0], shape_of(self.eqn.outvars[0])
         if math.prod(np.shape(given)) != math.prod(made):
             return False
         places = self.params.get("broadcast_dimensions", ())
@@ -167,7 +170,7 @@ class Equation:
         if not self.keeps_order:
             if self.name not in ELEMENTWISE:
                 return None
-            shape = jnp.broadcast_shapes(*map(np.shape, self.operands))
+            shape = broadcast_shapes(*map(np.shape, self.operands))
             if any(np.shape(member.activation) != shape for member in self.members):
                 return None
         found = nearest_common_dominator(self.members)
@@ -208,16 +211,16 @@ class Equation:
         chosen_by = [m for m in self.members if isinstance(m, Stopped)]
         if self.is_linear_step:
             sums = len(self.inputs) > 1 and any(
-                f.producer is not None and f.producer.may_be_singular for f in functions
+                (made := producer(value)) and made.may_be_singular for value in functions
             )
             if chosen_by or Kind.STEPS in kinds or not alike or sums:
                 return Kind.STEPS  # in a sum, what is infinite at 0 does not stop the rest
             return Kind.FUNCTION if functions else Kind.AFFINE
         if self.name == "select_n":
-            of_function = self.dominator is not None and kind(self.dominator) is Kind.FUNCTION
+            after_function = self.dominator is not None and kind(self.dominator) is Kind.FUNCTION
             polynomial = all(degree(value) is not None for value in functions)
             plain = polynomial and all(map(self._is_zero, range(1, len(self.values))))
-            whole = bool(chosen_by) and alike and Kind.STEPS not in kinds and not of_function
+            whole = bool(chosen_by) and alike and Kind.STEPS not in kinds and not after_function
             is_step = plain or not whole
         else:
             clips = len(self.inputs) > 1 or self._clips_at_zero
@@ -229,11 +232,13 @@ class Equation:
     @cached_property
     def may_be_singular(self) -> bool:
         """Return whether an equation of the chain may have no finite value at 0."""
-        return self._is_singular or any(
-            m.producer.may_be_singular
-            for m in self.members
-            if m.producer and m is not self.variable
-        )
+        return self._is_singular or any(made.may_be_singular for made in self._chain)
+
+    @property
+    def _chain(self) -> Iterator[Equation]:
+        """The equations of the chain that made the operands, the variable's own left out."""
+        made = (producer(member) for member in self.members if member is not self.variable)
+        return (f for f in made if f is not None)
 
     @property
     def _is_singular(self) -> bool:
@@ -276,22 +281,20 @@ class Equation:
     @cached_property
     def is_polynomial(self) -> bool:
         """Return whether the result is, piece by piece, a polynomial of its variable."""
-        made = (v.producer for v in self.inputs if v.producer and v is not self.variable)
         own = self.name in _PIECES or self.is_linear_step or (self.exponent or 0) > 0
-        return own and all(f.is_polynomial for f in made)
+        made = (producer(v) for v in self.inputs if v is not self.variable)
+        return own and all(f.is_polynomial for f in made if f)
 
     @cached_property
     def has_choice(self) -> bool:
         """Return whether an equation of the chain chooses between values, and may fill a NaN."""
-        return self.name == "select_n" or any(
-            m.producer.has_choice for m in self.members if m.producer and m is not self.variable
-        )
+        return self.name == "select_n" or any(made.has_choice for made in self._chain)
 
     @cached_property
     def has_steps(self) -> bool:
         """Return whether a polynomial's chain has steps, which are variables of their own in it."""
         return any(
-            kind(v) is Kind.STEPS or (v.producer is not None and v.producer.has_steps)
+            kind(v) is Kind.STEPS or ((made := producer(v)) is not None and made.has_steps)
             for v in self.inputs
             if v is not self.variable
         )
@@ -321,7 +324,7 @@ class Equation:
             return False
         return bool(np.asarray(value) == 0)
 
-    def of(self, variable: Tracked) -> Callable[[jax.Array], jax.Array]:
+    def as_function(self, variable: Tracked) -> Callable[[jax.Array], jax.Array]:
         """Return the result as a function of a value that dominates it."""
 
         def fun(z: jax.Array) -> jax.Array:
@@ -332,11 +335,12 @@ class Equation:
                 if id(member) in values:
                     waiting.pop()
                     continue
-                assert member.producer is not None  # dominated by the variable, and not it
-                missing = [m for m in member.producer.members if id(m) not in values]
+                made = producer(member)
+                assert made is not None  # dominated by the variable, and not it
+                missing = [m for m in made.members if id(m) not in values]
                 waiting.extend(missing)
                 if not missing:
-                    values[id(member)] = member.producer.at(values)
+                    values[id(member)] = made.at(values)
             return self.at(values)
 
         return fun
@@ -360,8 +364,8 @@ def _squeezed(f: Equation) -> list[Any]:
 
 def before_conversion(value: Value) -> Value:
     """Return what was converted to another precision: sums of half precision are made in more."""
-    while isinstance(value, Tracked) and value.producer and value.producer.name in _CONVERSIONS:
-        value = value.producer.values[0]
+    while isinstance(value, Tracked) and (made := producer(value)) and made.name in _CONVERSIONS:
+        value = made.values[0]
     return value
 
 
@@ -370,32 +374,32 @@ _CONVERSIONS = ("convert_element_type", "reduce_precision", "copy")
 
 def kind(value: Member) -> Kind:
     """Return how a value is made of the variable of its chain; a chain starts affine."""
-    if value.producer is None or value.producer.dominator is None:
-        return Kind.AFFINE
-    return value.producer.kind
+    made = producer(value)
+    return Kind.AFFINE if made is None or made.dominator is None else made.kind
 
 
 def degree(value: Member) -> int | None:
     """Return the degree of a value as a polynomial of its variable; 1 if it may be one itself."""
-    is_function = kind(value) is Kind.FUNCTION and value.producer is not None
-    return value.producer.degree if is_function and value.producer else 1
+    made = producer(value)
+    return made.degree if made is not None and kind(value) is Kind.FUNCTION else 1
 
 
 def base(value: Member) -> Member:
     """Return the variable of a value's chain, which may be the value itself."""
-    if kind(value) is Kind.AFFINE or value.producer is None:
+    made = producer(value)
+    if made is None or kind(value) is Kind.AFFINE:
         return value
-    return value.producer.variable or value
+    return made.variable or value
 
 
 def dominator(value: Member) -> Member | None:
     """Return the nearest value of which this one is an elementwise function of one variable."""
-    return value.producer.dominator if value.producer else None
+    return made.dominator if (made := producer(value)) else None
 
 
 def depth(value: Member) -> int:
     """Return how many dominators a value has above it."""
-    return value.producer.depth if value.producer else 0
+    return made.depth if (made := producer(value)) else 0
 
 
 def nearest_common_dominator(values: Sequence[Member]) -> Member | None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 
 from rfp_jax._core.equation import Equation
+from rfp_jax._core.signatures import is_sequence
 from rfp_jax._core.value import Tracked
 
 R = TypeVar("R")
@@ -63,7 +64,7 @@ class Frozen(NamedTuple):
 
 def listed(results: Any) -> list[Any]:
     """Return results as a list, one alone as well."""
-    return list(results) if isinstance(results, list | tuple) else [results]
+    return list(results) if is_sequence(results) else [results]
 
 
 Rule = Callable[..., Frozen]

@@ -30,10 +30,12 @@ from rfp_jax._core.carrier import Carrier, Contributions
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, Kind, bind
 from rfp_jax._core.frozen import Frozen, Rule, constant, is_chained
+from rfp_jax._core.jaxprs import literal, user_context
 from rfp_jax._core.numbering import Numbering, key_of
 from rfp_jax._core.precision import widen
 from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
 from rfp_jax._core.scales import divisors
+from rfp_jax._core.signatures import asarray, is_numpy, zeros_like
 from rfp_jax._core.value import (
     Pending,
     Slots,
@@ -118,7 +120,7 @@ class Interpreter:
     bodies: Bodies = field(default_factory=Bodies)
     numbering: Numbering = field(default_factory=Numbering)
     scales: frozenset[core.Var] = frozenset()
-    stops: list[Stop] = field(default_factory=list)
+    stops: list[Stop] = field(default_factory=list[Stop])
 
     def run(
         self,
@@ -148,12 +150,11 @@ class Interpreter:
 
         def read(atom: core.Var | core.Literal) -> Value:
             if isinstance(atom, core.Literal):  # a Python number, in the type that it stands for
-                return np.asarray(atom.val, getattr(atom.aval, "dtype", None))  # type: ignore
+                return literal(atom)
             return env[atom]
 
         for eqn in jaxpr.eqns:
-            stack = source_info_util.current_name_stack() + eqn.source_info.name_stack
-            with source_info_util.user_context(eqn.source_info.traceback, name_stack=stack):
+            with user_context(eqn):
                 operands = tuple(map(read, eqn.invars))
                 results, tally = self.step(eqn, operands, tally, _Known(made, env))
             env.update(zip(eqn.outvars, results, strict=True))
@@ -191,7 +192,7 @@ class Interpreter:
             source,
             dtype=self.dtype,
             constant_part=self.constant_part,
-            known=known.of(eqn),
+            known=known.evaluator(eqn),
             number=lambda place: known.number(eqn.invars[place]),
         )
         rule = constant if equation.is_discrete or not is_tracked else self.rules(equation)
@@ -227,18 +228,18 @@ class Interpreter:
 
     def constant(self, y: jax.Array, count: int) -> Slots:
         """Return the slots of a value that came from no source."""
-        return self.bias.of_constant(self.carrier, y, count)
+        return self.bias.constant_slots(self.carrier, y, count)
 
     def constant_part(self, value: Tracked) -> jax.Array:
         """Return what of an activation came from no source."""
         y, carried = value.activation, value.contributions
         if self.bias.slots:
             own = carried[-1]
-            return jnp.zeros_like(y) if own is None else self.carrier.read(y, own)
+            return zeros_like(y) if own is None else self.carrier.read(y, own)
         chosen = carried if self.totals is None else [carried[i] for i in self.totals]
         for c in chosen:
             if c is value.activation and isinstance(self.carrier, Contributions):
-                return jnp.zeros_like(y)
+                return zeros_like(y)
             if c is not None:
                 y = y - self.carrier.read(value.activation, c)
         return y
@@ -257,9 +258,9 @@ class Interpreter:
         facts = weights.facts(equation)
         facts = replace(facts, sources=frozenset())
         chained = equation.name in ELEMENTWISE or equation.keeps_order
-        producer = equation if chained else None
+        made_by = equation if chained else None
         equation.settle()
-        return [Stopped(y, facts, producer, place) for place, y in enumerate(outputs)]
+        return [Stopped(y, facts, made_by, place) for place, y in enumerate(outputs)]
 
     def results(self, equation: Equation, frozen: Frozen) -> list[Value]:
         """Push every source's contributions through an equation that its rule has frozen."""
@@ -269,7 +270,7 @@ class Interpreter:
             equation = replace(equation, is_opaque=True)
         outputs = frozen.outputs
         inputs = equation.inputs if frozen.inputs is None else frozen.inputs
-        passing = frozenset() if frozen.push is None else _sources(inputs)
+        passing = frozenset[int]() if frozen.push is None else _sources(inputs)
         unpassed = [v for v in equation.inputs if passing and all(v is not i for i in inputs)]
         lost = steered_by(unpassed) if passing else _sources(equation.inputs)
         if lost - passing:
@@ -296,15 +297,13 @@ class Interpreter:
                 pushed = [tuple(column) for column in zip(*rows, strict=True)]
             return self.bias.added(self.carrier, frozen, pushed)
 
-        producer = equation if equation.name in REMEMBERED else None
+        made_by = equation if equation.name in REMEMBERED else None
         note = frozen.note
 
         def tracked(place: int, y: jax.Array, own: Slots | None, pending: Pending | None) -> Value:
             if not jnp.issubdtype(y.dtype, jnp.inexact):
                 return Stopped(y, facts, None, place)  # places and counts carry no relevance
-            return Tracked(
-                y, own, facts, producer=producer, note=note, place=place, pending=pending
-            )
+            return Tracked(y, own, facts, made_by=made_by, note=note, place=place, pending=pending)
 
         if equation.dominator is not None and len(outputs) == 1:
             needs = tuple(inputs or equation.inputs[:1])
@@ -315,7 +314,7 @@ class Interpreter:
 
 
 def _sources(values: Sequence[Tracked]) -> frozenset[int]:
-    return frozenset().union(*(value.facts.sources for value in values))
+    return frozenset[int]().union(*(value.facts.sources for value in values))
 
 
 def _are_known_scalars(operands: Sequence[Any]) -> bool:
@@ -330,7 +329,7 @@ class _Known:
     made: dict[core.Var, core.JaxprEqn]
     env: dict[core.Var, Value]
 
-    def of(self, eqn: core.JaxprEqn) -> Callable[[int], np.ndarray | None]:
+    def evaluator(self, eqn: core.JaxprEqn) -> Callable[[int], np.ndarray | None]:
         """Return the function that evaluates an operand of an equation, or returns None."""
         given = {v: self.env[v] for v in eqn.invars if isinstance(v, core.Var)}
 
@@ -347,8 +346,9 @@ class _Known:
                 return None
             atom = eqn.invars[0]
         value: Any = atom.val if isinstance(atom, core.Literal) else self.env.get(atom)
-        is_literal = isinstance(value, np.ndarray) and value.ndim == 0 and np.isrealobj(value)
-        return float(value) if is_literal or isinstance(value, float | int) else None
+        if is_numpy(value):
+            return float(value) if value.ndim == 0 and np.isrealobj(value) else None
+        return float(value) if isinstance(value, float | int) else None
 
     def _value(self, atom: Any, given: dict[core.Var, Value]) -> np.ndarray | None:
         if isinstance(atom, core.Literal):
@@ -362,7 +362,7 @@ class _Known:
         operands = [self._value(operand, {}) for operand in eqn.invars]
         if any(operand is None for operand in operands):
             return None
-        results = bind(eqn, [jnp.asarray(operand) for operand in operands])
+        results = bind(eqn, [asarray(operand) for operand in operands])
         return np.asarray(results[eqn.outvars.index(atom)])
 
 

@@ -21,10 +21,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.extend import core
 
 from rfp_jax._core.interpreter import Interpreter, Stop
+from rfp_jax._core.jaxprs import inner_jaxprs
+from rfp_jax._core.signatures import linearize, make_jaxpr, map_range, vjp, zeros_like
 from rfp_jax._core.trace import Trace
 from rfp_jax._core.value import Facts, Slots, Tracked, Value, activation, facts_of
 from rfp_jax.errors import RelevanceStopsWarning
@@ -54,7 +55,8 @@ class FrozenProgram:
             bias, its row is the last.
         """
         count = sum(map(len, parts)) + self.walk.bias.slots
-        first, slots = 0, []
+        first = 0
+        slots: list[Slots] = []
         for own in parts:
             slots.append((*(None,) * first, *own, *(None,) * (count - first - len(own))))
             first += len(own)
@@ -69,8 +71,8 @@ class FrozenProgram:
             The program's results, the linear function from contributions, one per source array,
             to outputs, and the row of the propagated bias, if there is one.
         """
-        zeros = list(map(jnp.zeros_like, self.call.leaves))
-        _, push, (results, bias) = jax.linearize(self._given, zeros, has_aux=True)
+        zeros = list(map(zeros_like, self.call.leaves))
+        _, push, (results, bias) = linearize(self._given, zeros)
         return results, push, bias
 
     def pull(self) -> tuple[list[Any], Callable[[list[jax.Array]], Row]]:
@@ -81,8 +83,8 @@ class FrozenProgram:
             `x * (M^T w)`, one array per source.
         """
         program = replace(self, walk=replace(self.walk, reverse=True))
-        zeros = list(map(jnp.zeros_like, self.call.leaves))
-        pushed, transpose, (results, _) = jax.vjp(program._given, zeros, has_aux=True)
+        zeros = list(map(zeros_like, self.call.leaves))
+        pushed, transpose, (results, _) = vjp(program._given, zeros)
         seeds = list(map(self.walk.carrier.seed, self.call.leaves))
         is_real = not any(jnp.iscomplexobj(c) for c in pushed)
 
@@ -96,7 +98,7 @@ class FrozenProgram:
             (gradients,) = transpose(safe)
             # What the program replaced (a NaN that it fills) contributes 0, whatever it was.
             heats = [
-                jnp.where(g == 0, jnp.zeros_like(g), seed * g)
+                jnp.where(g == 0, zeros_like(g), seed * g)
                 for seed, g in zip(seeds, gradients, strict=True)
             ]
             return [heat.real if is_real else heat for heat in heats]
@@ -151,16 +153,16 @@ class FrozenProgram:
             carried = value.contributions
         else:
             carried = self.walk.constant(y, count) if self.walk.bias.slots else (None,) * count
-        zeros = jnp.zeros_like(y)
+        zeros = zeros_like(y)
         return [zeros if c is None else self.walk.carrier.read(y, c) for c in carried]
 
 
 def warn_of_stops(call: Trace, stops: Sequence[Stop], outputs: Sequence[Value]) -> None:
     """Warn of sources that reach the output only through operations that pass no relevance."""
     known = [facts for value in outputs if (facts := facts_of(value)) is not None]
-    passing = frozenset().union(*(facts.sources for facts in known))
-    reaching = frozenset().union(*(facts.steered_by for facts in known))
-    steering = frozenset().union(*(stop.sources for stop in stops if stop.steers))
+    passing = frozenset[int]().union(*(facts.sources for facts in known))
+    reaching = frozenset[int]().union(*(facts.steered_by for facts in known))
+    steering = frozenset[int]().union(*(stop.sources for stop in stops if stop.steers))
     for source in sorted(reaching - passing - steering):
         stop = next((s for s in stops if source in s.sources), None)
         if stop is None:
@@ -189,7 +191,7 @@ def peak_bytes(jaxpr: core.Jaxpr) -> int:
     last.update({v: len(jaxpr.eqns) for v in jaxpr.outvars if _is_var(v)})
     alive = peak = sum(map(_bytes, jaxpr.invars))
     for i, eqn in enumerate(jaxpr.eqns):
-        inner = max((peak_bytes(sub) for sub in core.jaxprs_in_params(eqn.params)), default=0)
+        inner = max(map(peak_bytes, inner_jaxprs(eqn)), default=0)
         alive += sum(map(_bytes, eqn.outvars))
         peak = max(peak, alive + inner)
         ended = {v for v in (*eqn.invars, *eqn.outvars) if _is_var(v) and last.get(v, i) == i}
@@ -216,8 +218,8 @@ def map_parts(
     Returns:
         For each output array what they contributed, stacked in front.
     """
-    at_a_time = max(1, max_bytes // peak_bytes(jax.make_jaxpr(push)(zeros).jaxpr))
-    return lax.map(lambda i: push(given(i)), jnp.arange(count), batch_size=at_a_time)
+    at_a_time = max(1, max_bytes // peak_bytes(make_jaxpr(push)(zeros).jaxpr))
+    return map_range(lambda i: push(given(i)), count, at_a_time)
 
 
 def _is_var(atom: Any) -> bool:

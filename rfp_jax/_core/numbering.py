@@ -6,11 +6,10 @@ So a formula that is written twice counts as written once, and is computed once.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
 
-import numpy as np
 from jax.extend import core
 
+from rfp_jax._core.signatures import is_numpy
 from rfp_jax._core.value import Value
 
 _COMMUTATIVE = frozenset({"add", "add_any", "mul"})
@@ -49,7 +48,8 @@ def key_of(eqn: core.JaxprEqn, operands: Sequence[Value], rule: object = None) -
     return key
 
 
-def _number(value: Any) -> Hashable:
+def _number(value: Value) -> Hashable:
     """Return what identifies a value: a literal of the program by its number, others themselves."""
-    is_literal = isinstance(value, np.ndarray) and value.ndim == 0
-    return (str(value.dtype), value.tobytes()) if is_literal else id(value)
+    if is_numpy(value) and value.ndim == 0:
+        return str(value.dtype), value.tobytes()
+    return id(value)

@@ -12,6 +12,7 @@ from typing import Any
 from jax.extend import core, source_info_util
 
 from rfp_jax._core.control import carry_of
+from rfp_jax._core.jaxprs import inner_jaxprs, opened
 from rfp_jax._core.primitives import MOVES
 
 
@@ -24,7 +25,7 @@ def find_online_softmax(jaxpr: core.Jaxpr) -> str | None:
         reached.update(eqn.outvars)
         if eqn.primitive.name in ("scan", "while") and _runs(*carry_of(eqn)):
             return source_info_util.summarize(eqn.source_info)
-        for inner in core.jaxprs_in_params(eqn.params):
+        for inner in inner_jaxprs(eqn):
             if found := find_online_softmax(inner):
                 return found
     return None
@@ -32,7 +33,7 @@ def find_online_softmax(jaxpr: core.Jaxpr) -> str | None:
 
 def _runs(body: core.Jaxpr, carry: Sequence[Any], after: Sequence[Any]) -> bool:
     """Return whether a body takes exponentials of what a maximum in its carry was taken from."""
-    same, below, exponential = set(carry), set(), False
+    same, below, exponential = set(carry), set[core.Var](), False
     for name, operands, results in _equations(body, {}):
         if not below.isdisjoint(operands):
             below.update(results)
@@ -58,7 +59,7 @@ def _equations(
         if inner is None:
             yield eqn.primitive.name, named(eqn.invars), named(eqn.outvars)
             continue
-        body = getattr(inner, "jaxpr", inner)
+        body = opened(inner)
         given = zip(body.invars, eqn.invars, strict=True)
         own = {v: names.get(a, a) for v, a in given if isinstance(a, core.Var)}
         yield from _equations(body, own)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-Outputs = Any
-"""`"argmax"`, `"all"`, an integer, an integer array with one index per sample, or weights."""
+from rfp_jax._core.signatures import (
+    Given,
+    Tree,
+    asarray,
+    is_array,
+    is_arraylike,
+    ones_like,
+    structure,
+    zeros_like,
+)
+from rfp_jax._util import shapes
+
+Outputs: TypeAlias = Any
+"""`"argmax"`, `"all"`, an integer, an integer array with one index per sample, or weights.
+
+Any: weights may be a tree.
+"""
 
 
-def cotangent(outputs: Outputs, output: Any, ignore_index: int | None = None) -> Any:
+def cotangent(outputs: Outputs, output: Tree, ignore_index: int | None = None) -> Tree:
     """Return the weights of the chosen outputs: what the transposed network is applied to.
 
     Args:
@@ -38,7 +53,7 @@ def cotangent(outputs: Outputs, output: Any, ignore_index: int | None = None) ->
         Array([[0., 0., 1.],
                [0., 0., 0.]], dtype=float32)
     """
-    if jax.tree.structure(outputs) == jax.tree.structure(output) and _are_weights(outputs, output):
+    if structure(outputs) == structure(output) and _are_weights(outputs, output):
         return jax.tree.map(_spread, outputs, output)
     y = _single(output)
     if isinstance(outputs, str):
@@ -59,7 +74,7 @@ def cotangent(outputs: Outputs, output: Any, ignore_index: int | None = None) ->
             f"last axis"
         )
     if y.ndim == 0:  # there is one output to choose
-        return jax.tree.map(jnp.ones_like, output)
+        return jax.tree.map(ones_like, output)
     if jnp.ndim(chosen) and jnp.shape(chosen) != y.shape[:-1]:
         raise ValueError(
             f"outputs= has shape {list(jnp.shape(chosen))}; one index per sample has shape "
@@ -67,17 +82,17 @@ def cotangent(outputs: Outputs, output: Any, ignore_index: int | None = None) ->
         )
     _check_range(chosen, y.shape[-1], ignore_index)
     if ignore_index is not None:
-        chosen = jnp.where(jnp.asarray(chosen) == ignore_index, -1, jnp.asarray(chosen, int))
+        chosen = jnp.where(asarray(chosen) == ignore_index, -1, asarray(chosen, int))
     one_hot = jax.nn.one_hot(chosen, y.shape[-1], dtype=y.dtype)
-    return jax.tree.map(lambda y: jnp.broadcast_to(one_hot, y.shape), output)
+    return structure(output).unflatten([jnp.broadcast_to(one_hot, y.shape)])
 
 
-def _spread(weights: Any, y: jax.Array) -> jax.Array:
-    return jnp.broadcast_to(jnp.asarray(weights, y.dtype), y.shape)
+def _spread(weights: Given, y: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(asarray(weights, y.dtype), y.shape)
 
 
 def _told(outputs: Any) -> str:
-    if isinstance(outputs, np.ndarray | jax.Array):
+    if is_array(outputs):
         return f"{outputs.dtype}{list(outputs.shape)}"
     return repr(outputs)
 
@@ -87,20 +102,22 @@ def is_all(outputs: Outputs) -> bool:
     return isinstance(outputs, str) and outputs == "all"
 
 
-def weighted(weights: jax.Array, values: jax.Array) -> jax.Array:
+def weighted(
+    weights: shapes.Inexact[jax.Array, "*#outputs"], values: shapes.Inexact[jax.Array, "*outputs"]
+) -> shapes.Inexact[jax.Array, "..."]:
     """Return the chosen outputs: summed over the last axis; what is not chosen may be no number."""
     weights = jnp.broadcast_to(weights, values.shape)
-    chosen = jnp.where(weights == 0, jnp.zeros_like(values), weights * values)
+    chosen = jnp.where(weights == 0, zeros_like(values), weights * values)
     return chosen.sum(-1) if weights.ndim else chosen
 
 
-def classes(output: Any) -> int:
+def classes(output: Tree) -> int:
     """Return how many outputs a sample has: the length of the last axis, 1 for a scalar."""
     y = _single(output)
     return y.shape[-1] if y.ndim else 1
 
 
-def _single(output: Any) -> jax.Array:
+def _single(output: Tree) -> jax.Array:
     """Return the only array of an output."""
     leaves = jax.tree.leaves(output)
     if len(leaves) != 1:
@@ -110,14 +127,14 @@ def _single(output: Any) -> jax.Array:
     return leaves[0]
 
 
-def _are_weights(outputs: Any, output: Any) -> bool:
+def _are_weights(outputs: Outputs, output: Tree) -> bool:
     """Return whether `outputs` are weights or masks, of the output's shapes or of their last axes.
 
     An array of integers chooses by index.
     """
 
-    def is_weight(w: Any, y: jax.Array) -> bool:
-        if not isinstance(w, float | np.ndarray | np.generic | jax.Array):
+    def is_weight(w: Given, y: jax.Array) -> bool:
+        if not is_arraylike(w) or type(w) in (bool, int, complex):
             return False
         kind = jnp.result_type(w)
         if not (jnp.issubdtype(kind, jnp.inexact) or jnp.issubdtype(kind, jnp.bool_)):
@@ -127,7 +144,7 @@ def _are_weights(outputs: Any, output: Any) -> bool:
     return all(jax.tree.leaves(jax.tree.map(is_weight, outputs, output)))
 
 
-def _check_range(chosen: Any, count: int, ignore_index: int | None) -> None:
+def _check_range(chosen: Given, count: int, ignore_index: int | None) -> None:
     """Refuse an index past the end, where it is known before the program runs."""
     if isinstance(chosen, Tracer):
         return

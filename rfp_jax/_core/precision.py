@@ -9,13 +9,27 @@ source's contribution, rounding and all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 from jax.typing import DTypeLike
+
+from rfp_jax._core.jaxprs import (
+    Atom,
+    Program,
+    as_list,
+    bind_params,
+    constants,
+    dtype_of,
+    evaluate,
+    literal,
+    opened,
+    shape_of,
+)
+from rfp_jax._core.signatures import Param, asarray, is_array, is_sequence, make_jaxpr, rebuilt
 
 
 def check(dtype: DTypeLike | None) -> None:
@@ -32,20 +46,19 @@ def widen(value: Any, dtype: DTypeLike | None) -> Any:
     """A real array or dtype, or a program of such, in at least this precision; else as it is."""
     if dtype is None:
         return value
-    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+    if _is_dtype(value):
         is_real = jnp.issubdtype(value, jnp.floating)
         return np.dtype(jnp.promote_types(value, dtype)) if is_real else value
     if isinstance(value, core.Jaxpr | core.ClosedJaxpr):  # how a scatter adds, a system is solved
         return _wide_program(value, dtype)
-    if isinstance(value, tuple | list):
-        parts = [widen(part, dtype) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if isinstance(value, jax.Array | np.ndarray) and jnp.issubdtype(value.dtype, jnp.floating):
-        return jnp.asarray(value, jnp.promote_types(value.dtype, dtype))
+    if is_sequence(value):
+        return rebuilt(value, [widen(part, dtype) for part in value])
+    if is_array(value) and jnp.issubdtype(value.dtype, jnp.floating):
+        return asarray(value, jnp.promote_types(value.dtype, dtype))
     return value
 
 
-def widen_params(params: Mapping[str, Any], dtype: DTypeLike | None) -> dict[str, Any]:
+def widen_params(params: Mapping[str, Param], dtype: DTypeLike | None) -> dict[str, Param]:
     """The parameters of an equation, the programs among them in at least this precision."""
     wide = {name: widen(param, dtype) for name, param in params.items()}
     if thunk := params.get("transpose_thunk"):  # a program that is made when it is asked for
@@ -53,38 +66,48 @@ def widen_params(params: Mapping[str, Any], dtype: DTypeLike | None) -> dict[str
     return wide
 
 
-def _wide_program(program: Any, dtype: DTypeLike | None) -> Any:
+def _is_dtype(value: object) -> TypeGuard[np.dtype[Any] | type[np.generic[Any]]]:
+    return isinstance(value, np.dtype) or (
+        isinstance(value, type) and issubclass(value, np.generic)
+    )
+
+
+def _wide_program(program: Program, dtype: DTypeLike | None) -> Program:
     """A program traced anew: arguments, constants, literals and conversions are widened."""
     is_closed = isinstance(program, core.ClosedJaxpr)  # in JAX 0.12 every jaxpr is
-    jaxpr = getattr(program, "jaxpr", program)
-    consts = [widen(const, dtype) for const in getattr(program, "consts", ())]
-    types: list[Any] = [var.aval for var in jaxpr.invars]
-    inputs = [jax.ShapeDtypeStruct(t.shape, widen(t.dtype, dtype)) for t in types]
-    wide = jax.make_jaxpr(lambda *x: _evaluate(jaxpr, consts, x, dtype))(*inputs)
+    jaxpr = opened(program)
+    consts = [widen(const, dtype) for const in constants(program)]
+    inputs = [
+        jax.ShapeDtypeStruct(shape_of(var), widen(dtype_of(var), dtype)) for var in jaxpr.invars
+    ]
+
+    def in_place(*arguments: jax.Array) -> list[Any]:
+        return _evaluate(jaxpr, consts, arguments, dtype)
+
+    wide = make_jaxpr(in_place)(*inputs)
     return wide if is_closed else wide.jaxpr
 
 
 def _evaluate(
     jaxpr: core.Jaxpr, consts: Sequence[Any], args: Sequence[Any], dtype: DTypeLike | None
 ) -> list[Any]:
-    env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    env: dict[core.Var, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     env.update(zip(jaxpr.invars, args, strict=True))
 
-    def read(atom: Any) -> Any:
+    def read(atom: Atom) -> Any:
         if isinstance(atom, core.Literal):
-            return widen(jnp.asarray(atom.val, atom.aval.dtype), dtype)  # type: ignore
+            return widen(asarray(literal(atom)), dtype)
         return env[atom]
 
     for eqn in jaxpr.eqns:
         operands = list(map(read, eqn.invars))
         inner = next((eqn.params[key] for key in _CALLED if key in eqn.params), None)
         if eqn.primitive.name in _CALLS and inner is not None:
-            own = [widen(const, dtype) for const in getattr(inner, "consts", ())]
-            results = _evaluate(getattr(inner, "jaxpr", inner), own, operands, dtype)
+            own = [widen(const, dtype) for const in constants(inner)]
+            results = _evaluate(opened(inner), own, operands, dtype)
         else:
-            params = eqn.primitive.get_bind_params(eqn.params)
-            results = eqn.primitive.bind(*operands, **widen_params(params, dtype))
-            results = results if eqn.primitive.multiple_results else [results]
+            params = widen_params(bind_params(eqn), dtype)
+            results = as_list(eqn, evaluate(eqn, operands, params))
         env.update(zip(eqn.outvars, results, strict=True))
     return list(map(read, jaxpr.outvars))
 
@@ -93,10 +116,10 @@ _CALLS = frozenset("jit pjit remat2 checkpoint remat custom_jvp_call custom_vjp_
 _CALLED = ("jaxpr", "call_jaxpr")
 
 
-def narrow(value: Any, aval: Any) -> Any:
+def narrow(value: Any, atom: Atom) -> Any:
     """A widened array in the dtype that the plain program has here."""
-    given, own = getattr(value, "dtype", None), getattr(aval, "dtype", None)
+    given, own = getattr(value, "dtype", None), dtype_of(atom)
     if given is None or own is None or given == own:
         return value
     both_real = jnp.issubdtype(given, jnp.floating) and jnp.issubdtype(own, jnp.floating)
-    return jnp.asarray(value, own) if both_real else value
+    return asarray(value, own) if both_real else value

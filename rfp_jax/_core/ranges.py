@@ -6,12 +6,12 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 
-import jax
 import numpy as np
 from jax.core import Tracer
 
-from rfp_jax._core.equation import Equation, Member, before_conversion
+from rfp_jax._core.equation import Equation, Member, before_conversion, producer
 from rfp_jax._core.primitives import LAYERS, MOVES
+from rfp_jax._core.signatures import is_numpy, is_symbolic
 from rfp_jax._core.value import UNBOUNDED, Stopped, Tracked, Value
 
 Interval = tuple[float, float]
@@ -23,11 +23,11 @@ _SMALL = 4096
 
 def number(value: Value) -> float | None:
     """Return the value of a known constant that is the same number everywhere, or None."""
-    low, high = of(value)
+    low, high = interval(value)
     return low if low == high else None
 
 
-def of(value: Value) -> Interval:
+def interval(value: Value) -> Interval:
     """Return the range of a value; of a small known constant its least and greatest element."""
     if isinstance(value, Tracked | Stopped):
         return value.facts.interval
@@ -35,7 +35,7 @@ def of(value: Value) -> Interval:
         return UNBOUNDED
     if not np.issubdtype(np.asarray(value).dtype, np.number) or np.iscomplexobj(value):
         return (0.0, 1.0) if np.asarray(value).dtype == bool else UNBOUNDED
-    if isinstance(value, jax.Array) and np.size(value) > 1:
+    if not is_numpy(value) and np.size(value) > 1:
         return UNBOUNDED
     low, high = float(np.min(np.asarray(value))), float(np.max(np.asarray(value)))
     return UNBOUNDED if math.isnan(low) or math.isnan(high) else (low, high)
@@ -52,11 +52,11 @@ def at_zero(equation: Equation) -> Interval:
     known: dict[int, Interval] = {id(equation.variable): (0.0, 0.0)}
 
     def ranged(made: Equation) -> Interval:
-        return _by_table(made, [known.get(id(value)) or of(value) for value in made.values])
+        return _by_table(made, [known.get(id(value)) or interval(value) for value in made.values])
 
     waiting: list[Member] = list(equation.members)
     while waiting:
-        made = waiting[-1].producer
+        made = producer(waiting[-1])
         if id(waiting[-1]) in known or made is None:
             waiting.pop()
             continue
@@ -69,15 +69,15 @@ def at_zero(equation: Equation) -> Interval:
     return ranged(equation)
 
 
-def of_result(equation: Equation) -> Interval:
+def result_interval(equation: Equation) -> Interval:
     """Return the range of an equation's result."""
     if any(np.iscomplexobj(operand) for operand in equation.operands):
         return UNBOUNDED
     if equation.name in LAYERS:
-        return _of_layer(equation)
+        return _layer_interval(equation)
     if equation.name == "div" and _is_normalised(equation):
         return (0.0, 1.0)
-    return _by_table(equation, list(map(of, equation.values)))
+    return _by_table(equation, list(map(interval, equation.values)))
 
 
 def _by_table(equation: Equation, operands: list[Interval]) -> Interval:
@@ -88,7 +88,7 @@ def _by_table(equation: Equation, operands: list[Interval]) -> Interval:
     return UNBOUNDED if math.isnan(low) or math.isnan(high) else (low, high)
 
 
-def _of_layer(equation: Equation) -> Interval:
+def _layer_interval(equation: Equation) -> Interval:
     """Bound weights averaged by a known matrix, or by other weights that sum to 1."""
     if len(equation.inputs) != 1 or equation.inputs[0].facts.interval[0] < 0:
         return UNBOUNDED
@@ -126,12 +126,11 @@ def _is_normalised(equation: Equation) -> bool:
 def summed_axes(total: Tracked, part: Tracked) -> tuple[int, ...]:
     """Return the axes over which a value is the sum of another, a constant >= 0 added; else ()."""
     value = total
-    while value.producer is not None and value.producer.inputs:
-        made = value.producer
+    while (made := producer(value)) is not None and made.inputs:
         if made.name == "reduce_sum":
             return made.params["axes"] if before_conversion(made.inputs[0]) is part else ()
         if made.name in ("add", "max") and len(made.inputs) == 1:
-            if of(next(v for v in made.values if not isinstance(v, Tracked)))[0] < 0:
+            if interval(next(v for v in made.values if not isinstance(v, Tracked)))[0] < 0:
                 return ()
         elif made.name not in MOVES:
             return ()
@@ -150,7 +149,25 @@ def _monotone(f: Callable[[float], float]) -> Callable[..., Interval]:
 
 
 def _fixed(low: float, high: float) -> Callable[..., Interval]:
-    return lambda _, *x: (low, high)
+    def rule(_: Equation, *x: Interval) -> Interval:
+        del x
+        return low, high
+
+    return rule
+
+
+def _unary(f: Callable[[Interval], Interval]) -> Callable[..., Interval]:
+    def rule(_: Equation, x: Interval) -> Interval:
+        return f(x)
+
+    return rule
+
+
+def _binary(f: Callable[[Interval, Interval], Interval]) -> Callable[..., Interval]:
+    def rule(_: Equation, x: Interval, y: Interval) -> Interval:
+        return f(x, y)
+
+    return rule
 
 
 def _same(_: Equation, x: Interval, *rest: Interval) -> Interval:
@@ -176,7 +193,7 @@ def _select(f: Equation, condition: Interval, *cases: Interval) -> Interval:
     if condition[0] == condition[1]:
         return cases[int(condition[0])]
     chosen_by = f.values[0]
-    made = chosen_by.producer if isinstance(chosen_by, Stopped) else None
+    made = producer(chosen_by) if isinstance(chosen_by, Stopped) else None
     if made and made.name == "ne" and made.values[0] is made.values[1]:
         return cases[0]  # what is chosen for a NaN, `x != x`, has no range
     return _union(f, *cases)
@@ -206,9 +223,9 @@ def _is_spread(f: Equation) -> bool:
 
 def _maker(value: Value) -> Equation | None:
     """Return the equation that made a value, before it was moved."""
-    made = value.producer if isinstance(value, Tracked) else None
+    made = producer(value) if isinstance(value, Tracked) else None
     while made is not None and made.name in MOVES and made.inputs:
-        made = made.inputs[0].producer
+        made = producer(made.inputs[0])
     return made
 
 
@@ -239,8 +256,13 @@ def _power(x: Interval, n: float) -> Interval:
         ends = [abs(end) ** n for end in x]
         return (0.0 if x[0] <= 0 <= x[1] else min(ends)), max(ends)
     if x[0] >= 0 or n % 2 == 1:
-        return tuple(math.copysign(abs(end) ** n, end) for end in x)  # type: ignore[return-value]
+        low, high = (math.copysign(abs(end) ** n, end) for end in x)
+        return low, high
     return UNBOUNDED
+
+
+def _integer_pow(f: Equation, x: Interval) -> Interval:
+    return _power(x, f.params["y"])
 
 
 def _pow(f: Equation, x: Interval, y: Interval) -> Interval:
@@ -270,21 +292,25 @@ def _clamp(_: Equation, low: Interval, x: Interval, high: Interval) -> Interval:
 
 
 def _sum(f: Equation, x: Interval) -> Interval:
-    axes = f.params.get("axes", ())
-    count = math.prod(np.shape(f.operands[0])[axis] for axis in axes)
-    if not isinstance(count, int):  # a size that is not known yet
+    axes: tuple[int, ...] = f.params.get("axes", ())
+    shape: tuple[int, ...] = np.shape(f.operands[0])
+    count = math.prod(shape[axis] for axis in axes)
+    if is_symbolic(count):
         return (0.0 if x[0] >= 0 else -INF), (0.0 if x[1] <= 0 else INF)
     return _times(count, x[0]), _times(count, x[1])
 
 
 def _pooled(f: Equation, x: Interval) -> Interval:
-    count = math.prod(f.params["window_dimensions"])
+    window: tuple[int, ...] = f.params["window_dimensions"]
+    count = math.prod(window)
     low, high = _times(count, x[0]), _times(count, x[1])
     return min(low, 0.0), max(high, 0.0)
 
 
 def _running(f: Equation, x: Interval) -> Interval:
-    count = np.shape(f.operands[0])[f.params["axis"]]
+    shape: tuple[int, ...] = np.shape(f.operands[0])
+    axis: int = f.params["axis"]
+    count = shape[axis]
     return min(x[0], _times(count, x[0])), max(x[1], _times(count, x[1]))
 
 
@@ -310,7 +336,7 @@ _TABLE: Mapping[str, Callable[..., Interval]] = {
     "logistic": _monotone(lambda x: 1 / (1 + _exp(-x))),
     "tanh": _monotone(math.tanh),
     "erf": _monotone(math.erf),
-    "erfc": lambda _, x: (math.erfc(x[1]), math.erfc(x[0])),
+    "erfc": _unary(lambda x: (math.erfc(x[1]), math.erfc(x[0]))),
     "exp": _monotone(_exp),
     "exp2": _monotone(lambda x: _exp(x * math.log(2))),
     "expm1": _monotone(lambda x: _exp(x) - 1),
@@ -319,20 +345,20 @@ _TABLE: Mapping[str, Callable[..., Interval]] = {
     "log2": _monotone(lambda x: _log(x) / math.log(2)),
     "sinh": _monotone(math.sinh),
     "cosh": _cosh,
-    "sqrt": lambda _, x: (math.sqrt(max(x[0], 0)), math.sqrt(max(x[1], 0))),
+    "sqrt": _unary(lambda x: (math.sqrt(max(x[0], 0)), math.sqrt(max(x[1], 0)))),
     "rsqrt": _fixed(0, INF),
     "atan": _monotone(math.atan),
-    "abs": lambda _, x: (max(x[0], -x[1], 0.0), max(-x[0], x[1])),
-    "square": lambda _, x: _power(x, 2),
-    "integer_pow": lambda f, x: _power(x, f.params["y"]),
+    "abs": _unary(lambda x: (max(x[0], -x[1], 0.0), max(-x[0], x[1]))),
+    "square": _unary(lambda x: _power(x, 2)),
+    "integer_pow": _integer_pow,
     "pow": _pow,
-    "neg": lambda _, x: (-x[1], -x[0]),
+    "neg": _unary(lambda x: (-x[1], -x[0])),
     **_each(_add, "add add_any"),
     "sub": _sub,
     "mul": _mul,
     "div": _div,
-    "max": lambda _, x, y: (max(x[0], y[0]), max(x[1], y[1])),
-    "min": lambda _, x, y: (min(x[0], y[0]), min(x[1], y[1])),
+    "max": _binary(lambda x, y: (max(x[0], y[0]), max(x[1], y[1]))),
+    "min": _binary(lambda x, y: (min(x[0], y[0]), min(x[1], y[1]))),
     "clamp": _clamp,
     "select_n": _select,
     **_each(_union, "concatenate stack sort"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from jax.extend import core
 
+from rfp_jax._core.jaxprs import inner_jaxprs
 from rfp_jax._core.primitives import MOVES
 
 _BESIDE_CONSTANT = frozenset("add sub mul div max".split())
@@ -23,7 +24,7 @@ def divisors(jaxpr: core.Jaxpr) -> frozenset[core.Var]:
     """
     seen: dict[tuple[int, frozenset[core.Var]], frozenset[core.Var]] = {}
 
-    def of(jaxpr: core.Jaxpr, ends: frozenset[core.Var]) -> frozenset[core.Var]:
+    def search(jaxpr: core.Jaxpr, ends: frozenset[core.Var]) -> frozenset[core.Var]:
         """Return them for a program by some of whose results its caller divides."""
         found = set(ends)
         for eqn in reversed(jaxpr.eqns):
@@ -34,7 +35,7 @@ def divisors(jaxpr: core.Jaxpr) -> frozenset[core.Var]:
             divides = any(v in found for v in eqn.outvars)
             if divides and (name in MOVES or (name in _BESIDE_CONSTANT and len(variables) == 1)):
                 found.update(variables)
-            for body in map(_open, core.jaxprs_in_params(eqn.params)):
+            for body in inner_jaxprs(eqn):
                 is_call = len(body.invars) == len(eqn.invars)  # loops and branches have others
                 both = list(zip(eqn.outvars, body.outvars, strict=False)) if is_call else []
                 found |= (inner := inside(body, frozenset(b for a, b in both if a in found)))
@@ -47,12 +48,7 @@ def divisors(jaxpr: core.Jaxpr) -> frozenset[core.Var]:
         variables = frozenset(v for v in ends if isinstance(v, core.Var))
         key = id(body), variables
         if key not in seen:  # a body that stands in many places is read once
-            seen[key] = of(body, variables)
+            seen[key] = search(body, variables)
         return seen[key]
 
-    return of(jaxpr, frozenset())
-
-
-def _open(jaxpr: Any) -> core.Jaxpr:
-    """Return the jaxpr of a closed one (in JAX 0.12 every jaxpr is one)."""
-    return getattr(jaxpr, "jaxpr", jaxpr)
+    return search(jaxpr, frozenset())

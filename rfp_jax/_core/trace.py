@@ -14,7 +14,21 @@ from jax.extend import core
 from jax.typing import DTypeLike
 
 from rfp_jax._core.argnums import Argnums, resolve
+from rfp_jax._core.jaxprs import inner_jaxprs, shape_of
 from rfp_jax._core.precision import narrow, widen
+from rfp_jax._core.signatures import (
+    Given,
+    Tree,
+    TreeDef,
+    asarray,
+    flatten,
+    flatten_with_path,
+    is_arraylike,
+    is_tuple,
+    keystr,
+    make_jaxpr,
+    structure,
+)
 from rfp_jax._core.value import Value, activation
 
 _ARRAY = object()
@@ -40,10 +54,10 @@ class Trace:
     consts: Sequence[Any]
     leaves: list[jax.Array]
     names: list[str]
-    tree: Any
-    output_tree: Any
+    tree: TreeDef
+    output_tree: TreeDef
     output_shapes: list[tuple[int, ...]]
-    aux_tree: Any
+    aux_tree: TreeDef
     aux_leaves: list[Any]
 
     def widened(self, dtype: DTypeLike | None) -> Trace:
@@ -53,9 +67,9 @@ class Trace:
     def results(self, values: Sequence[Value]) -> list[jax.Array]:
         """Return the plain program's results, of what a walk returned."""
         pairs = zip(values, self.jaxpr.outvars, strict=True)
-        return [narrow(activation(value), var.aval) for value, var in pairs]
+        return [narrow(activation(value), atom) for value, atom in pairs]
 
-    def aux(self, results: Sequence[Any]) -> Any:
+    def aux(self, results: Sequence[Any]) -> Tree:
         """Return the auxiliary output: arrays among the program's results, and its other leaves."""
         arrays = iter(results[self.output_tree.num_leaves :])
         return self.aux_tree.unflatten(
@@ -80,30 +94,31 @@ def trace(
     argnums = int(argnums) if isinstance(argnums, np.integer) else argnums
     places = resolve(argnums, len(args))
     chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[i] for i in places)
-    named, tree = jax.tree_util.tree_flatten_with_path(tuple(args[i] for i in places))
+    named, tree = flatten_with_path(tuple(args[i] for i in places))
     leaves = [_source(leaf, path, places) for path, leaf in named]
     if not leaves:
         raise ValueError(
             f"no source: argument {argnums!r} holds no array; point argnums at the arguments whose "
             "share of the output you want"
         )
-    trees = {}
+    trees: dict[str, TreeDef] = {}
+    rest: list[Any] = []
 
-    def of_sources(*leaves: jax.Array) -> list[Any]:
+    def from_sources(*leaves: jax.Array) -> list[Any]:
         full = list(args)
-        for place, value in zip(places, jax.tree.unflatten(tree, leaves), strict=True):
+        for place, value in zip(places, tree.unflatten(leaves), strict=True):
             full[place] = value
         returned = fun(*full, **kwargs)
-        if has_aux and not (isinstance(returned, tuple) and len(returned) == 2):
+        if has_aux and not (is_tuple(returned) and len(returned) == 2):
             raise TypeError(
                 f"with has_aux=True {_name(fun)} must return (output, aux), got {type(returned)}"
             )
         output, aux = returned if has_aux else (returned, None)
-        outputs, trees["output"] = jax.tree.flatten(output)
-        auxiliary, trees["aux"] = jax.tree.flatten(aux)
-        trees["rest"] = [_ARRAY if isinstance(leaf, _ARRAYS) else leaf for leaf in auxiliary]
+        outputs, trees["output"] = flatten(output)
+        auxiliary, trees["aux"] = flatten(aux)
+        rest[:] = [_ARRAY if isinstance(leaf, _ARRAYS) else leaf for leaf in auxiliary]
         for value in outputs:
-            if not isinstance(value, jax.Array | np.ndarray | np.generic | float | int | complex):
+            if not is_arraylike(value):
                 raise TypeError(
                     f"{_name(fun)} must return arrays, got {value!r} of type {type(value).__name__}"
                     "; return what is not an array as aux, with has_aux=True"
@@ -112,27 +127,26 @@ def trace(
             raise TypeError(
                 f"{_name(fun)} must return an array or a tree of arrays, got {output!r}"
             )
-        arrays = [leaf for leaf in auxiliary if isinstance(leaf, _ARRAYS)]
-        return [*map(jnp.asarray, outputs), *arrays]
+        return [*map(asarray, outputs), *(a for a in auxiliary if isinstance(a, _ARRAYS))]
 
-    closed, results = jax.make_jaxpr(of_sources, return_shape=True)(*leaves)
+    closed, results = make_jaxpr(from_sources, return_shape=True)(*leaves)
     return Trace(
         jaxpr=closed.jaxpr,
         consts=closed.consts,
         leaves=leaves,
         names=[_where(path, places) for path, _ in named],
-        tree=jax.tree.structure(chosen),
+        tree=structure(chosen),
         output_tree=trees["output"],
         output_shapes=[result.shape for result in results[: trees["output"].num_leaves]],
         aux_tree=trees["aux"],
-        aux_leaves=trees["rest"],
+        aux_leaves=rest,
     )
 
 
 def has_while(jaxpr: core.Jaxpr) -> bool:
     """Return whether a program has a loop of unknown length anywhere."""
     return any(
-        eqn.primitive.name == "while" or any(map(has_while, core.jaxprs_in_params(eqn.params)))
+        eqn.primitive.name == "while" or any(map(has_while, inner_jaxprs(eqn)))
         for eqn in jaxpr.eqns
     )
 
@@ -140,8 +154,8 @@ def has_while(jaxpr: core.Jaxpr) -> bool:
 def largest(jaxpr: core.Jaxpr) -> int:
     """Return the number of elements of the largest array of a program."""
     atoms = [*jaxpr.invars, *(var for eqn in jaxpr.eqns for var in eqn.outvars)]
-    own = [math.prod(getattr(atom.aval, "shape", ())) for atom in atoms]
-    inner = [largest(sub) for eqn in jaxpr.eqns for sub in core.jaxprs_in_params(eqn.params)]
+    own = [math.prod(shape_of(atom)) for atom in atoms]
+    inner = [largest(body) for eqn in jaxpr.eqns for body in inner_jaxprs(eqn)]
     return max([1, *own, *inner])
 
 
@@ -149,19 +163,19 @@ def _name(fun: Callable[..., Any]) -> str:
     return getattr(fun, "__qualname__", None) or repr(fun)
 
 
-def _where(path: Any, places: tuple[int, ...]) -> str:
-    return f"args[{places[path[0].idx]}]{jax.tree_util.keystr(path[1:])}"
+def _where(path: tuple[Any, ...], places: tuple[int, ...]) -> str:
+    return f"args[{places[path[0].idx]}]{keystr(path[1:])}"
 
 
-def _source(leaf: Any, path: Any, places: tuple[int, ...]) -> jax.Array:
+def _source(leaf: Given, path: tuple[Any, ...], places: tuple[int, ...]) -> jax.Array:
     """A leaf of a source argument as an array, if it can be one."""
     where = _where(path, places)
-    if not isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int | complex):
+    if not is_arraylike(leaf):
         raise TypeError(
             f"source {where} must be an array, got {leaf!r} of type {type(leaf).__name__}; pass "
             "arrays as sources and leave other arguments out of argnums"
         )
-    array = jnp.asarray(leaf)
+    array = asarray(leaf)
     if not jnp.issubdtype(array.dtype, jnp.inexact):
         raise TypeError(
             f"source {where} must be floating-point, got {array.dtype}{list(array.shape)}; convert "

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import jax
-import jax.numpy as jnp
 
-if TYPE_CHECKING:
-    from rfp_jax._core.equation import Equation
+from rfp_jax._core.signatures import asarray, register_pytree_node, structure, zeros_like
 
 Slots: TypeAlias = tuple[jax.Array | None, ...]
 """One entry per source; None where a source is structurally absent."""
@@ -51,7 +49,7 @@ class Facts:
     steered_by: frozenset[int] = frozenset()
 
     @classmethod
-    def of_source(cls, place: int) -> Facts:
+    def from_source(cls, place: int) -> Facts:
         """Return what is known of a source array."""
         own = frozenset({place})
         return cls(is_source=True, sources=own, steered_by=own)
@@ -89,13 +87,14 @@ class Tracked:
     Attributes:
         activation: the value that the plain network computes here.
         facts: what the program's form says about it.
-        producer: the equation that computed it, where rules may look back at it.
+        made_by: the equation that computed it, where rules may look back at it. A value does not
+            look at equations, which are made of values: `rfp_jax._core.equation.producer` does.
         place: which result of that equation it is.
         note: what the rule that made it left for the rules that come after; the core does not look
             at it.
     """
 
-    __slots__ = ("_contributions", "activation", "facts", "note", "pending", "place", "producer")
+    __slots__ = ("_contributions", "activation", "facts", "made_by", "note", "pending", "place")
 
     def __init__(
         self,
@@ -103,7 +102,7 @@ class Tracked:
         contributions: Slots | None,
         facts: Facts = Facts(),
         *,
-        producer: Equation | None = None,
+        made_by: object = None,
         note: object = None,
         place: int = 0,
         pending: Pending | None = None,
@@ -111,7 +110,7 @@ class Tracked:
         self.activation = activation
         self._contributions = contributions
         self.facts = facts
-        self.producer = producer
+        self.made_by = made_by
         self.note = note
         self.place = place
         self.pending = pending
@@ -143,7 +142,7 @@ class Tracked:
             self.activation,
             contributions,
             self.facts,
-            producer=self.producer,
+            made_by=self.made_by,
             note=self.note,
             place=self.place,
         )
@@ -179,22 +178,22 @@ class Stopped:
     Attributes:
         activation: the value that the plain network computes here.
         facts: what the program's form says about it; `steered_by` names the sources.
-        producer: the equation that computed it, where a function of one variable may look back.
+        made_by: the equation that computed it, where a function of one variable may look back.
         place: which result of that equation it is.
     """
 
     activation: jax.Array
     facts: Facts = Facts()
-    producer: Equation | None = field(default=None, repr=False)
+    made_by: object = field(default=None, repr=False)
     place: int = 0
 
 
-jax.tree_util.register_pytree_node(
+register_pytree_node(
     Tracked,
     lambda value: ((value.activation, value.contributions), value.facts),
     lambda facts, children: Tracked(*children, facts=facts),
 )
-jax.tree_util.register_pytree_node(
+register_pytree_node(
     Stopped,
     lambda value: ((value.activation,), value.facts),
     lambda facts, children: Stopped(*children, facts=facts),
@@ -222,7 +221,7 @@ def slots(values: Sequence[Tracked]) -> Iterator[Slots]:
 def steered_by(values: Iterable[Value]) -> frozenset[int]:
     """Return the sources on which any of the values depends."""
     found = (value.facts.steered_by for value in values if isinstance(value, Tracked | Stopped))
-    return frozenset().union(*found)
+    return frozenset[int]().union(*found)
 
 
 def join(rows: Sequence[Sequence[Value]]) -> list[Value]:
@@ -281,7 +280,7 @@ def conform(
         y = _like(value, example)
         given = value.contributions if isinstance(value, Tracked) else constant(y, len(present))
         filled = (
-            jnp.zeros_like(y) if c is None and p else c for c, p in zip(given, present, strict=True)
+            zeros_like(y) if c is None and p else c for c, p in zip(given, present, strict=True)
         )
         return Tracked(y, tuple(filled), example.facts)
 
@@ -289,9 +288,9 @@ def conform(
 
 
 def _like(value: Value, example: Tracked | Stopped) -> jax.Array:
-    return jnp.asarray(activation(value), example.activation.dtype)
+    return asarray(activation(value), example.activation.dtype)
 
 
 def same_structure(values: Sequence[Value], others: Sequence[Value]) -> bool:
     """Return whether two lists of values are equal but for what the arrays hold."""
-    return jax.tree.structure(list(values)) == jax.tree.structure(list(others))
+    return structure(list(values)) == structure(list(others))

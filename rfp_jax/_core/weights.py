@@ -9,7 +9,7 @@ standing for itself it is a function like any other.
 from __future__ import annotations
 
 from rfp_jax._core import ranges
-from rfp_jax._core.equation import Equation, Kind
+from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.primitives import LAYERS, MOVES, PLACEMENTS
 from rfp_jax._core.value import Facts, Tracked, Value, facts_of
 
@@ -20,7 +20,7 @@ TOLERANCE = 1e-5
 def facts(equation: Equation) -> Facts:
     """Return what an equation's form says about its results."""
     found = [f for value in equation.values if (f := facts_of(value)) is not None]
-    interval = ranges.of_result(equation)
+    interval = ranges.result_interval(equation)
     return Facts(
         interval=interval,
         is_weight=_is_weight(equation, interval),
@@ -28,8 +28,8 @@ def facts(equation: Equation) -> Facts:
         and all(f.is_source for f in found)
         and (equation.name in MOVES or equation.name in ("concatenate", "stack")),
         after_layer=equation.name in LAYERS or any(f.after_layer for f in found),
-        sources=frozenset().union(*(f.sources for f in found)),
-        steered_by=frozenset().union(*(f.steered_by for f in found)),
+        sources=frozenset[int]().union(*(f.sources for f in found)),
+        steered_by=frozenset[int]().union(*(f.steered_by for f in found)),
     )
 
 
@@ -78,7 +78,7 @@ def _is_positive_function(equation: Equation) -> bool:
         return equation.name in _POSITIVE  # of an operand that is spread over the result
     if equation.is_polynomial:
         return False
-    return ranges.of_result(equation)[0] > 0 or ranges.at_zero(equation)[0] > 0
+    return ranges.result_interval(equation)[0] > 0 or ranges.at_zero(equation)[0] > 0
 
 
 _POSITIVE = frozenset("logistic exp exp2".split())
@@ -106,7 +106,7 @@ def _is_root_of_squares(equation: Equation) -> bool:
     waiting: list[Value] = list(equation.inputs)
     while waiting:
         value = waiting.pop()
-        made = value.producer if isinstance(value, Tracked) else None
+        made = producer(value) if isinstance(value, Tracked) else None
         if made is None:
             continue
         if made.name == "reduce_sum":

@@ -71,7 +71,7 @@ def audit(
             full = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
             args, kwargs = jax.tree.unflatten(tree, full)
             call = trace(fun, argnums, args, kwargs)
-            return Survey.of_call(call, rules, dtype)
+            return Survey.from_call(call, rules, dtype)
 
         if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
             found: list[Survey] = []

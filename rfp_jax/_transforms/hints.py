@@ -49,15 +49,15 @@ def find_hints(
         leaves: the source arrays, if their numbers are known.
     """
     return (
-        *_of_outputs(call, outputs),
-        *_of_samples(call),
-        *_of_loops(call),
-        *_of_sources(call, outputs, stops),
-        *([] if leaves is None else _of_numbers(call, leaves)),
+        *_output_hints(call, outputs),
+        *_sample_hints(call),
+        *_loop_hints(call),
+        *_source_hints(call, outputs, stops),
+        *([] if leaves is None else _number_hints(call, leaves)),
     )
 
 
-def _of_outputs(call: Trace, outputs: Sequence[Value]) -> list[Hint]:
+def _output_hints(call: Trace, outputs: Sequence[Value]) -> list[Hint]:
     hints = []
     for value in outputs:
         dtype = activation(value).dtype
@@ -75,7 +75,7 @@ def _of_outputs(call: Trace, outputs: Sequence[Value]) -> list[Hint]:
     return hints
 
 
-def _of_samples(call: Trace) -> list[Hint]:
+def _sample_hints(call: Trace) -> list[Hint]:
     samples = call.output_shapes[0][:-1]
     for axes, what in ((1, "samples"), (len(samples), "places of a sample")):
         together = {leaf.shape[:axes] for leaf in call.leaves} == {samples[:axes]}
@@ -91,7 +91,7 @@ def _of_samples(call: Trace) -> list[Hint]:
     return []
 
 
-def _of_loops(call: Trace) -> list[Hint]:
+def _loop_hints(call: Trace) -> list[Hint]:
     found = find_online_softmax(call.jaxpr)
     if found is None:
         return []
@@ -103,7 +103,7 @@ def _of_loops(call: Trace) -> list[Hint]:
     return [Hint("online softmax", text)]
 
 
-def _of_sources(call: Trace, outputs: Sequence[Value], stops: Sequence[Stop]) -> list[Hint]:
+def _source_hints(call: Trace, outputs: Sequence[Value], stops: Sequence[Stop]) -> list[Hint]:
     known = [facts for value in outputs if (facts := facts_of(value)) is not None]
     passing = frozenset().union(*(facts.sources for facts in known))
     reaching = frozenset().union(*(facts.steered_by for facts in known))
@@ -131,7 +131,7 @@ def _of_sources(call: Trace, outputs: Sequence[Value], stops: Sequence[Stop]) ->
     return hints
 
 
-def _of_numbers(call: Trace, leaves: Sequence[jax.Array]) -> list[Hint]:
+def _number_hints(call: Trace, leaves: Sequence[jax.Array]) -> list[Hint]:
     hints = []
     for name, leaf in zip(call.names, leaves, strict=True):
         if leaf.size > 1 and bool(jnp.all(leaf == leaf.reshape(-1)[0])):

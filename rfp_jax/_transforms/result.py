@@ -83,7 +83,7 @@ class Relevance(NamedTuple):
             >>> rel.to_xarray(["class"]).relevance.sel(source="optical").values.tolist()
             [-3.0, -3.0]
         """
-        with needs_extra("Relevance.to_xarray()"):
+        with needs_extra("Relevance.to_xarray()", "tables"):
             import xarray
         if jax.tree.structure(self.output).num_leaves != 1:
             raise ValueError("to_xarray() takes one array of outputs; convert each by itself")

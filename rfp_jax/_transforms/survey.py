@@ -135,7 +135,7 @@ class Survey:
     values: list[Value]
 
     @classmethod
-    def of_call(
+    def from_call(
         cls, call: Trace, rules: str | Composite | LayerRule, dtype: DTypeLike | None
     ) -> Survey:
         """Walk a call by shapes, in at least float32."""
@@ -255,7 +255,7 @@ def _values(
         Tracked(
             leaf,
             tuple(seed(leaf) if slot == i else None for slot in range(count)),
-            Facts.of_source(i),
+            Facts.from_source(i),
         )
         for i, leaf in enumerate(leaves)
     ]

@@ -136,7 +136,7 @@ class Audit:
         return f"{found} {certified}: residual {self.residual:.1e}, tolerance {self.tolerance:.1e}."
 
     def __rich__(self) -> Group:
-        with needs_extra("Printing an audit"):
+        with needs_extra("Printing an audit", "tables"):
             from rich.console import Group
             from rich.table import Table
         table = Table(title=f"relevance audit, rules: {self.rules}", title_justify="left")
@@ -155,7 +155,7 @@ class Audit:
         return Group(table, self.verdict, *(f"hint: {hint}" for hint in self.hints))
 
     def __str__(self) -> str:
-        with needs_extra("Printing an audit"):
+        with needs_extra("Printing an audit", "tables"):
             from rich.console import Console
         console = Console(file=io.StringIO(), width=140, color_system=None)
         console.print(self)

@@ -1,1 +1,1 @@
-"""Helpers of every room: whole folders, missing extras, commands, options of the compiler."""
+"""Helpers of every room: folders, missing extras, commands, shapes, options of the compiler."""

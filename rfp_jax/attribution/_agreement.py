@@ -1,10 +1,14 @@
 """Agreement of two attributions of the same samples."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.stats import rankdata
+
+from rfp_jax._util import shapes
 
 
 class Agreement(NamedTuple):
@@ -16,8 +20,8 @@ class Agreement(NamedTuple):
         l1: Mean absolute difference over all sources and outputs of a sample, [B].
     """
 
-    rank_correlation: jax.Array
-    l1: jax.Array
+    rank_correlation: shapes.Float[jax.Array, " B"]
+    l1: shapes.Float[jax.Array, " B"]
 
 
 def agreement(first: Any, second: Any) -> Agreement:
@@ -59,7 +63,7 @@ def _agreement(first: Any, second: Any) -> Agreement:
     )
 
 
-def _rows(attribution: Any) -> jax.Array:
+def _rows(attribution: Any) -> shapes.Float[jax.Array, "B values"]:
     """All values of a sample in one row, [B, values]."""
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(attribution)]
     if not leaves or not all(leaf.ndim for leaf in leaves):
@@ -67,7 +71,9 @@ def _rows(attribution: Any) -> jax.Array:
     return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
 
 
-def _correlation(a: jax.Array, b: jax.Array) -> jax.Array:
+def _correlation(
+    a: shapes.Float[jax.Array, "B values"], b: shapes.Float[jax.Array, "B values"]
+) -> shapes.Float[jax.Array, " B"]:
     a = a - jnp.mean(a, axis=1, keepdims=True)
     b = b - jnp.mean(b, axis=1, keepdims=True)
     return jnp.sum(a * b, axis=1) / jnp.sqrt(jnp.sum(a * a, axis=1) * jnp.sum(b * b, axis=1))

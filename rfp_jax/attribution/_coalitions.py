@@ -6,6 +6,8 @@ other samples. Occlusion, Shapley values, perceptual scores and deletion differ 
 coalitions they ask for, and in the background.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax._core.argnums import Argnums, resolve
+from rfp_jax._util import shapes
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class SourceCall:
     @classmethod
     def from_call(
         cls, fun: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...]
-    ) -> "SourceCall":
+    ) -> SourceCall:
         """Look at a call as a function of the arguments that `argnums` points to.
 
         Args:
@@ -118,7 +121,9 @@ class SourceCall:
             for value, leaf in zip(given, self.leaves, strict=True)
         ]
 
-    def outputs(self, masks: jax.Array | np.ndarray, background: Sequence[jax.Array]) -> Any:
+    def outputs(
+        self, masks: shapes.Bool[jax.Array | np.ndarray, "M *B S"], background: Sequence[jax.Array]
+    ) -> Any:
         """Evaluate the function once for each of M coalitions, one after the other.
 
         Args:
@@ -141,7 +146,7 @@ class SourceCall:
         return jax.lax.map(output, jnp.asarray(masks))
 
 
-def all_coalitions(sources: int) -> np.ndarray:
+def all_coalitions(sources: int) -> shapes.Bool[np.ndarray, "2**{sources} {sources}"]:
     """List every coalition: row r holds the sources whose bit is set in r.
 
     Args:
@@ -157,7 +162,7 @@ def all_coalitions(sources: int) -> np.ndarray:
     return (np.arange(2**sources)[:, None] >> np.arange(sources)) % 2 == 1
 
 
-def all_but_one(sources: int) -> np.ndarray:
+def all_but_one(sources: int) -> shapes.Bool[np.ndarray, "{sources} {sources}"]:
     """List the coalitions from which exactly one source is absent.
 
     Args:

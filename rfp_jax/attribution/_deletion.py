@@ -1,5 +1,7 @@
 """Deletion of sources in the order of their relevance: removing the first should hurt the most."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
+from rfp_jax._util import shapes
 from rfp_jax.attribution._coalitions import SourceCall, all_but_one
 from rfp_jax.attribution._scores import Score, accuracy
 
@@ -24,14 +27,14 @@ class Deletion(NamedTuple):
             bool, [B].
     """
 
-    order: jax.Array
-    output: jax.Array
-    score: jax.Array
-    drop: jax.Array
-    first_hurts_most: jax.Array
+    order: shapes.Integer[jax.Array, "B S"]
+    output: shapes.Float[jax.Array, "S+1 B"]
+    score: shapes.Float[jax.Array, "S+1 B"]
+    drop: shapes.Float[jax.Array, "B S"]
+    first_hurts_most: shapes.Bool[jax.Array, " B"]
 
     @property
-    def area(self) -> jax.Array:
+    def area(self) -> shapes.Float[jax.Array, " B"]:
         """Mean height of the curve of outputs (trapezoid rule), [B]; low if the order is good."""
         return jnp.mean((self.output[1:] + self.output[:-1]) / 2, axis=0)
 

@@ -1,5 +1,7 @@
 """Scores of predictions, averaged over a data set batch by batch."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
@@ -7,12 +9,15 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
+from rfp_jax._util import shapes
 from rfp_jax.attribution._coalitions import SourceCall
 
 Score = Callable[[Any, jax.Array], jax.Array]
 
 
-def accuracy(output: jax.Array, labels: jax.Array) -> jax.Array:
+def accuracy(
+    output: shapes.Float[jax.Array, "B K"], labels: shapes.Integer[jax.Array, " B"]
+) -> shapes.Float[jax.Array, " B"]:
     """Tell for each sample whether the largest output is the label.
 
     Args:
@@ -42,7 +47,7 @@ def mean_score(
     *,
     score: Score = accuracy,
     batch_size: int | None = None,
-) -> Callable[..., jax.Array]:
+) -> Callable[..., shapes.Float[jax.Array, ""]]:
     """Transform a network into a function that returns its mean score over N samples.
 
     Args:

@@ -11,6 +11,8 @@ and zero for a source that never changes anything. Here v(T) is whatever a funct
 sources of T present: the outputs of a network, or its accuracy (see `shape`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from math import factorial
 from typing import Any
@@ -20,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax._core.argnums import Argnums
+from rfp_jax._util import shapes
 from rfp_jax.attribution._coalitions import SourceCall, all_coalitions
 
 MOST_SOURCES = 16
@@ -137,7 +140,7 @@ def shapley_sampled(
     return attribute
 
 
-def shapley_weights(sources: int) -> np.ndarray:
+def shapley_weights(sources: int) -> shapes.Float[np.ndarray, "{sources} 2**{sources}"]:
     """Compute the weight of every coalition's value in every source's Shapley value.
 
     Args:
@@ -158,6 +161,9 @@ def shapley_weights(sources: int) -> np.ndarray:
     return np.where(present.T, 1.0, -1.0) * by_size[others]
 
 
-def _weighted_sums(weights: np.ndarray, values: jax.Array) -> jax.Array:
+def _weighted_sums(
+    weights: shapes.Float[np.ndarray, "S M"],
+    values: shapes.Inexact[jax.Array, "M *output"],  # noqa: F821
+) -> shapes.Inexact[jax.Array, "S *output"]:  # noqa: F821
     matrix = jnp.asarray(weights, values.dtype)
     return jnp.tensordot(matrix, values, axes=1, precision="highest")

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from rfp_jax._core.equation import Equation, Kind
+from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Stopped, Tracked
@@ -43,7 +43,7 @@ def elementwise(f: Equation, *x: jax.Array) -> Frozen:
     if stopped or (f.may_be_singular and _is_known_to_stop(f, variable)):
         y = f.bind(f.values)
         return Frozen(y, lambda: jnp.zeros_like(y), lambda: y, inputs=())
-    return from_variable(f, variable, f.of(variable), f.may_be_singular, f.has_choice)
+    return from_variable(f, variable, f.as_function(variable), f.may_be_singular, f.has_choice)
 
 
 def from_variable(
@@ -147,10 +147,10 @@ def _equations(f: Equation, variable: Tracked) -> list[Equation]:
     found, waiting, seen = [f], list(f.members), {id(variable)}
     while waiting:
         member = waiting.pop()
-        if id(member) not in seen and member.producer is not None:
+        if id(member) not in seen and (made := producer(member)) is not None:
             seen.add(id(member))
-            found.append(member.producer)
-            waiting.extend(member.producer.members)
+            found.append(made)
+            waiting.extend(made.members)
     return found
 
 
@@ -164,7 +164,7 @@ def _may_have_constant(value: Tracked) -> bool:
     waiting = [value]
     while waiting:
         value = waiting.pop()
-        made = value.producer
+        made = producer(value)
         if made is None:
             if not value.facts.is_source:
                 return True
@@ -188,8 +188,8 @@ def _is_infinite_at_zero(f: Equation, variable: Tracked) -> bool:
             return False
     with jax.ensure_compile_time_eval():
         zero = jnp.zeros((), dtype)
-        start = f.of(variable)(zero)
-        return bool(~jnp.isfinite(start) & ~jnp.isfinite(_limit(f.of(variable), zero)))
+        curve = f.as_function(variable)
+        return bool(~jnp.isfinite(curve(zero)) & ~jnp.isfinite(_limit(curve, zero)))
 
 
 @chained

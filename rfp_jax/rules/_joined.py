@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from rfp_jax._core.equation import Equation
+from rfp_jax._core.equation import Equation, producer
 from rfp_jax._core.frozen import Frozen
 from rfp_jax.rules._product import signal
 
@@ -20,7 +20,7 @@ def weighted(f: Equation, *x: jax.Array) -> Frozen:
     of multiplying zeros: the first convolution of an early fusion costs two of itself, not 1 + S.
     """
     step = signal(f, *x)
-    join = f.inputs[0].producer
+    join = producer(f.inputs[0])
     if len(x) > 1 or join is None or join.name != "concatenate":
         return step
     dimension = join.params["dimension"]

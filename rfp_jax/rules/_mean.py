@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 
 from rfp_jax._core import ranges
-from rfp_jax._core.equation import Equation
+from rfp_jax._core.equation import Equation, producer
 from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.value import Tracked
 from rfp_jax.rules._softmax import (
@@ -33,7 +33,7 @@ def mean_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
 def mean_or_product(f: Equation, *x: jax.Array) -> Frozen:
     """`(g @ v) * (1 / sum(g))` as a weighted mean of v; else a softmax or a product."""
     for product, other in (f.inputs, f.inputs[::-1]) if len(f.inputs) == 2 else ():
-        made = behind_moves(other).producer
+        made = producer(behind_moves(other))
         is_reciprocal = made is not None and made.name == "div" and not made.tracked[0]
         if made and is_reciprocal and (frozen := _mean(f, product, made.inputs[0])):
             return frozen
@@ -42,11 +42,11 @@ def mean_or_product(f: Equation, *x: jax.Array) -> Frozen:
 
 def _mean(f: Equation, product: Tracked, total: Tracked) -> Frozen | None:
     """Explain an equation by the values of a weighted mean, or return None if it is none."""
-    made = behind_moves(product).producer
+    made = producer(behind_moves(product))
     if made is None:
         return None
     summed = tuple(made.params["axes"]) if made.name == "reduce_sum" else None
-    if summed is not None and (made := behind_moves(made.inputs[0]).producer) is None:
+    if summed is not None and (made := producer(behind_moves(made.inputs[0]))) is None:
         return None
     if len(made.inputs) != 2 or made.name != ("mul" if summed else "dot_general"):
         return None
@@ -54,11 +54,11 @@ def _mean(f: Equation, product: Tracked, total: Tracked) -> Frozen | None:
         axes = summed or made.params["dimension_numbers"][0][place]
         own, is_sum = weights.facts, set(axes) == set(ranges.summed_axes(total, weights))
         if is_sum and own.interval[0] >= 0 and not own.is_weight and not values.facts.is_weight:
-            return _of_values(f, values)
+            return _by_values(f, values)
     return None
 
 
-def _of_values(f: Equation, values: Tracked) -> Frozen:
+def _by_values(f: Equation, values: Tracked) -> Frozen:
     def push(c: jax.Array) -> jax.Array:
         return jax.jvp(lambda v: replay(f, values, v), (values.activation,), (c,))[1]
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from rfp_jax._core.equation import Equation, Kind
+from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.frozen import Frozen
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Stopped, Tracked, Value
@@ -30,13 +30,13 @@ def normalised(f: Equation, *x: jax.Array) -> Frozen | None:
 
 def is_normaliser(value: Value) -> bool:
     """Return whether a value is the inverse of a square root, moved or times a constant."""
-    while isinstance(value, Tracked) and (made := value.producer) is not None:
+    while isinstance(value, Tracked) and (made := producer(value)) is not None:
         if made.name == "rsqrt":
             return True
         if made.name == "pow":
             return _is_minus_half(made.values[1])
         if made.name == "div" and made.inputs and made.inputs[0] is made.values[1]:
-            root = made.values[1].producer if isinstance(made.values[1], Tracked) else None
+            root = producer(made.inputs[0])
             return root is not None and root.name == "sqrt"
         if made.name not in _SCALED or len(made.inputs) != 1:
             return False

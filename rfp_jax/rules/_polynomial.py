@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from rfp_jax._core.equation import Equation, Kind, base, kind
+from rfp_jax._core.equation import Equation, Kind, base, degree, kind, producer
 from rfp_jax._core.frozen import Frozen, Rule
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked
@@ -50,7 +50,7 @@ def polynomial_first(rule: Rule) -> Rule:
             return rule(f, *x)
         if f.has_steps:
             return by_factors(f)
-        return from_variable(f, variable, f.of(variable), from_constant=True)
+        return from_variable(f, variable, f.as_function(variable), from_constant=True)
 
     return explained
 
@@ -83,14 +83,14 @@ def aumann_shapley(
     def along(t: Any, present: list[int], c: Sequence[Any]) -> jax.Array:
         at = [b + jnp.asarray(t, b.dtype) * (xi - b) for b, xi in zip(constants(), x, strict=True)]
 
-        def of_present(*given: jax.Array) -> jax.Array:
+        def at_present(*given: jax.Array) -> jax.Array:
             values = list(at)
             for i, value in zip(present, given, strict=True):
                 values[i] = value
             return function(*values)
 
         points, tangents = [at[i] for i in present], [c[i] for i in present]
-        return jax.jvp(of_present, points, tangents)[1]
+        return jax.jvp(at_present, points, tangents)[1]
 
     def push(*c: jax.Array | None) -> jax.Array:
         constants()  # here, not inside the loop below
@@ -121,12 +121,12 @@ def _expand(f: Equation) -> tuple[list[Tracked], int, Callable[..., jax.Array]]:
     degrees: dict[int, int] = {}
     factors: list[Tracked] = []
     affine: list[tuple[Tracked, Equation]] = []  # in the variable, if f is a function of one
-    inner: list[Tracked] = []  # what lies between, in the order of the program
+    inner: list[tuple[Tracked, Equation]] = []  # what lies between, in the order of the program
     variable = f.variable
 
     def visit(value: Tracked, budget: int) -> int:
         if id(value) not in degrees:
-            made = value.producer
+            made = producer(value)
             if variable is not None and made and base(value) is value is not variable:
                 affine.append((value, made))
                 degrees[id(value)] = visit(variable, budget)
@@ -135,7 +135,7 @@ def _expand(f: Equation) -> tuple[list[Tracked], int, Callable[..., jax.Array]]:
                 degrees[id(value)] = 1
             else:
                 own = _degree(made, [visit(v, budget - 1) for v in _signals(made)])
-                inner.append(value)
+                inner.append((value, made))
                 degrees[id(value)] = own
         return degrees[id(value)]
 
@@ -148,10 +148,9 @@ def _expand(f: Equation) -> tuple[list[Tracked], int, Callable[..., jax.Array]]:
         values: dict[int, Any] = {id(factor): x for factor, x in zip(factors, given, strict=True)}
         for value, made in affine:
             assert variable is not None
-            values[id(value)] = made.of(variable)(values[id(variable)])
-        for value in inner:
-            assert value.producer is not None
-            values[id(value)] = value.producer.at(values)
+            values[id(value)] = made.as_function(variable)(values[id(variable)])
+        for value, made in inner:
+            values[id(value)] = made.at(values)
         return f.at(values)
 
     return factors, total, function
@@ -178,11 +177,11 @@ def _has_product(value: Tracked) -> bool:
 
     A function of one variable that is not a polynomial of it (a GELU, written out) is a factor.
     """
-    if kind(value) is Kind.FUNCTION and not (value.producer and value.producer.degree):
+    if kind(value) is Kind.FUNCTION and not degree(value):
         return False
     waiting, seen = [value], 0
     while waiting and seen < _MOST_EQUATIONS:
-        made = waiting.pop().producer
+        made = producer(waiting.pop())
         seen += 1
         if made is None or not _is_polynomial(made):
             continue

@@ -102,16 +102,16 @@ def scatter_product(f: Equation, *x: jax.Array) -> Frozen:
     others = jnp.where(from_operand, f.bind([jnp.ones_like(y), f.operands[1], updates]), 0)
     others_of_updates = _others(f, meetings, operand, updates) if from_updates else 0
 
-    def of_operand(c: jax.Array) -> jax.Array:
+    def push_operand(c: jax.Array) -> jax.Array:
         return others * c / degree
 
-    def of_updates(c: jax.Array) -> jax.Array:
+    def push_updates(c: jax.Array) -> jax.Array:
         return meetings.total(others_of_updates * c) / degree
 
     def bias() -> jax.Array:
         return jnp.where(carriers == 0, y, 0)
 
-    return Frozen(y, _sum(f, of_operand, of_updates), None if f.tracked[0] else bias)
+    return Frozen(y, _sum(f, push_operand, push_updates), None if f.tracked[0] else bias)
 
 
 def _others(f: Equation, meetings: _Meetings, operand: jax.Array, updates: jax.Array) -> jax.Array:
@@ -128,11 +128,11 @@ def _others(f: Equation, meetings: _Meetings, operand: jax.Array, updates: jax.A
 
 def _sum(
     f: Equation,
-    of_operand: Callable[[jax.Array], jax.Array],
-    of_updates: Callable[[jax.Array], jax.Array],
+    push_operand: Callable[[jax.Array], jax.Array],
+    push_updates: Callable[[jax.Array], jax.Array],
 ) -> Callable[..., jax.Array]:
     """The sum of what contributions to the operand and to the updates become, where tracked."""
-    terms = [term for i, term in ((0, of_operand), (2, of_updates)) if f.tracked[i]]
+    terms = [term for i, term in ((0, push_operand), (2, push_updates)) if f.tracked[i]]
 
     def push(*c: jax.Array) -> jax.Array:
         first, *rest = (term(ci) for term, ci in zip(terms, c, strict=True))

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._core import ranges
-from rfp_jax._core.equation import Equation, Kind, before_conversion
+from rfp_jax._core.equation import Equation, Kind, before_conversion, producer
 from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked, Value
@@ -63,10 +63,10 @@ def _by_reciprocal(f: Equation) -> Frozen | None:
     if len(f.inputs) != 2:
         return None
     for part, other in (f.inputs, f.inputs[::-1]):
-        made = behind_moves(other).producer
+        made = producer(behind_moves(other))
         if not _is_exp(part) or made is None or made.name != "div" or made.tracked[0]:
             continue
-        if ranges.of(made.values[0]) != (1.0, 1.0):
+        if ranges.interval(made.values[0]) != (1.0, 1.0):
             continue
         if axes := _sum_of(made.values[1], part):
             return _softmax(f, part, axes)
@@ -80,8 +80,9 @@ def _by_reciprocal(f: Equation) -> Frozen | None:
 def logarithm(f: Equation, *x: jax.Array) -> Frozen:
     """`log(sum(exp(u)))` and `log(softmax(u))` by their gradients; else of one variable."""
     total = behind_moves(f.inputs[0]) if f.inputs else None
-    if isinstance(total, Tracked) and total.producer and total.producer.name == "reduce_sum":
-        part = before_conversion(total.producer.inputs[0])
+    made = producer(total) if total is not None else None
+    if made is not None and made.name == "reduce_sum":
+        part = before_conversion(made.inputs[0])
         if isinstance(part, Tracked) and _is_exp(part):
             return _gradient(f, [part])
     if f.inputs and f.variable is f.inputs[0] and (parts := _exponentials(f.inputs[0])):
@@ -107,7 +108,7 @@ def attention_quotient(f: Equation, *x: jax.Array) -> Frozen | None:
 
     None if the quotient is not of this form.
     """
-    if len(x) != 2 or (made := behind_moves(f.inputs[0]).producer) is None:
+    if len(x) != 2 or (made := producer(behind_moves(f.inputs[0]))) is None:
         return None
     if made.name != "dot_general" or len(made.inputs) != 2:
         return None
@@ -160,8 +161,8 @@ def _exponentials(total: Value) -> list[Tracked]:
         value = behind_moves(value) if isinstance(value, Tracked) else value
         if not isinstance(value, Tracked):
             return []  # `1 + exp(u)`
-        if value.producer is not None and value.producer.name == "add":
-            waiting.extend(value.producer.values)
+        if (made := producer(value)) is not None and made.name == "add":
+            waiting.extend(made.values)
         elif _is_exp(value):
             found.append(value)
         else:
@@ -176,23 +177,21 @@ def _finite(value: Tracked) -> jax.Array:
 
 
 def _is_exp(value: Value) -> bool:
-    return (
-        isinstance(value, Tracked)
-        and value.producer is not None
-        and (value.producer.name in _EXPONENTIALS and len(value.producer.inputs) == 1)
-    )
+    made = producer(value) if isinstance(value, Tracked) else None
+    return made is not None and made.name in _EXPONENTIALS and len(made.inputs) == 1
 
 
 def _logits(exponentials: Tracked) -> Tracked:
-    assert exponentials.producer is not None
-    return exponentials.producer.inputs[0]
+    made = producer(exponentials)
+    assert made is not None
+    return made.inputs[0]
 
 
 def behind_moves(value: Tracked, also: frozenset[str] = frozenset()) -> Tracked:
     """Return the value that was reshaped, spread or converted."""
     between = _BETWEEN_SUM | also
-    while value.producer and value.producer.name in between and value.producer.inputs:
-        value = value.producer.inputs[0]
+    while (made := producer(value)) and made.name in between and made.inputs:
+        value = made.inputs[0]
     return value
 
 
@@ -208,7 +207,7 @@ def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
     """Return the axes of `part` of which `total` is the sum, also after moves; () if it is not."""
     if not isinstance(total, Tracked):
         return ()
-    made = behind_moves(total).producer
+    made = producer(behind_moves(total))
     if made is None or made.name != "reduce_sum" or before_conversion(made.values[0]) is not part:
         return ()
     return tuple(made.params["axes"])
@@ -216,18 +215,18 @@ def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
 
 def _is_log_softmax(value: Tracked) -> bool:
     """Recognise `u - log(sum(exp(u)))`."""
-    made = value.producer
+    made = producer(value)
     if made is None or made.name != "sub" or len(made.inputs) != 2:
         return False
     shifted = behind_moves(made.inputs[1])
-    if (sum_ := shifted.producer) and sum_.name == "add" and len(sum_.inputs) == 1:
+    if (sum_ := producer(shifted)) and sum_.name == "add" and len(sum_.inputs) == 1:
         shifted = behind_moves(sum_.inputs[0])  # logsumexp adds the greatest logit again
-    log = shifted.producer
+    log = producer(shifted)
     if log is None or log.name != "log" or not log.inputs:
         return False
     if _exponentials(log.inputs[0]):
         return True
-    total = behind_moves(log.inputs[0]).producer
+    total = producer(behind_moves(log.inputs[0]))
     return (
         total is not None
         and total.name == "reduce_sum"
@@ -243,7 +242,7 @@ def replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
     values: dict[int, Any] = {id(variable): x}
 
     def visit(value: Tracked) -> None:
-        made = value.producer
+        made = producer(value)
         if id(value) in values or made is None or made.name not in _BETWEEN:
             return
         for operand in made.inputs:

@@ -3,11 +3,8 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-import rfp_jax
 
 PROGRAM = """
 import jax
@@ -36,13 +33,15 @@ rfp_jax.relevance(network, argnum=1)  # planted: no such option
 """
 
 
-@pytest.mark.slow
-def test_pyright_sees_two_planted_errors_and_no_other(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    package = {"extraPaths": [str(Path(rfp_jax.__file__).parents[1])], "include": ["program.py"]}
-    (tmp_path / "pyrightconfig.json").write_text(json.dumps(package))
-    command = ["pyright", "--outputjson", "--pythonpath", sys.executable, "-p", tmp_path]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one environment for all
+
+
+def test_pyright_sees_two_planted_errors_and_no_other(tmp_path, environment):
+    """The package is the installed wheel: nothing of the source tree is in reach."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({"include": ["program.py"]}))
+    python = environment.folder / "bin" / "python"
+    command = ["pyright", "--outputjson", "--pythonpath", python, "-p", tmp_path]
     done = subprocess.run(
         [sys.executable, "-m", *command], capture_output=True, text=True, check=False
     )

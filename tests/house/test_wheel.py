@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from packaging.requirements import Requirement
 
 import rfp_jax
 from rfp_jax._command import COMMANDS
-from tests.house.environments import Environment
 from tests.house.first_example import first_example
 
 ROOT = Path(__file__).parents[2]
@@ -20,21 +17,6 @@ EXTRA = {"convert": "convert", "map": "maps", "report": "tables", "sen12ms": "ex
 """What a command needs."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one environment for all
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory, wheel):
-    return Environment(tmp_path_factory.mktemp("env") / "env", wheel)
 
 
 CALL = """
@@ -138,7 +120,8 @@ CALLS = {
     "import rfp_jax.tables; rfp_jax.tables.open('a.zarr')": "tables",
     "import rfp_jax.tables; rfp_jax.tables.report(None, 'a.html')": "tables",
     "import rfp_jax.datasets; rfp_jax.datasets.load_digits('train')": "experiments",
-    "import rfp_jax, jax; str(rfp_jax.audit(jax.numpy.tanh)(1.0))": "experiments",
+    "import rfp_jax, jax; str(rfp_jax.audit(jax.numpy.tanh)(1.0))": "tables",
+    "import rfp_jax, jax; rfp_jax.relevance(jax.numpy.tanh)(1.0).to_xarray()": "tables",
 }
 
 

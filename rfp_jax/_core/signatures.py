@@ -1,0 +1,178 @@
+"""Functions of JAX, with the types that JAX's own declarations leave unknown.
+
+pyright checks `rfp_jax._core` in strict mode: there, no type may be unknown. What it cannot read
+from JAX or NumPy is declared here and nowhere else; the functions are JAX's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypeGuard,
+    TypeVar,
+    TypeVarTuple,
+    cast,
+    overload,
+)
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend import core
+from jax.typing import DTypeLike
+from numpy.typing import NDArray
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeArgument=false
+
+T = TypeVar("T")
+Y = TypeVar("Y")
+Aux = TypeVar("Aux")
+Ts = TypeVarTuple("Ts")
+
+Tree: TypeAlias = Any
+"""A tree of arrays. Any: Python has no type for a tree of unknown structure."""
+
+Param: TypeAlias = Any
+"""A parameter of a primitive. Any: each primitive has its own, and JAX declares none of them."""
+
+Given: TypeAlias = Any
+"""What a user passes where an array is meant. Any: it is checked before it is used."""
+
+
+class TreeDef(Protocol):
+    """The structure of a tree, as `jax.tree.structure` returns it."""
+
+    @property
+    def num_leaves(self) -> int:
+        """The number of leaves."""
+        ...
+
+    def unflatten(self, leaves: Iterable[Any], /) -> Tree:
+        """Return the tree with these leaves."""
+        ...
+
+
+# --- arrays
+
+
+class _AsArray(Protocol):
+    def __call__(self, a: Given, dtype: DTypeLike | None = None) -> jax.Array: ...
+
+
+asarray: _AsArray = jnp.asarray
+zeros_like: Callable[[jax.Array], jax.Array] = jnp.zeros_like
+ones_like: Callable[[jax.Array], jax.Array] = jnp.ones_like
+broadcast_shapes: Callable[..., tuple[int, ...]] = jnp.broadcast_shapes
+
+
+def is_numpy(value: object) -> TypeGuard[NDArray[Any]]:
+    """Return whether a value is a NumPy array."""
+    return isinstance(value, np.ndarray)
+
+
+def is_array(value: object) -> TypeGuard[jax.Array | NDArray[Any]]:
+    """Return whether a value is an array."""
+    return isinstance(value, jax.Array | np.ndarray)
+
+
+def is_arraylike(value: object) -> TypeGuard[jax.Array | NDArray[Any] | complex]:
+    """Return whether a value is an array or a number, which can be made one."""
+    return isinstance(value, jax.Array | np.ndarray | np.generic | float | int | complex)
+
+
+def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """Return whether a value is a list or a tuple."""
+    return isinstance(value, list | tuple)
+
+
+def is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    """Return whether a value is a tuple."""
+    return isinstance(value, tuple)
+
+
+def rebuilt(value: Sequence[Any], parts: list[Any]) -> Any:
+    """Return a list, tuple or named tuple like another, of these parts."""
+    make: Any = getattr(value, "_make", None)
+    return cast("Any", type(value))(parts) if make is None else make(parts)
+
+
+def known_integer(x: jax.Array) -> int | None:
+    """Return the number that an array holds, or None while it is traced."""
+    return None if isinstance(x, jax.core.Tracer) else int(x)
+
+
+def is_symbolic(size: int) -> bool:
+    """Return whether a size is not known yet, as in `jax.export`; JAX declares it an int."""
+    return not isinstance(size, int)  # pyright: ignore[reportUnnecessaryIsInstance]
+
+
+# --- trees
+
+structure: Callable[[Tree], TreeDef] = jax.tree.structure
+flatten: Callable[[Tree], tuple[list[Any], TreeDef]] = jax.tree.flatten
+flatten_with_path: Callable[[Tree], tuple[list[tuple[tuple[Any, ...], Any]], TreeDef]] = (
+    jax.tree_util.tree_flatten_with_path
+)
+keystr: Callable[[tuple[Any, ...]], str] = jax.tree_util.keystr
+
+
+class _Register(Protocol):
+    def __call__(
+        self,
+        nodetype: type[T],
+        flatten_func: Callable[[T], tuple[tuple[Any, ...], Any]],
+        unflatten_func: Callable[[Any, Iterable[Any]], T],
+    ) -> None: ...
+
+
+register_pytree_node: _Register = jax.tree_util.register_pytree_node
+
+
+# --- transformations
+
+
+class _MakeJaxpr(Protocol):
+    @overload
+    def __call__(
+        self, fun: Callable[..., object], *, return_shape: Literal[False] = False
+    ) -> Callable[..., core.ClosedJaxpr]: ...
+    @overload
+    def __call__(
+        self, fun: Callable[..., object], *, return_shape: Literal[True]
+    ) -> Callable[..., tuple[core.ClosedJaxpr, Tree]]: ...
+
+
+make_jaxpr: _MakeJaxpr = jax.make_jaxpr  # pyright: ignore[reportAssignmentType]  # its overloads
+eval_jaxpr: Callable[..., list[Any]] = jax.core.eval_jaxpr
+
+
+def eval_shape(fun: Callable[[*Ts], T], *args: *Ts) -> T:
+    """`jax.eval_shape`: the result of a function, with shapes and dtypes in place of arrays."""
+    return jax.eval_shape(fun, *args)
+
+
+def linearize(fun: Callable[[T], tuple[Y, Aux]], x: T) -> tuple[Y, Callable[[T], Y], Aux]:
+    """`jax.linearize` of a function with auxiliary results."""
+    return jax.linearize(fun, x, has_aux=True)
+
+
+def vjp(fun: Callable[[T], tuple[Y, Aux]], x: T) -> tuple[Y, Callable[[Y], tuple[T]], Aux]:
+    """`jax.vjp` of a function with auxiliary results."""
+    return jax.vjp(fun, x, has_aux=True)
+
+
+def switch(index: jax.Array, branches: Sequence[Callable[[*Ts], T]], *operands: *Ts) -> T:
+    """`jax.lax.switch`: the result of the branch that the index chooses."""
+    return lax.switch(index, branches, *operands)
+
+
+def map_range(fun: Callable[[jax.Array], T], count: int, batch_size: int) -> T:
+    """`jax.lax.map` over 0, 1, ..., `count - 1`: the results, stacked in front."""
+    return lax.map(fun, jnp.arange(count), batch_size=batch_size)
