@@ -25,16 +25,19 @@ from rfp_jax.tables._evaluate.samples import Schema
 class Dense(nn.Module):
     """Two sources, three dense layers, no convolution."""
 
+    width: int = 512
+
     @nn.compact
     def __call__(self, left: jax.Array, right: jax.Array) -> jax.Array:
         """Logits [batch, 10]."""
-        x = jnp.concatenate([nn.Dense(512)(left), nn.Dense(512)(right)], -1)
-        return nn.Dense(10)(nn.relu(nn.Dense(512)(nn.relu(x))))
+        x = jnp.concatenate([nn.Dense(self.width)(left), nn.Dense(self.width)(right)], -1)
+        return nn.Dense(10)(nn.relu(nn.Dense(self.width)(nn.relu(x))))
 
 
 NETWORKS: dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...]]] = {
     "SmallNet": (SmallNet(), ((16, 28, 14, 1), (16, 28, 14, 1))),
-    "dense": (Dense(), ((64, 784), (64, 784))),
+    "dense, 512 wide": (Dense(), ((64, 784), (64, 784))),
+    "dense, 16 wide": (Dense(16), ((32, 8), (32, 8))),  # what it costs to start anything
     "ResNet-50, 64 px": (ResNet50(), ((2, 64, 64, 10), (2, 64, 64, 2))),
 }
 
@@ -85,7 +88,7 @@ def main(rounds: int = 20) -> None:
                 f"{np.median(timing.ratios(times[each], unit)):.2f}"
                 for each in ("rfp_jax.jit", "evaluate")
             ]
-            _say(name, dtype, f"{1e3 * np.median(unit):.1f}", *ratios)
+            _say(name, dtype, f"{1e3 * np.median(unit):.2f}", *ratios)
 
 
 def _say(*cells: str) -> None:
