@@ -23,12 +23,12 @@ class Cell(NamedTuple):
     """How many samples of a class are taken for a class.
 
     Attributes:
-        count: of samples.
+        samples: how many.
         part: of the samples of the true class, between 0 and 1.
         right: whether both are the same class.
     """
 
-    count: int
+    samples: int
     part: float
     right: bool
 
