@@ -375,7 +375,8 @@ def to_geodataframe(
         frame[f"share_{source}"] = shares.sel(source=source).values
     systems = frame[crs] if crs in frame else pd.Series(crs, frame.index)
     known = frame[[x, y]].notna().all(axis=1) & (systems != "")
-    places = geopandas.GeoSeries([None] * len(frame), index=frame.index, crs=to)
+    nowhere = np.full(len(frame), None)
+    places = geopandas.GeoSeries(nowhere, index=frame.index, crs=to)
     for system, rows in frame[known].groupby(systems[known], sort=False):
         points = geopandas.points_from_xy(rows[x], rows[y], crs=str(system)).to_crs(to)
         places[rows.index] = points
