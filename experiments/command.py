@@ -18,8 +18,11 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def lazy_imports() -> Iterator[None]:
+def lazy_imports(extra: str = "experiments") -> Iterator[None]:
     """Put an experiment's imports into this: they take seconds, and Ctrl-C may come even then.
+
+    Args:
+        extra: the extra of this project that brings the packages.
 
     Yields:
         Nothing.
@@ -36,7 +39,7 @@ def lazy_imports() -> Iterator[None]:
         from rfp_jax._util.extras import MissingExtraError, needs_extra
 
         try:
-            with needs_extra("This experiment"):
+            with needs_extra("This experiment", extra):
                 yield
         except MissingExtraError as error:
             raise SystemExit(f"error: {error}") from error
@@ -73,7 +76,8 @@ def exit_on_error() -> Iterator[None]:
         Nothing.
 
     Raises:
-        SystemExit: with code 1 and the message of a `ValueError` or an `OSError`.
+        SystemExit: with code 1 and the message of a `ValueError` or an `OSError`, or one that names
+            the extra, if a package that is imported here is not installed.
 
     Examples:
         >>> with exit_on_error():
@@ -81,9 +85,12 @@ def exit_on_error() -> Iterator[None]:
         Traceback (most recent call last):
         SystemExit: error: fractions lie in [0, 1]
     """
+    from rfp_jax._util.extras import MissingExtraError, needs_extra
+
     try:
-        yield
-    except (ValueError, OSError) as error:
+        with needs_extra("This experiment"):
+            yield
+    except (ValueError, OSError, MissingExtraError) as error:
         raise SystemExit(f"error: {error}") from error
 
 

@@ -20,16 +20,20 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import rasterio
-import rioxarray  # noqa: F401  (an engine of xarray)
-import xarray as xr
-from rasterio.transform import from_origin
+from experiments.command import lazy_imports
 
-import rfp_jax
-from rfp_jax import maps
+with lazy_imports("dask"):
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import rasterio
+    import rioxarray  # noqa: F401  (an engine of xarray)
+    import xarray as xr
+    from dask import distributed
+    from rasterio.transform import from_origin
+
+    import rfp_jax
+    from rfp_jax import maps
 
 SIDE, CHUNK = 256, 64
 
@@ -97,8 +101,6 @@ def with_dask(optical: xr.DataArray, sar: xr.DataArray) -> xr.DataArray:
 
 def main() -> int:
     """Compare both engines on a scene."""
-    from dask.distributed import Client, LocalCluster
-
     draw = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
         paths = {"optical": f"{folder}/S2.tif", "sar": f"{folder}/S1.tif"}
@@ -117,7 +119,8 @@ def main() -> int:
             xr.open_dataarray(path, engine="rasterio", chunks=chunks) for path in paths.values()
         ]
         workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
-        with LocalCluster(**workers, dashboard_address=":0") as cluster, Client(cluster):
+        local = distributed.LocalCluster(**workers, dashboard_address=":0")
+        with local as cluster, distributed.Client(cluster):
             theirs = with_dask(*sources).compute()
         for source in sources:
             source.close()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from experiments.command import atomic_outputs, exit_on_interrupt, lazy_imports
+from experiments.command import atomic_outputs, exit_on_error, exit_on_interrupt, lazy_imports
 
 with lazy_imports():
     import jax
@@ -158,5 +158,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_interrupt():
+    with exit_on_interrupt(), exit_on_error():
         main(tyro.cli(Config, description=__doc__))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import rfp_jax
-from benchmarks.speed.program import Cost, Options, Program, build
+from benchmarks.speed.program import Cost, Program, build
 from benchmarks.speed.workloads import Workload
 from rfp_jax import attribution
 
@@ -58,29 +58,29 @@ def error(found: Any, right: np.ndarray) -> float:
 def ours(work: Workload) -> Iterator[Contestant]:
     """The plain forward pass, which is the unit, and this project's transformations.
 
-    They are compiled as the documentation tells: with `rfp_jax.compiler_options`, and a large batch
-    on a CPU in pieces. The forward pass is compiled as JAX does by itself.
+    They are compiled as the documentation tells: by `rfp_jax.jit`, and a large batch on a CPU in
+    pieces. The forward pass is compiled as JAX does by itself.
     """
-    options = rfp_jax.compiler_options()
 
     def relevance(*arguments: Any) -> Any:
         return rfp_jax.relevance(work.fun, work.argnums)(*arguments)
 
-    def explained(name: str, fun: Callable[..., Any], **choices: Any) -> Contestant:
-        program = build(fun, work.arguments, **choices)
+    def explained(name: str, program: Program) -> Contestant:
         return Contestant(name, lambda: np.stack(program().sources), "sources", program.cost)
 
     yield _program("forward", work.fun, work, "output")
-    yield explained("relevance", relevance, options=options)
-    if options:
-        yield explained("relevance, XLA's defaults", relevance)
+    program = build(relevance, work.arguments, suited=True)
+    yield explained("relevance", program)
+    if program.options:
+        yield explained("relevance, XLA's defaults", build(relevance, work.arguments))
     if work.pieces and jax.default_backend() == "cpu":
         name = f"in pieces of {work.pieces}"
         yield _program(f"forward, {name}", in_pieces(work.fun, work.pieces), work, "output")
         pieces = in_pieces(relevance, work.pieces)
-        yield explained(f"relevance, {name}", pieces, options=options)
-    yield _program("heatmap of the arg-max", _total(work, "argmax"), work, "chosen", options)
-    yield _program("heatmaps of all outputs", _total(work, "all"), work, "sources", options)
+        yield explained(f"relevance, {name}", build(pieces, work.arguments, suited=True))
+    argmax, every = _total(work, "argmax"), _total(work, "all")
+    yield _program("heatmap of the arg-max", argmax, work, "chosen", suited=True)
+    yield _program("heatmaps of all outputs", every, work, "sources", suited=True)
 
 
 def in_pieces(fun: Callable[..., Any], size: int) -> Callable[..., Any]:
@@ -149,9 +149,10 @@ def _program(
     fun: Callable[..., Any],
     work: Workload,
     answers: str = "",
-    options: Options | None = None,
+    *,
+    suited: bool = False,
 ) -> Contestant:
-    program: Program = build(fun, work.arguments, options)
+    program = build(fun, work.arguments, suited=suited)
     return Contestant(name, program, answers, program.cost)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 
-Options = dict[str, str | bool]
-"""Of XLA's compiler."""
+from rfp_jax._util.compiler import options_for
 
 
 @dataclass(frozen=True)
@@ -38,32 +37,34 @@ class Program:
         compiled: the program.
         arguments: what it is called with.
         cost: what it takes.
+        options: what the compiler was told.
     """
 
     compiled: Any
     arguments: Sequence[Any]
     cost: Cost
+    options: Mapping[str, str | bool]
 
     def __call__(self) -> Any:
         """Run it, and wait until it is done."""
         return jax.block_until_ready(self.compiled(*self.arguments))
 
 
-def build(
-    fun: Callable[..., Any], arguments: Sequence[Any], options: Options | None = None
-) -> Program:
+def build(fun: Callable[..., Any], arguments: Sequence[Any], *, suited: bool = False) -> Program:
     """Trace and compile a function.
 
     Args:
         fun: a function of arrays.
         arguments: its arguments; they stay on the device.
-        options: of the compiler.
+        suited: whether with the options that `rfp_jax.jit` chooses; else as `jax.jit` does.
 
     Returns:
         The program.
     """
     start = time.perf_counter()
-    compiled: Any = jax.jit(fun).lower(*arguments).compile(options)
+    traced = jax.jit(fun).trace(*arguments)
+    options = options_for(traced.jaxpr, jax.default_backend()) if suited else {}
+    compiled: Any = traced.lower().compile(options)
     seconds = time.perf_counter() - start
     counted = compiled.cost_analysis()
     memory = compiled.memory_analysis()
@@ -75,4 +76,4 @@ def build(
         memory=taken + memory.temp_size_in_bytes - memory.alias_size_in_bytes,
         compile_seconds=seconds,
     )
-    return Program(compiled, arguments, cost)
+    return Program(compiled, arguments, cost, options)

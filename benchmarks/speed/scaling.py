@@ -84,7 +84,7 @@ def scale(
             return rel.output, jnp.stack([*_leaves(rel.sources)])
 
         forward = build(work.fun, work.arguments)
-        explained = build(relevance, work.arguments, rfp_jax.compiler_options())
+        explained = build(relevance, work.arguments, suited=True)
         for name, program in (("forward", forward), ("relevance", explained)):
             program()
             runs[f"{name}/{size}"] = program

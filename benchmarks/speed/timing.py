@@ -51,7 +51,7 @@ def interleave(
 
 def ratios(times: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Times as multiples of the unit's in the same round."""
-    return times / unit[: len(times)]
+    return times[: len(unit)] / unit[: len(times)]
 
 
 def _time(run: Callable[[], object], repeats: int) -> float:

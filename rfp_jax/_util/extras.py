@@ -20,7 +20,8 @@ def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
         Nothing; put the imports into the block.
 
     Raises:
-        MissingExtraError: If an import inside the block finds no such package.
+        MissingExtraError: If an import inside the block finds no such package. One that comes from
+            a block within names its own extra, and is let through.
         ModuleNotFoundError: As it was raised, if it names no package.
 
     Examples:
@@ -29,6 +30,8 @@ def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
     """
     try:
         yield
+    except MissingExtraError:
+        raise
     except ModuleNotFoundError as error:
         if error.name is None:  # a package's own words about something else
             raise

@@ -350,14 +350,15 @@ def to_geodataframe(
 
     Returns:
         A GeoPandas frame of points, with `id`, `label`, `prediction`, the metadata, `failure`,
-        `finite`, and `share_SOURCE` of each source.
+        `finite`, and `share_SOURCE` of each source. A sample whose place is unknown, such as one
+        that could not be read, has no geometry.
 
     Raises:
         ModuleNotFoundError: GeoPandas is not installed (extra `maps`).
         ValueError: there is no such metadata.
 
     Examples:
-        >>> to_geodataframe(store.open("relevance.zarr")).explore("share_sar")  # doctest: +SKIP
+        >>> to_geodataframe(tables.open("relevance.zarr")).explore("share_sar")  # doctest: +SKIP
     """
     names = [str(name) for name, each in table.coords.items() if each.dims == ("sample",)]
     for name in (x, y):
@@ -373,10 +374,10 @@ def to_geodataframe(
     for source in shares.source.values:
         frame[f"share_{source}"] = shares.sel(source=source).values
     systems = frame[crs] if crs in frame else pd.Series(crs, frame.index)
-    zones = [
-        geopandas.GeoSeries(
-            geopandas.points_from_xy(rows[x], rows[y]), index=rows.index, crs=str(system)
-        ).to_crs(to)
-        for system, rows in frame.groupby(systems, sort=False)
-    ]
-    return geopandas.GeoDataFrame(frame, geometry=pd.concat(zones).reindex(frame.index), crs=to)
+    known = frame[[x, y]].notna().all(axis=1) & (systems != "")
+    nowhere = np.full(len(frame), None)
+    places = geopandas.GeoSeries(nowhere, index=frame.index, crs=to)
+    for system, rows in frame[known].groupby(systems[known], sort=False):
+        points = geopandas.points_from_xy(rows[x], rows[y], crs=str(system)).to_crs(to)
+        places[rows.index] = points
+    return geopandas.GeoDataFrame(frame, geometry=places)

@@ -1,5 +1,7 @@
 """The examples of the pages on evaluation run as they stand, on one process and on several."""
 
+import contextlib
+import io
 import os
 import re
 import socket
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from rfp_jax import tables
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -45,6 +49,33 @@ def test_data_page(tmp_path, monkeypatch):
     assert names["table"].label.values[:3].tolist() == [1, 0, 1]
     assert names["by_month"].shape == (2, 2)
     np.testing.assert_allclose(names["by_month"].sum("source"), 1, rtol=1e-5)
+
+
+def test_geotiff_page(tmp_path, monkeypatch):
+    """From files to the report; what the blocks print is what stands below them."""
+    for package in ("geopandas", "optax", "rasterio"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "geotiffs.md").read_text()
+    names, printed = {}, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for block in blocks("geotiffs.md"):
+            exec(compile(block, "geotiffs.md", "exec"), names)
+    assert printed.getvalue() == "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
+    table = names["table"]
+    assert [i for i, why in enumerate(table.failure.values) if why] == [7]
+    good = tables.drop_failed(table)
+    np.testing.assert_array_equal(good.prediction, good.label)
+    assert good.label.values[:3].tolist() == [0, 1, 2]
+    total = good.relevance.sum("source")
+    np.testing.assert_allclose(total, good.output, rtol=1e-4, atol=1e-4)
+    points = names["points"].to_crs(32633)
+    np.testing.assert_allclose(points.geometry[9].coords[0], (600485, 5199515), atol=0.01)
+    assert points.geometry[7] is None
+    assert (tmp_path / "pairs.gpkg").exists()
+    report = (tmp_path / "pairs.html").read_text()
+    assert report.count("data:image/png;base64,") == 2 * 39
+    assert "Failed to read directory" in report
 
 
 def slurm(process, port):

@@ -54,7 +54,8 @@ def test_the_wheel_holds_the_package_alone(wheel):
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "rfp_jax").rglob("*.py")}
     page = {path.name for path in (ROOT / "rfp_jax" / "maps" / "_page").iterdir() if path.is_file()}
     assert {"leaflet.js", "leaflet.css", "LICENSE", "template.html"} <= page
-    others = {"rfp_jax/py.typed", "rfp_jax/tables/_report/template.html"}
+    report = {"page.html", "parts.html", "page.css", "page.js"}
+    others = {"rfp_jax/py.typed", *(f"rfp_jax/tables/_report/{name}" for name in report)}
     assert sources | others | {f"rfp_jax/maps/_page/{name}" for name in page} <= set(names)
 
 

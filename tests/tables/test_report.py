@@ -3,7 +3,9 @@
 import base64
 import csv
 import functools
+import hashlib
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -315,6 +317,45 @@ def test_names_do_nothing_in_a_browser_and_all_pictures_show(written, tmp_path):
 
     colours = Image.open(shot).convert("RGB").getcolors(1 << 24)
     assert len(colours) > 50  # a page that shows nothing has one
+
+
+ACT = """
+addEventListener("load", () => {
+  const said = {}, zoom = document.getElementById("zoom");
+  const picture = document.querySelectorAll(".pictures img")[1];
+  said.atFirst = zoom.open;
+  picture.click();
+  const large = zoom.querySelector("img");
+  said.shown = zoom.open && large.src === picture.src;
+  said.larger = large.getBoundingClientRect().width / picture.getBoundingClientRect().width;
+  large.click();
+  said.inTheEnd = zoom.open;
+  said.overflow = document.documentElement.scrollWidth - innerWidth;
+  said.width = innerWidth;
+  parent.postMessage(JSON.stringify(said), "*");
+});
+"""
+FRAME = """
+<iframe src="page.html" style="width:{width}px;height:900px"></iframe><h3></h3>
+<script>onmessage = (e) => document.querySelector("h3").textContent = e.data</script>
+"""
+"""Chromium has no window narrower than 500 pixels, but a frame may be."""
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_a_click_enlarges_a_picture_and_nothing_is_wider_than_the_screen(written, tmp_path, width):
+    digest = base64.b64encode(hashlib.sha256(ACT.encode()).digest()).decode()
+    text = written.read_text().replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
+    (tmp_path / "page.html").write_text(text.replace("</body>", f"<script>{ACT}</script></body>"))
+    frame = tmp_path / "frame.html"
+    frame.write_text(FRAME.format(width=width))
+    options = ("--dump-dom", "--virtual-time-budget=5000", "--window-size=1600,1000")
+    (said,) = Page(browse(frame, "", *options)).titles
+    said = json.loads(said)
+    assert (said["atFirst"], said["shown"], said["inTheEnd"]) == (False, True, False)
+    assert said["larger"] > 2
+    assert said["overflow"] <= 0
+    assert said["width"] == width
 
 
 def test_without_labels_pictures_and_metadata(tmp_path):

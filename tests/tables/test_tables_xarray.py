@@ -192,6 +192,17 @@ def test_centres_become_points_on_one_map(table):
         np.testing.assert_allclose((frame.geometry[row].x, frame.geometry[row].y), expected)
 
 
+def test_a_sample_without_a_place_has_no_point(table):
+    pytest.importorskip("geopandas")
+    lost = table.load().copy()
+    lost["crs"] = ("sample", np.where(np.arange(COUNT) == 2, "", lost.crs.values))
+    lost["easting"] = ("sample", np.where(np.arange(COUNT) == 3, np.nan, lost.easting.values))
+    frame = tables.to_geodataframe(lost, x="easting", y="northing")
+    assert [each is None for each in frame.geometry] == [i in (2, 3) for i in range(COUNT)]
+    whole = tables.to_geodataframe(table, x="easting", y="northing")
+    assert frame.geometry[4:].equals(whole.geometry[4:])
+
+
 def test_centres_need_their_coordinates(table):
     with pytest.raises(
         ValueError, match="no metadata called 'x'; there are cloud_cover, cloudy, crs, day"

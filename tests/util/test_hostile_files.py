@@ -12,6 +12,7 @@ import rasterio
 import torch
 
 from rfp_jax import export
+from rfp_jax._util import pickles
 from rfp_jax._util.npz import read_npz
 from rfp_jax._util.pickles import PickleBudgetError, check_pickle
 from rfp_jax.convert.flax import CheckpointError, read_checkpoint
@@ -96,7 +97,25 @@ def nested(levels, container):
 
 KEY, ELEMENT, FROZEN = (b"}", b"Ns"), (b"\x8f(", b"\x90"), (b"(", b"\x91")
 
+
+def copied(thing, maker, others, times):
+    """A pickle that hands one thing to a maker of objects again and again."""
+    made = b"h\x01" + b"h\x00" + others
+    return b"\x80\x04" + thing + b"0c" + maker + b"q\x010](" + times * made + b"e."
+
+
+TEXT = b"X" + (2**20).to_bytes(4, "little") + b"a" * 2**20 + b"q\x00"
+LIST = b"]q\x00(" + b"K\x01K\x02\x86" * 30_000 + b"e"
+
 HOSTILE = {
+    "a text that is copied three thousand times": (
+        copied(TEXT, b"_codecs\nencode\n", b"X\x06\0\0\0latin1\x86R", 3000),
+        "more bytes to makers of objects than 67108864",
+    ),
+    "a list that is, and was in the memo before it was long": (
+        copied(LIST, b"collections\nOrderedDict\n", b"\x85R", 20_000),
+        "more bytes to makers of objects than 67108864",
+    ),
     "a key that takes 2^60 steps to hash": (
         nested(60, KEY),
         "tuples within tuples as keys, 61 deep",
@@ -116,6 +135,15 @@ def test_hostile_pickles_are_refused_before_they_are_read(tmp_path, case):
     path = tmp_path / "a.pkl"
     path.write_bytes(content)
     with watched(), pytest.raises(ValueError, match=rf"a.pkl is refused, .*{message}"):
+        read_pickle(path)
+
+
+def test_following_a_pickle_has_a_budget_of_time(tmp_path, monkeypatch):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps(list(range(10_000))))
+    assert len(read_pickle(path)) == 10_000
+    monkeypatch.setattr(pickles, "SECONDS", 0.0)
+    with pytest.raises(ValueError, match=r"a.pkl is refused, .*more than 0 seconds"):
         read_pickle(path)
 
 

@@ -10,8 +10,6 @@ A text has one name a line. The npz holds `names`, text [N], and `probabilities`
 `numpy.load` reads it without pickles. Where both forms are there, the safe one is read.
 """
 
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from rfp_jax._util.files import atomic_files
 from rfp_jax._util.npz import read_npz
 from rfp_jax.datasets.sen12ms._layout import BROKEN, Patch
 from rfp_jax.datasets.sen12ms._pickles import read_pickle
@@ -196,20 +195,17 @@ def make_safe(folder: Path, out: Path) -> list[Path]:
         labels = read_labels(folder) if not (folder / f"{LABELS}.npz").is_file() else None
     if not lists and labels is None:
         raise FileNotFoundError(f"no pickle of SEN12MS to convert in {folder}")
-    out.mkdir(parents=True, exist_ok=True)
     written = []
-    with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as temporary:
+    with atomic_files(out) as unfinished:
         for name, names in lists.items():
-            Path(temporary, f"{name}.txt").write_text("\n".join(names) + "\n", "utf-8")
-            written.append(f"{name}.txt")
+            (unfinished / f"{name}.txt").write_text("\n".join(names) + "\n", "utf-8")
+            written.append(out / f"{name}.txt")
         if labels is not None:
             names = np.array([patch.name for patch in labels.rows])
-            path = Path(temporary, f"{LABELS}.npz")
+            path = unfinished / f"{LABELS}.npz"
             np.savez_compressed(path, names=names, probabilities=labels.probabilities)
-            written.append(path.name)
-        for name in written:
-            os.replace(Path(temporary, name), out / name)
-    return [out / name for name in written]
+            written.append(out / path.name)
+    return written
 
 
 def _refuse_overlap(folder: Path, split: str, patches: Iterable[Patch], other: str) -> None:

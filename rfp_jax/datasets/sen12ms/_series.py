@@ -3,11 +3,12 @@
     ROOT/ROIs1868/17/S1/0/s1_ROIs1868_17_ImgNo_0_2018-01-03_patch_76.tif
     ROOT/ROIs1868/17/S2/0/s2_ROIs1868_17_ImgNo_0_2018-01-05_patch_76.tif
 
-The folders of the continents lie side by side in the downloads; each is a root of its own.
-There are no labels.
+The downloads come by continent and sensor: move what is in them into one folder. There are no
+labels.
 
 Source: Ebel, Xu, Schmitt & Zhu, "SEN12MS-CR-TS: A remote-sensing data set for multimodal
-multitemporal cloud removal", IEEE TGRS 60, 2022.
+multitemporal cloud removal", IEEE TGRS 60, 2022; folders, names and units as the authors' data
+loader reads them (github.com/PatrickTUM/SEN12MS-CR-TS).
 """
 
 import os

@@ -5,14 +5,13 @@ others. A scene is therefore on one side as a whole.
 """
 
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from rfp_jax._util.files import atomic_files
 from rfp_jax.datasets.sen12ms._layout import Patch
 from rfp_jax.datasets.sen12ms._lists import read_list, read_split
 
@@ -110,12 +109,9 @@ def write_validation(
     if cloudy is not None:
         there = set(cloudy)
         texts["val_list_cloudy.txt"] = tuple(patch for patch in drawn.val if patch in there)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as temporary:
+    with atomic_files(out) as unfinished:
         for name, patches in texts.items():
-            Path(temporary, name).write_text(_text(patches), "utf-8")
-        for name in texts:
-            os.replace(Path(temporary, name), out / name)
+            (unfinished / name).write_text(_text(patches), "utf-8")
     return drawn, [out / name for name in texts]
 
 

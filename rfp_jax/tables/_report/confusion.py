@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 from collections.abc import Sequence
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,54 +19,64 @@ MOST_CLASSES = 40
 """A larger matrix cannot be read on a page."""
 
 
-def confusion(predicted: np.ndarray, facts: Facts) -> str:
+class Cell(NamedTuple):
+    """How many samples of a class are taken for a class.
+
+    Attributes:
+        samples: how many.
+        part: of the samples of the true class, between 0 and 1.
+        right: whether both are the same class.
+    """
+
+    samples: int
+    part: float
+    right: bool
+
+
+class MatrixRow(NamedTuple):
+    """The samples of a true class.
+
+    Attributes:
+        name: of the class.
+        cells: by predicted class.
+    """
+
+    name: str
+    cells: list[Cell]
+
+
+def confusion(facts: Facts) -> list[MatrixRow]:
     """How often samples of each true class are taken for each class.
 
     Args:
-        predicted: class of each sample of `facts`, [sample].
         facts: of the table.
 
     Returns:
-        HTML of the matrix, rows are true classes; "" without labels of one class a sample, and for
-        more than 40 classes.
+        A row for each true class; none without labels of one class a sample, and for more than 40
+        classes.
     """
     count = len(facts.classes)
     if not facts.labelled or not 1 < count <= MOST_CLASSES:
-        return ""
+        return []
     matrix = np.zeros((count, count), int)
-    np.add.at(matrix, (facts.chosen, predicted), 1)
-    heads = "".join(f"<th>{escape(name)}</th>" for name in facts.classes)
-    rows = "".join(
-        f"<tr><th>{escape(name)}</th>{_row(k, row)}</tr>"
-        for k, (name, row) in enumerate(zip(facts.classes, matrix, strict=True))
-    )
-    return (
-        '<h2>Confusion matrix</h2><p class="soft">Samples by true class (rows) and predicted class '
-        "(columns); shade: part of the row.</p>"
-        '<div class="scroll"><table id="confusion"><thead><tr><th>true \\ predicted</th>'
-        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    np.add.at(matrix, (facts.chosen, facts.predicted), 1)
+    parts = matrix / matrix.sum(1, keepdims=True).clip(1)
+    return [
+        MatrixRow(name, [Cell(int(n), float(parts[k, j]), j == k) for j, n in enumerate(matrix[k])])
+        for k, name in enumerate(facts.classes)
+    ]
 
 
-def _row(true: int, counts: np.ndarray) -> str:
-    total = max(int(counts.sum()), 1)
-    colour = ("179,38,30", "27,127,75")
-    return "".join(
-        f'<td style="background:rgba({colour[k == true]},{0.5 * count / total:.3f})">{count}</td>'
-        for k, count in enumerate(counts.tolist())
-    )
-
-
-def csv_link(table: xr.Dataset, metadata: Sequence[str]) -> str:
-    """A link within the page to a CSV file of the samples that it shows.
+def samples_csv(table: xr.Dataset, metadata: Sequence[str]) -> str:
+    """The samples that the page shows, as a CSV file.
 
     Args:
         table: the samples, in memory.
         metadata: names of their metadata.
 
     Returns:
-        HTML. The file has a row a sample: id, class that is looked at, output and relevance of each
-        source and of the bias for it, share of each source, and all metadata, in full.
+        The file's text. It has a row a sample: id, class that is looked at, output and relevance
+        of each source and of the bias for it, share of each source, and all metadata, in full.
     """
     which = _query.default_target(table)
     relevance = _query.select_class(table, which)
@@ -91,8 +99,7 @@ def csv_link(table: xr.Dataset, metadata: Sequence[str]) -> str:
         cells += [*relevance.values[row], *shares.values[row]]
         cells += [table[name].values[row] for name in metadata]
         writer.writerow([_plain(cell) for cell in cells])
-    encoded = base64.b64encode(buffer.getvalue().encode()).decode()
-    return f'<a download="samples.csv" href="data:text/csv;base64,{encoded}">samples.csv</a>'
+    return buffer.getvalue()
 
 
 def _plain(cell: object) -> object:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,6 +17,44 @@ if TYPE_CHECKING:
 
 ROUNDINGS = 8
 """A sum over a network's layers may be off by so many roundings of its largest part."""
+
+
+NOTHING = "–"
+"""Where there is no number."""
+
+
+class Part(NamedTuple):
+    """A source, and what is drawn of it.
+
+    Attributes:
+        name: of the source.
+        colour: the same everywhere.
+        share: its share, between 0 and 1.
+    """
+
+    name: str
+    colour: str
+    share: float = 0.0
+
+
+class ClassRow(NamedTuple):
+    """A line of the table of classes.
+
+    Attributes:
+        name: of the class, or "all".
+        samples: how many there are.
+        accuracy: part of them that is predicted right.
+        shares: mean share of each source.
+        parts: the same, to draw; empty where there is none.
+        medians: median relevance of each source, and of the bias.
+    """
+
+    name: str
+    samples: int
+    accuracy: str
+    shares: list[str]
+    parts: list[Part]
+    medians: list[str]
 
 
 @dataclass(frozen=True)
@@ -90,57 +127,43 @@ class Facts:
 
         return colors.to_hex(colormaps["turbo"](place / (len(self.sources) - 1)))
 
-    def legend(self) -> str:
-        """The sources and their colours."""
-        names = (*self.sources, BIAS)
-        return "".join(
-            f'<span><i style="background:{self.colour(name)}"></i>{escape(name)}</span>'
-            for name in names
-        )
+    @property
+    def legend(self) -> list[Part]:
+        """The sources, then the bias, with their colours."""
+        return [Part(name, self.colour(name)) for name in (*self.sources, BIAS)]
 
-    def class_head(self) -> str:
-        """Head of the table of classes."""
-        heads = ["class", "samples", *(["accuracy"] if self.labelled else [])]
-        heads += [f"{name}, mean share" for name in self.sources]
-        heads += ["shares", *(f"{name}, median" for name in (*self.sources, BIAS))]
-        return "".join(f"<th>{escape(head)}</th>" for head in heads)
+    def parts(self, shares: np.ndarray) -> list[Part]:
+        """The shares of all sources, [source]; none where there is no number."""
+        known = np.nan_to_num(shares).tolist()
+        named = zip(self.sources, known, strict=True)
+        return [Part(name, self.colour(name), share) for name, share in named]
 
-    def class_rows(self) -> str:
-        """Rows of the table of classes, and one for all."""
-        members = [np.flatnonzero(self.chosen == k) for k in range(len(self.classes))]
-        everything = ("all", np.arange(len(self.chosen)))
-        named = [*zip(self.classes, members, strict=True), everything]
-        return "\n".join(f"<tr>{''.join(self._cells(name, rows))}</tr>" for name, rows in named)
+    def rows(self) -> Iterator[ClassRow]:
+        """Lines of the table of classes, and one for all."""
+        for k, name in enumerate(self.classes):
+            yield self._row(name, np.flatnonzero(self.chosen == k))
+        yield self._row("all", np.arange(len(self.chosen)))
 
-    def _cells(self, name: str, rows: np.ndarray) -> Iterator[str]:
-        yield f"<td>{escape(name)}</td><td>{len(rows)}</td>"
-        if self.labelled:
-            yield f"<td>{f'{self.right[rows].mean():.3f}' if len(rows) else '–'}</td>"
+    def _row(self, name: str, rows: np.ndarray) -> ClassRow:
         shares = self.shares.values[rows]
         shares = shares[np.isfinite(shares).all(1)]
-        means = shares.mean(0).tolist() if len(shares) else []
-        for place in range(len(self.sources)):
-            yield f"<td>{f'{means[place]:.3f}' if means else '–'}</td>"
-        named = zip(self.sources, means, strict=False)
-        yield f"<td>{share_bar([(s, self.colour(s), mean) for s, mean in named])}</td>"
-        for source in (*self.sources, BIAS):
-            values = self.relevance.sel(source=source).values[rows]
-            median = float(np.median(values)) if len(rows) else np.nan
-            yield f"<td>{self.number(median) if len(rows) else '–'}</td>"
+        means = shares.mean(0) if len(shares) else None
+        return ClassRow(
+            name,
+            len(rows),
+            f"{self.right[rows].mean():.3f}" if len(rows) else NOTHING,
+            [NOTHING] * len(self.sources) if means is None else [f"{mean:.3f}" for mean in means],
+            [] if means is None else self.parts(means),
+            [self._median(part.name, rows) for part in self.legend],
+        )
+
+    def _median(self, source: str, rows: np.ndarray) -> str:
+        values = self.relevance.sel(source=source).values[rows]
+        return self.number(float(np.median(values))) if len(rows) else NOTHING
 
     def number(self, value: float) -> str:
         """A relevance in three digits; 0 where it is a rounding error."""
         return "0" if abs(value) <= self.noise else f"{value:.3g}"
-
-
-def share_bar(parts: list[tuple[str, str, float]]) -> str:
-    """A bar cut into shares, each of a name, a colour, and a part of one."""
-    pieces = "".join(
-        f'<i style="background:{colour};width:{100 * part:.2f}%" '
-        f'title="{escape(name)}: {part:.3f}"></i>'
-        for name, colour, part in parts
-    )
-    return f'<div class="share">{pieces}</div>'
 
 
 def rounding_error(relevance: np.ndarray) -> float:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +31,21 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def figures(facts: Facts, bins: Sequence[str]) -> list[str]:
+class Drawn(NamedTuple):
+    """A figure as it stands on the page.
+
+    Attributes:
+        caption: what it shows.
+        source: the picture, as a data URL.
+        pixels: its width at most.
+    """
+
+    caption: str
+    source: str
+    pixels: int
+
+
+def figures(facts: Facts, bins: Sequence[str]) -> list[Drawn]:
     """Draw all figures.
 
     Args:
@@ -40,7 +53,7 @@ def figures(facts: Facts, bins: Sequence[str]) -> list[str]:
         bins: numeric metadata to draw the shares against.
 
     Returns:
-        HTML of each figure.
+        The figures, in order.
     """
     import matplotlib as mpl
 
@@ -52,7 +65,7 @@ def figures(facts: Facts, bins: Sequence[str]) -> list[str]:
     return drawn
 
 
-def _by_class(facts: Facts) -> str:
+def _by_class(facts: Facts) -> Drawn:
     counts = np.bincount(facts.chosen, minlength=len(facts.classes))
     largest = np.sort(np.argsort(-counts, kind="stable")[:MOST_CLASSES])
     groups = [np.flatnonzero(facts.chosen == k) for k in largest]
@@ -66,10 +79,10 @@ def _by_class(facts: Facts) -> str:
     caption = "Relevance of each source and of the bias by class: median, quartiles, and 5 to 95 %."
     if len(facts.classes) > MOST_CLASSES:
         caption += f" The {MOST_CLASSES} largest of {len(facts.classes)} classes."
-    return figure.html(caption)
+    return figure.drawn(caption)
 
 
-def _right_and_wrong(facts: Facts) -> str:
+def _right_and_wrong(facts: Facts) -> Drawn:
     groups = [np.flatnonzero(facts.right), np.flatnonzero(~facts.right)]
     names = [f"{word} ({len(rows)})" for word, rows in zip(("right", "wrong"), groups, strict=True)]
     values = {s: facts.shares.sel(source=s).values for s in facts.sources}
@@ -77,10 +90,10 @@ def _right_and_wrong(facts: Facts) -> str:
         _boxes(figure.axes, facts, values, groups, names)
         figure.axes.set_ylabel("share of relevance")
         figure.axes.set_ylim(-0.02, 1.02)
-    return figure.html("Share of each source where the prediction is right and where it is wrong.")
+    return figure.drawn("Share of each source where the prediction is right and where it is wrong.")
 
 
-def _by_metadata(facts: Facts, name: str) -> str:
+def _by_metadata(facts: Facts, name: str) -> Drawn:
     where = facts.shares[name].values.astype(float)
     known = np.isfinite(where) & np.isfinite(facts.shares.values).all(1)
     where, shares = where[known], facts.shares.values[known]
@@ -98,7 +111,7 @@ def _by_metadata(facts: Facts, name: str) -> str:
             figure.axes.fill_between(centres, lower, upper, color=colour, alpha=0.18, linewidth=0)
         figure.axes.set(xlabel=name, ylabel="share of relevance", ylim=(-0.02, 1.02))
         figure.legend()
-    return figure.html(f"Share of each source against {name}: median and quartiles.")
+    return figure.drawn(f"Share of each source against {name}: median and quartiles.")
 
 
 def _boxes(
@@ -146,7 +159,7 @@ def _patch(colour: str, label: str) -> Any:
 
 
 class _Figure:
-    """One pair of axes, drawn in a block and then given as HTML."""
+    """One pair of axes, drawn in a block and then given as a picture."""
 
     def __init__(self, width: float, height: float):
         from matplotlib.figure import Figure
@@ -168,8 +181,5 @@ class _Figure:
             loc="lower left", bbox_to_anchor=(0, 1), ncols=6, frameon=False, fontsize=10
         )
 
-    def html(self, caption: str) -> str:
-        words = escape(caption)
-        source = f"data:image/svg+xml;base64,{self._encoded}"
-        image = f'<img alt="{words}" src="{source}" style="max-width:{self._pixels}px">'
-        return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
+    def drawn(self, caption: str) -> Drawn:
+        return Drawn(caption, f"data:image/svg+xml;base64,{self._encoded}", self._pixels)

@@ -6,19 +6,67 @@ import base64
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from rfp_jax.tables import _query
 from rfp_jax.tables._evaluate.samples import DataSource
-from rfp_jax.tables._report.facts import Facts, share_bar
+from rfp_jax.tables._report.facts import Facts, Part
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Pictures = Mapping[str, np.ndarray]
+
+
+class Bar(NamedTuple):
+    """The relevance of a source, to draw.
+
+    Attributes:
+        name: of the source.
+        colour: its colour.
+        left: where the bar begins, in percent of the width; the middle is 0.
+        width: in percent.
+        number: the relevance.
+    """
+
+    name: str
+    colour: str
+    left: float
+    width: float
+    number: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is shown of a sample.
+
+    Attributes:
+        name: its id.
+        keys: what it is sorted and filtered by.
+        chosen: name of the class that is looked at.
+        taken_for: name of the predicted class.
+        right: whether both are the same.
+        pictures: by name, as data URLs.
+        parts: the share of each source, to draw.
+        shares: the same in words.
+        bars: relevance for the class that is looked at.
+        other_bars: relevance for the predicted class.
+        metadata: in words.
+    """
+
+    name: str
+    keys: dict[str, object]
+    chosen: str
+    taken_for: str
+    right: bool
+    pictures: dict[str, str]
+    parts: list[Part]
+    shares: str
+    bars: list[Bar]
+    other_bars: list[Bar]
+    metadata: str
 
 
 @dataclass(frozen=True)
@@ -29,41 +77,40 @@ class Gallery:
         table: the samples, in memory.
         facts: of the whole table, for names and colours.
         index: where in the whole table each sample is.
+        total: how many samples the whole table has.
         pictures: makes pictures of a sample, given that index; None for none.
     """
 
     table: xr.Dataset
     facts: Facts
     index: np.ndarray
+    total: int
     pictures: Callable[[int], Pictures] | None
 
-    def words(self, total: int) -> str:
+    @property
+    def words(self) -> str:
         """Return how many samples there are, and what is shown of them."""
         which = "true" if self.facts.labelled else "highest"
         again = "; where the prediction is wrong, for the predicted class as well"
         return (
-            f"{len(self.index)} of {total} samples. Bars: relevance for the {which} class"
+            f"{len(self.index)} of {self.total} samples. Bars: relevance for the {which} class"
             f"{again if self.facts.labelled else ''}; to the right it speaks for the class, to the "
             "left against it, on one scale for all."
         )
 
-    def sort_options(self) -> str:
-        """Return what the samples can be sorted by."""
+    @property
+    def sort_options(self) -> dict[str, str]:
+        """Return what the samples can be sorted by: keys of cards, and their names."""
         options = {"order": "order in the table"}
         options |= {f"share{s}": f"share of {name}" for s, name in enumerate(self.facts.sources)}
         options |= {"class": "class"} | ({"correct": "correctness"} if self.facts.labelled else {})
         options |= {
             f"meta{m}": name for m, name in enumerate(self.metadata) if self._sortable(name)
         }
-        return "".join(f'<option value="{k}">{escape(v)}</option>' for k, v in options.items())
+        return options
 
-    def class_options(self) -> str:
-        """The classes to choose from."""
-        names = enumerate(self.facts.classes)
-        return "".join(f'<option value="{k}">{escape(name)}</option>' for k, name in names)
-
-    def html(self) -> Iterator[str]:
-        """The cards."""
+    def cards(self) -> Iterator[Card]:
+        """What is shown of each sample."""
         which = _query.default_target(self.table)
         shares = _query.share(self.table, which).values
         relevance = np.moveaxis(self.table.relevance.values, 1, 2)  # [sample, class, source]
@@ -77,66 +124,40 @@ class Gallery:
 
     def _card(
         self, row: int, where: int, classes: tuple[int, int], shares: np.ndarray, scale: float
-    ) -> str:
+    ) -> Card:
         chosen, top = classes
-        correct = chosen == top
-        keys: dict[str, object] = {"order": where, "class": chosen, "correct": int(correct)}
+        keys: dict[str, object] = {"order": where, "class": chosen, "correct": int(chosen == top)}
         keys |= {f"share{s}": f"{share:.6g}" for s, share in enumerate(shares)}
         keys |= {f"meta{m}": self._key(name, row) for m, name in enumerate(self.metadata)}
-        data = " ".join(f'data-{key}="{escape(str(value))}"' for key, value in keys.items())
         named = zip(self.facts.sources, shares, strict=True)
-        parts = [(s, self.facts.colour(s), float(np.nan_to_num(share))) for s, share in named]
-        body = [
-            f"<h3>{escape(str(self.table.id.values[row]))}</h3>",
-            f"<p>{self._verdict(chosen, top)}</p>",
-            self._pictures(where),
-            share_bar(parts),
-            f'<p class="soft">{self._shares(shares)}</p>',
-            self._bars(row, chosen, scale),
-        ]
-        if not correct:
-            body += [f'<p class="soft">for {escape(self.facts.classes[top])}</p>']
-            body += [self._bars(row, top, scale)]
-        if self.metadata:
-            facts = (f"{name} {_text(self.table[name].values[row])}" for name in self.metadata)
-            body.append(f'<p class="soft">{escape(", ".join(facts))}</p>')
-        return f'<article class="sample" {data}>{"".join(body)}</article>'
+        facts = (f"{name} {_text(self.table[name].values[row])}" for name in self.metadata)
+        return Card(
+            name=str(self.table.id.values[row]),
+            keys=keys,
+            chosen=self.facts.classes[chosen],
+            taken_for=self.facts.classes[top],
+            right=chosen == top,
+            pictures=self._pictures(where),
+            parts=self.facts.parts(shares),
+            shares=", ".join(f"{name} {share:.2f}" for name, share in named),
+            bars=self._bars(row, chosen, scale),
+            other_bars=self._bars(row, top, scale),
+            metadata=", ".join(facts),
+        )
 
-    def _shares(self, shares: np.ndarray) -> str:
-        named = zip(self.facts.sources, shares, strict=True)
-        return escape(", ".join(f"{name} {share:.2f}" for name, share in named))
-
-    def _verdict(self, chosen: int, top: int) -> str:
-        names = self.facts.classes
-        if not self.facts.labelled:
-            return f"predicted {escape(names[top])}"
-        if chosen == top:
-            return f'{escape(names[chosen])} <span class="ok">✓ right</span>'
-        return f'{escape(names[chosen])} <span class="no">✗ taken for {escape(names[top])}</span>'
-
-    def _bars(self, row: int, k: int, scale: float) -> str:
-        values = self.table.relevance.values[row, :, k]
+    def _bars(self, row: int, k: int, scale: float) -> list[Bar]:
+        values = self.table.relevance.values[row, :, k].tolist()
         names = map(str, self.table.source.values)
-        return "".join(self._bar(n, float(v), scale) for n, v in zip(names, values, strict=True))
+        return [self._bar(name, value, scale) for name, value in zip(names, values, strict=True)]
 
-    def _bar(self, name: str, value: float, scale: float) -> str:
+    def _bar(self, name: str, value: float, scale: float) -> Bar:
         half = min(abs(value) / scale, 1.0) * 50
         left = 50.0 if value >= 0 else 50 - half
-        style = f"left:{left:.2f}%;width:{half:.2f}%;background:{self.facts.colour(name)}"
-        return (
-            f'<div class="bar"><span title="{escape(name)}">{escape(name)}</span>'
-            f'<div class="track"><u></u><i style="{style}"></i></div>'
-            f"<span>{self.facts.number(value)}</span></div>"
-        )
+        return Bar(name, self.facts.colour(name), left, half, self.facts.number(value))
 
-    def _pictures(self, where: int) -> str:
+    def _pictures(self, where: int) -> dict[str, str]:
         found = self.pictures(where) if self.pictures else {}
-        each = "".join(
-            f'<div><img alt="{escape(name)}" src="{_png(name, picture)}" loading="lazy">'
-            f"{escape(name)}</div>"
-            for name, picture in found.items()
-        )
-        return f'<div class="pictures">{each}</div>' if each else ""
+        return {name: _png(name, picture) for name, picture in found.items()}
 
     @property
     def metadata(self) -> list[str]:

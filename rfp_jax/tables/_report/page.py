@@ -2,7 +2,7 @@
 
 The file holds everything it shows and asks no network for anything; its content security policy
 forbids that, and any script but its own. Whatever comes from data (names, ids, reasons, metadata)
-is escaped.
+is escaped by the template (`page.html`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from html import escape
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import atomic_file
 from rfp_jax.tables import _query
-from rfp_jax.tables._report.confusion import confusion, csv_link
+from rfp_jax.tables._report.confusion import confusion, samples_csv
 from rfp_jax.tables._report.facts import Facts
 from rfp_jax.tables._report.figures import figures
 from rfp_jax.tables._report.gallery import Gallery, Pictures, choose
@@ -81,7 +79,8 @@ def report(
         True
     """
     with needs_extra("Writing a report", "tables"):
-        import matplotlib as mpl  # noqa: F401  (found missing before the work)
+        import jinja2  # noqa: F401  (found missing before the work)
+        import matplotlib as mpl  # noqa: F401
         import PIL  # noqa: F401
     chosen = choose(table, samples, seed)
     if not len(chosen):
@@ -90,33 +89,48 @@ def report(
     for name in bins:
         if name not in facts.shares.coords or facts.shares[name].dtype.kind not in "iuf":
             raise ValueError(f"no numeric metadata called {name!r} in the table")
-    gallery = Gallery(table.isel(sample=chosen).load(), facts, chosen, pictures)
-    script = _resource("gallery.js")
-    page = Template(_resource("template.html")).substitute(
-        title=escape(title),
-        subtitle=escape(_subtitle(table)),
-        note=f'<div class="note">{escape(note)}</div>' if note else "",
+    gallery = Gallery(
+        table.isel(sample=chosen).load(), facts, chosen, table.sizes["sample"], pictures
+    )
+    csv = samples_csv(gallery.table, gallery.metadata)
+    provenance = _query.provenance(table)
+    page = _render(
+        title=title,
+        subtitle=_subtitle(table),
+        note=note,
         numbers=_numbers(_query.summary(table)),
-        share_words=escape(facts.words),
-        legend=facts.legend(),
-        class_head=facts.class_head(),
-        class_rows=facts.class_rows(),
-        confusion=confusion(facts.predicted, facts),
-        csv=csv_link(gallery.table, gallery.metadata),
-        figures="\n".join(figures(facts, bins)),
-        gallery_words=escape(gallery.words(table.sizes["sample"])),
-        sort_options=gallery.sort_options(),
-        class_options=gallery.class_options(),
-        samples="\n".join(gallery.html()),
-        failures=_failures(table),
-        attributes=escape(
-            json.dumps(_query.provenance(table), indent=2, ensure_ascii=False, default=str)
-        ),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        facts=facts,
+        confusion=confusion(facts),
+        csv=base64.b64encode(csv.encode()).decode(),
+        figures=figures(facts, bins),
+        gallery=gallery,
+        failures=_query.first_failures(table, FAILURES),
+        most_failures=FAILURES,
+        provenance=json.dumps(provenance, indent=2, ensure_ascii=False, default=str),
     )
     with atomic_file(Path(path)) as draft:
         draft.write_text(page, encoding="utf-8")
+
+
+def _render(**content: Any) -> str:
+    """The page; all of its content is escaped but its own style and script."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = _resource("page.js")
+    return environment.get_template("page.html").render(
+        **content,
+        style=Markup(_resource("page.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
 
 
 def _subtitle(table: xr.Dataset) -> str:
@@ -127,8 +141,8 @@ def _subtitle(table: xr.Dataset) -> str:
     return ", ".join([*made, *rules, *state]) or "relevance table"
 
 
-def _numbers(summary: dict[str, Any]) -> str:
-    shown = {
+def _numbers(summary: dict[str, Any]) -> dict[str, object]:
+    shown: dict[str, object] = {
         "samples": summary["samples"],
         "failed": summary["failures"],
         "not finite": summary["nonfinite"],
@@ -140,23 +154,7 @@ def _numbers(summary: dict[str, Any]) -> str:
     errors = summary.get("errors", {})
     shown |= {f"RMSE, {name}": f"{each['rmse']:.4g}" for name, each in errors.items()}
     shown |= {f"mean share, {name}": f"{value:.3f}" for name, value in summary["share"].items()}
-    return "".join(
-        f'<div class="number"><b>{value}</b><span>{escape(name)}</span></div>'
-        for name, value in shown.items()
-    )
-
-
-def _failures(table: xr.Dataset) -> str:
-    found = _query.first_failures(table, FAILURES)
-    if not found:
-        return '<p class="soft">None.</p>'
-    rows = "".join(
-        f'<tr><td class="text">{escape(name)}</td><td class="text">{escape(reason)}</td></tr>'
-        for name, reason in found
-    )
-    more = f'<p class="soft">The first {FAILURES}.</p>' if len(found) == FAILURES else ""
-    head = '<thead><tr><th>id</th><th class="text">reason</th></tr></thead>'
-    return f'{more}<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>'
+    return shown
 
 
 def _resource(name: str) -> str:
