@@ -8,6 +8,7 @@ from flax import linen as nn
 
 import rfp_jax
 from rfp_jax import maps
+from rfp_jax.models._layers import max_pool
 from rfp_jax.models._resnet import BasicBlock
 
 STRIDE = 32
@@ -31,7 +32,7 @@ class ResNetUNet(nn.Module):
         x = conv(self.width, (7, 7), strides=2, padding=3)(x)
         x = nn.relu(norm()(x))
         skips = [x]
-        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        x = max_pool(x, 3, 2, padding=1)
         for stage in range(4):
             x = BasicBlock(self.width << stage, 1 if stage == 0 else 2, conv, norm)(x)
             skips.append(x)
@@ -76,7 +77,7 @@ def test_its_tiles_equal_the_whole(network, raster):
     model, variables = network
     draw, shape = np.random.default_rng(1), (549, 581)
     arrays = [draw.normal(size=(bands, *shape)).astype(np.float32) for bands in (3, 2)]
-    sources = dict(zip(("optical", "radar"), map(raster, arrays), strict=True))
+    sources = {"optical": raster(arrays[0]), "radar": raster(arrays[1])}
     scene = maps.relevance(model.apply, variables, sources, outputs="all", tile=128, progress=False)
     inputs = [jnp.moveaxis(jnp.asarray(a), 0, -1)[None] for a in arrays]
     whole = jax.jit(rfp_jax.relevance(model.apply, (1, 2)))(variables, *inputs)

@@ -89,7 +89,7 @@ class Gallery:
         body = [
             f"<h3>{escape(str(self.table.id.values[row]))}</h3>",
             f"<p>{self._verdict(chosen, top)}</p>",
-            self._pictures(where),
+            self._pictures(row, where),
             share_bar(parts),
             f'<p class="soft">{self._shares(shares)}</p>',
             self._bars(row, chosen, scale),
@@ -129,7 +129,9 @@ class Gallery:
             f"<span>{self.facts.number(value)}</span></div>"
         )
 
-    def _pictures(self, where: int) -> str:
+    def _pictures(self, row: int, where: int) -> str:
+        if "number" in self.table.coords:  # rows are regions of samples
+            where = int(self.table.number.values[row])
         found = self.pictures(where) if self.pictures else {}
         each = "".join(
             f'<div><img alt="{escape(name)}" src="{_png(name, picture)}" loading="lazy">'
