@@ -315,7 +315,7 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
     """
     which = which or default_target(table)
     sources = [str(name) for name in table.source.values if name != BIAS]
-    counts = dict.fromkeys(("samples", "failures", "nonfinite"), 0)
+    counts: dict[str, int] = dict.fromkeys(("samples", "failures", "nonfinite"), 0)
     total, shared = np.zeros(len(sources)), 0
     measure, seen = scores.of_table(table, label_kind(table)), set[int]()
     for block in blocks(table):

@@ -236,7 +236,7 @@ def find_form(
         found = [given.dims]
     else:
         known = LAYOUTS.get(len(shape), ())
-        found = [dims for dims in known if shape[0] == batch and shape[dims.index("c")] == count]
+        found = [dims for dims in known if _fits(dims, shape, batch, count)]
     if len(found) > 1:
         raise ValueError(
             f"the model's output has the shape {list(shape)}, and classes may be its last or its "
@@ -254,6 +254,10 @@ def find_form(
     (dims,) = found
     sizes = tuple(n for letter, n in zip(dims, shape, strict=True) if letter not in "bc")
     return Form(dims, sizes, count, is_labelled, given.ignore_index, given.keep_maps)
+
+
+def _fits(dims: str, shape: Sequence[int], batch: int, classes: int) -> bool:
+    return (shape[0], shape[dims.index("c")]) == (batch, classes)
 
 
 def check_labels(form: Form, labels: Sequence[tuple[str, Any]], kind: str | None) -> None:
