@@ -21,7 +21,7 @@ from rfp_jax.maps._reach.hull import Reach
 from rfp_jax.maps._reach.walk import Operation, Walk
 
 LARGEST = 2048
-"""Pixels of the largest scene that is looked at; a field beyond counts as global."""
+"""Scenes of more pixels are not looked at; a network that depends on all of one is global."""
 
 AXES = ("y", "x")
 
@@ -138,7 +138,8 @@ class _Program:
     def found(self) -> tuple[int, tuple[int, int], list[Operation]]:
         """Find stride, margins and global operations.
 
-        The program is read at growing sizes until the margins stay the same.
+        The program is read at growing sizes until the margins stay the same: in a small scene a
+        wide network depends on all of it, as a global one does in any.
         """
         widths = zip(self.given, self.scales, strict=True)
         size = max(np.shape(value)[self.dim] * scale for value, scale in widths)
@@ -148,7 +149,8 @@ class _Program:
             if before.walk.blocked:
                 return stride, (0, 0), before.walk.blocked
             unit = int(np.lcm.reduce([stride, *self.scales]))
-            size += unit * ceil(size / unit)
+            growth = 3 if margins is None else 1
+            size += growth * unit * ceil(size / unit)
             try:
                 after = self.read(size)
             except (TypeError, ValueError):  # a network that takes windows of one size alone
@@ -157,7 +159,7 @@ class _Program:
                 return stride, (0, 0), [before.widest("depends on the whole window")]
             if margins is not None and margins == after.margins():
                 return stride, margins, []
-            if after.walk.blocked or size > LARGEST or margins is None:
+            if after.walk.blocked or size >= LARGEST:
                 return stride, (0, 0), after.walk.blocked or after.grown(before)
             before = after
 

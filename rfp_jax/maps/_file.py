@@ -15,7 +15,7 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps._errors import SceneError
-from rfp_jax.maps._grid import Grid, grid_of
+from rfp_jax.maps._grid import Bounds, Grid, grid_of
 from rfp_jax.maps._source import Source
 from rfp_jax.maps._tags import ROWS, Raster, Tags, missing, places_of
 
@@ -179,9 +179,10 @@ def open_file(name: str, path: str, source: Source) -> FileRaster:
 
 def _check_overlap(name: str, source: Grid, grid: Grid) -> None:
     """Refuse a source that is not where the reference is, or has no way there."""
+    there, here = source.crs.to_wkt(), grid.crs.to_wkt()
     try:
-        way = Transformer.from_crs(source.crs.to_wkt(), grid.crs.to_wkt(), always_xy=True)
-        left, bottom, right, top = way.transform_bounds(*source.bounds)
+        left, bottom, right, top = _bounds(there, here, source)
+        west, _, east, _ = _bounds(here, there, grid)
     except ProjError as error:
         raise SceneError(
             f"there is no way from source {name!r} in {source.crs.to_string()} to the reference in "
@@ -191,13 +192,24 @@ def _check_overlap(name: str, source: Grid, grid: Grid) -> None:
         raise SceneError(
             f"source {name!r} wraps around the edge of {grid.crs}: cut it at the meridian first"
         )
-    there = grid.bounds
-    if right <= there[0] or left >= there[2] or top <= there[1] or bottom >= there[3]:
+    if west > east:
+        raise SceneError(
+            f"the reference wraps around the edge of {source.crs}, the system of source {name!r}: "
+            "warp it to the system of the reference first (gdalwarp), or cut the reference at the "
+            "meridian"
+        )
+    covered = grid.bounds
+    if right <= covered[0] or left >= covered[2] or top <= covered[1] or bottom >= covered[3]:
         raise SceneError(
             f"source {name!r} does not overlap the reference: it covers "
             f"{tuple(round(v, 6) for v in (left, bottom, right, top))} (left, bottom, right, top) "
-            f"in {grid.crs}, the reference {there}: check that both show the same place"
+            f"in {grid.crs}, the reference {covered}: check that both show the same place"
         )
+
+
+def _bounds(crs: str, other: str, grid: Grid) -> Bounds:
+    """The bounds of a grid in another coordinate system; the left one is greater where it wraps."""
+    return Transformer.from_crs(crs, other, always_xy=True).transform_bounds(*grid.bounds)
 
 
 def _method(name: str) -> Resampling:

@@ -16,10 +16,10 @@ from rfp_jax.tables._evaluate.errors import (
 )
 from rfp_jax.tables._evaluate.evaluation import evaluate
 from rfp_jax.tables._evaluate.exports import to_csv, to_parquet
-from rfp_jax.tables._evaluate.options import Columns, RunOptions
+from rfp_jax.tables._evaluate.options import Columns, Places, RunOptions
 from rfp_jax.tables._evaluate.processes import join
 from rfp_jax.tables._evaluate.samples import DataSource
-from rfp_jax.tables._evaluate.scores import MultiLabel, Regression
+from rfp_jax.tables._evaluate.scores import MultiLabel, Pixels, Regression
 from rfp_jax.tables._evaluate.table import BIAS
 from rfp_jax.tables._query import (
     IncompleteTableError,
@@ -31,6 +31,7 @@ from rfp_jax.tables._query import (
     first_failures,
     label_kind,
     open,
+    open_maps,
     print_summary,
     provenance,
     select_class,
@@ -50,6 +51,8 @@ __all__ = [
     "IncompleteTableError",
     "MultiLabel",
     "OtherProcessError",
+    "Pixels",
+    "Places",
     "Regression",
     "RunOptions",
     "TableFormatError",
@@ -68,6 +71,7 @@ __all__ = [
     "join",
     "label_kind",
     "open",
+    "open_maps",
     "print_summary",
     "provenance",
     "report",

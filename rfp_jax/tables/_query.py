@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.tables._evaluate import layout, scores
+from rfp_jax.tables._evaluate import layout, regions, scores
 from rfp_jax.tables._evaluate.consistency import blocks, with_numbers
 from rfp_jax.tables._evaluate.journal import Journal
 from rfp_jax.tables._evaluate.plan import Chunks
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import geopandas
     import xarray as xr
 
-KNOWN = {"id", "label", "prediction", "failure", "finite", "source", "class", "sample"}
+KNOWN = {"id", "label", "prediction", "failure", "finite", "number", "source", "class", "sample"}
 """Coordinates of a table that are not metadata."""
 
 
@@ -35,7 +35,11 @@ class IncompleteTableError(RuntimeError):
 
 
 def open(
-    path: str | os.PathLike[str], *, incomplete: bool = False, thorough: bool = False
+    path: str | os.PathLike[str],
+    *,
+    incomplete: bool = False,
+    thorough: bool = False,
+    over: regions.Over | None = None,
 ) -> xr.Dataset:
     """Open a relevance table lazily.
 
@@ -45,6 +49,9 @@ def open(
             committed chunks are there, and its attribute `complete` is 0.
         thorough: whether to read every file and compare it with its checksum now. Otherwise files
             must be there and have their size, and each is compared when it is read.
+        over: of outputs with places, the places that rows are means over: those of each true class
+            (`"label"`, where there are labels) or those of each predicted one (`"prediction"`, then
+            without `label`).
 
     Returns:
         The table.
@@ -63,6 +70,43 @@ def open(
         Traceback (most recent call last):
         FileNotFoundError: no relevance table at .../no/such/table.zarr
     """
+    table, places = _stored(path, incomplete=incomplete, thorough=thorough)
+    if places is None:
+        if over is not None:
+            raise ValueError("over= is for tables of outputs with places")
+        return table
+    return regions.choose(table, places, over)
+
+
+def open_maps(path: str | os.PathLike[str], *, thorough: bool = False) -> xr.Dataset:
+    """Open the maps of a table that was evaluated with `Places(keep_maps=True)`, lazily.
+
+    Args:
+        path: the table.
+        thorough: see `open`.
+
+    Returns:
+        A Dataset of one map or sequence for each sample of the data: `relevance` (sample, source,
+        ...) of the class that is predicted at each place, `output` (sample, ...), `prediction`, and
+        `label` where there are labels (-1: unknown); with `id`, `failure` and the metadata.
+
+    Raises:
+        ValueError: the table has no maps.
+        Exception: see `open`.
+    """
+    table, places = _stored(path, incomplete=False, thorough=thorough)
+    if not (places or {}).get("keep_maps"):
+        raise ValueError(
+            f"the table at {os.fspath(path)} has no maps: evaluate with "
+            "places=Places(keep_maps=True)"
+        )
+    return regions.maps_in(table, places or {})
+
+
+def _stored(
+    path: str | os.PathLike[str], *, incomplete: bool, thorough: bool
+) -> tuple[xr.Dataset, dict[str, Any] | None]:
+    """A table as it is on the disk, and what it says of places."""
     with needs_extra("Opening a relevance table", "tables"):
         from rfp_jax.tables._evaluate.opening import open_dataset
     journal = Journal(Path(path).absolute())
@@ -70,7 +114,8 @@ def open(
         if found := layout.damage(journal.path, thorough=thorough):
             raise layout.damaged(journal.path, found)
         proof = layout.read_proof(journal.path)
-        return open_dataset(journal.path, layout.stamps(proof), proof["chunks"].values())
+        table = open_dataset(journal.path, layout.stamps(proof), proof["chunks"].values())
+        return table, nested(table.attrs).get("places")
     attributes = journal.attributes()
     if attributes is None:
         raise FileNotFoundError(f"no relevance table at {journal.path}")
@@ -85,8 +130,11 @@ def open(
     files = layout.stamps({"files": {}, "chunks": committed})
     table = open_dataset(journal.table, files, committed.values())
     samples = [np.arange(chunks.samples)[chunks.bounds(c)] for c in committed]
-    table = table.isel(sample=np.concatenate(samples) if samples else [])
-    return table.assign_attrs(complete=0)
+    items = np.concatenate(samples) if samples else np.arange(0)
+    rows = np.arange(regions.regions_in(attributes))
+    table = table.isel(sample=(items[:, None] * len(rows) + rows).ravel())
+    table = table.isel({regions.ITEM: items}, missing_dims="ignore")
+    return table.assign_attrs(complete=0), attributes.get("places")
 
 
 def provenance(table: xr.Dataset) -> dict[str, Any]:
@@ -261,22 +309,28 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
         `labelled`, `accuracy` (None without labels of classes; of several labels all must be
         right), `share`: the mean share of each source, and by the kind of label: `scores` of
         several labels (see `rfp_jax.tables.MultiLabel`), or `errors` of targets (see
-        `rfp_jax.tables.Regression`).
+        `rfp_jax.tables.Regression`). Of outputs with places `labelled` and `accuracy` count places,
+        `regions` are the rows, and there are `iou` of each class and `mean_iou` (see
+        `rfp_jax.tables.Pixels`).
     """
     which = which or default_target(table)
     sources = [str(name) for name in table.source.values if name != BIAS]
-    counts = dict.fromkeys(("samples", "failures", "nonfinite"), 0)
+    counts: dict[str, int] = dict.fromkeys(("samples", "failures", "nonfinite"), 0)
     total, shared = np.zeros(len(sources)), 0
-    measure = scores.of_kind(label_kind(table), [str(name) for name in table["class"].values])
+    measure, seen = scores.of_table(table, label_kind(table)), set[int]()
     for block in blocks(table):
         failed = block.failure.values != ""
         counts["samples"] += block.sizes["sample"]
+        seen |= set(block.number.values.tolist()) if "pixels" in block else set()
         counts["failures"] += int(failed.sum())
         counts["nonfinite"] += int((~failed & ~block.finite.values).sum())
         measure = measure.add(block.isel(sample=np.flatnonzero(~failed)))
         shares = share(drop_failed(block), which).dropna("sample").values.astype(np.float64)
         total, shared = total + shares.sum(0), shared + len(shares)
     mean = total / shared if shared else np.full(len(sources), np.nan)
+    if "pixels" in table:  # rows are regions
+        counts["regions"] = counts["samples"] - counts["failures"]
+        counts["samples"] = len(seen)
     return {
         **counts,
         "labelled": measure.labelled,
@@ -305,6 +359,8 @@ def print_summary(table: xr.Dataset, *, failures: int = 5) -> None:
     shown.add_row("not finite", f"{found['nonfinite']}")
     if found["accuracy"] is not None:
         shown.add_row("accuracy", f"{found['accuracy']:.4f}")
+    if "mean_iou" in found:
+        shown.add_row("mean IoU", f"{found['mean_iou']:.4f}")
     for name, value in found.get("scores", {}).get("micro", {}).items():
         shown.add_row(f"{name} (micro)", f"{value:.4f}")
     for output, errors in found.get("errors", {}).items():

@@ -81,6 +81,23 @@ def test_ground_control_points(tmp_path, refused):
     refused({"a": str(tmp_path / "a.tif")}, "source 'a' is placed by ground control points")
 
 
+def test_footprints_that_wrap_around_the_antimeridian(geotiff, refused):
+    """UTM zones 60 and 1 meet at 180 degrees; degrees jump there from 180 to -180."""
+    degrees = {"resolution": 0.05, "crs": "EPSG:4326"}
+    west = geotiff("w.tif", ones(1, 40, 40), origin=(178.0, -16.0), **degrees)
+    east = geotiff("e.tif", ones(1, 40, 40), origin=(-180.0, -16.0), **degrees)
+    both = geotiff("u.tif", ones(1, 40, 40), 2000.0, origin=(770000.0, 8200000.0), crs="EPSG:32760")
+    refused({"a": west, "b": both}, "source 'b' wraps around the edge of EPSG:4326: cut it")
+    refused(
+        {"a": both, "b": east},
+        "the reference wraps around the edge of EPSG:4326, the system of source 'b'.*gdalwarp",
+    )
+    next_zone = geotiff("v.tif", ones(1, 40, 40), 2000.0, (150000.0, 8200000.0), "EPSG:32701")
+    sources = {"a": both, "b": next_zone}  # metres have no edge there
+    scene = maps.relevance(add, None, sources, progress=False)
+    assert (scene.valid == 3).mean() > 0.3
+
+
 def test_a_scene_smaller_than_the_window(raster, refused):
     refused({"a": raster(ones(1, 8, 8))}, "8 pixels along an axis, the window 9", window=9, blend=0)
 

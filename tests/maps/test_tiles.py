@@ -217,6 +217,20 @@ def test_two_resolutions_as_they_are(raster):
     assert abs(scene.relevance.values - relevance).max() <= 1e-5 * abs(relevance).max()
 
 
+def test_constants_have_no_place_and_no_relevance(raster):
+    def network(_, a, date, latitude):
+        return jnp.concatenate([a * date[0], a * 0 + latitude], -1)
+
+    values = np.arange(48.0, dtype=np.float32).reshape(6, 8)
+    constants = np.array([2.0, 3.0], np.float32), np.float32(48.5)
+    scene = maps.relevance(
+        network, None, {"a": raster(values)}, constants=constants, outputs="all", progress=False
+    )
+    np.testing.assert_array_equal(scene.relevance.sel(source="a"), [2 * values, 0 * values])
+    np.testing.assert_array_equal(scene.relevance.sel(source="bias")[1], np.full((6, 8), 48.5))
+    assert scene.attrs["constants"]
+
+
 def test_channels_first(raster):
     def first(p, *sources):
         return jnp.moveaxis(strided(p, *(jnp.moveaxis(s, 1, -1) for s in sources)), -1, 1)

@@ -86,7 +86,7 @@ def compile_batch(
     """
     mesh = jax.make_mesh((len(devices),), ("batch",), (AxisType.Auto,), devices=tuple(devices))
     everywhere, pieces = NamedSharding(mesh, P()), NamedSharding(mesh, P("batch"))
-    specs = (P(), *(P("batch") for _ in schema.inputs))
+    specs = (P(), *(P("batch") for _ in schema.arrays))
     # a model may start a scan from zeros, which the check would take for a mistake
     mapped = jax.shard_map(fun, mesh=mesh, in_specs=specs, out_specs=P("batch"), check_vma=False)
     shapes = batched(schema, batch * mesh.size)
@@ -146,7 +146,7 @@ def compile_largest(
 
 def batched(schema: Schema, batch: int) -> tuple[jax.ShapeDtypeStruct, ...]:
     """Shapes and dtypes of a batch of inputs."""
-    return tuple(jax.ShapeDtypeStruct((batch, *x.shape), x.dtype) for x in schema.inputs)
+    return tuple(jax.ShapeDtypeStruct((batch, *x.shape), x.dtype) for x in schema.arrays)
 
 
 def _bytes(compiled: jax.stages.Compiled, params: Any) -> int:

@@ -18,7 +18,7 @@ from rfp_jax.tables._evaluate.errors import TableMismatchError
 from rfp_jax.tables._evaluate.fingerprint import describe, differences, identify
 from rfp_jax.tables._evaluate.job import Job
 from rfp_jax.tables._evaluate.journal import Journal
-from rfp_jax.tables._evaluate.options import Columns, RunOptions
+from rfp_jax.tables._evaluate.options import Columns, Places, RunOptions
 from rfp_jax.tables._evaluate.progress import say
 from rfp_jax.tables._evaluate.run import Run
 from rfp_jax.tables._evaluate.samples import DataSource
@@ -43,6 +43,7 @@ def evaluate(
     method: Callable[..., Callable[..., Any]] = relevance,
     dtype: DTypeLike | None = None,
     columns: Columns | Sequence[str] | None = None,
+    places: Places | None = None,
     run: RunOptions | None = None,
     manifest: Mapping[str, Any] | None = None,
     data_arguments: Mapping[str, Any] | None = None,
@@ -59,12 +60,20 @@ def evaluate(
     all its files are compared with their checksums, what is missing or damaged is computed anew,
     and the table is returned.
 
+    Of outputs with places a row of the table (dimension `sample`) is a region: the places of one
+    class in one sample of the data, which is the row's `label`. `relevance` and `output` are means
+    over them, `pixels` [sample, class] counts them by the class that is predicted there, `number`
+    is the sample's index in the data. `rfp_jax.tables.open(path, over="prediction")` has the means
+    over the places of each predicted class instead.
+
     Every device of this process computes a batch of its own; processes that have joined (`join`)
     share the chunks between them, and each must be given the same arguments.
 
     Args:
         fun: the model, `fun(params, *inputs)`, for instance a Flax module's `apply`. It returns one
-            array, [batch, classes]; samples must not influence one another.
+            array, [batch, classes], or an output for each place of a map or a sequence, [batch, y,
+            x, class] or [batch, time, class], or classes second; samples must not influence one
+            another.
         data: random access to samples, each a mapping of names to values without a batch axis: a
             Grain data source, a `grain.MapDataset`, a list, a `torch.utils.data.Dataset` or the
             `DataLoader` of one. Read by several threads at once.
@@ -77,7 +86,8 @@ def evaluate(
         labels: the kind of label: `"class"` (the number or name of one class, or one-hot; -1, NaN
             or None where it is unknown), `"multi"` (0 or 1 for each class, or names of classes),
             `"soft"` (a probability for each class), `"target"` (a number for each output). By
-            default it is found out from samples all over the data, if they have one reading.
+            default it is found out from samples all over the data, if they have one reading. Of
+            outputs with places it is the number of a class for each place.
         rules: the rules of propagation, as for `rfp_jax.relevance`.
         bias: what becomes of biases, as for `rfp_jax.relevance`; by default what `method` does.
         method: what makes the function that returns a `Relevance`: called as
@@ -87,6 +97,8 @@ def evaluate(
         dtype: the floating-point dtype of the inputs; by default that of the samples.
         columns: where things are in a sample, and what of them the table keeps; a sequence of
             names, `("optical", "sar", "label")`, names the parts of samples that are tuples.
+        places: what to know of outputs with places: where the classes are, labels that do not
+            count, whether maps are kept.
         run: how the run works: chunks, batches, memory, devices, threads, how many may fail.
         manifest: what to know about the model (architecture, checkpoint, hash ...), kept in the
             table's attributes.
@@ -147,6 +159,7 @@ def evaluate(
             labels=labels,
             dtype=dtype,
             columns=columns,
+            places=places,
             run=run,
             made={
                 "rules": describe(rules),

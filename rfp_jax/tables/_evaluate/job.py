@@ -22,12 +22,17 @@ from rfp_jax.tables._evaluate.devices import (
     compile_largest,
 )
 from rfp_jax.tables._evaluate.layout import FORMAT
-from rfp_jax.tables._evaluate.options import Columns, RunOptions
+from rfp_jax.tables._evaluate.options import Columns, Places, RunOptions
+from rfp_jax.tables._evaluate.places import Form, find_form
 from rfp_jax.tables._evaluate.plan import Chunks
+from rfp_jax.tables._evaluate.regions import chunk_of
 from rfp_jax.tables._evaluate.rows import as_arrays
 from rfp_jax.tables._evaluate.samples import DataSource, Keys, Reader, Schema
 from rfp_jax.tables._evaluate.table import Table, check_names
 from rfp_jax.tables._evaluate.torch_data import named_samples
+
+PROBED = 2
+"""The batch of the shapes that the model is tried with."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Job:
         labels: str | None,
         dtype: DTypeLike | None,
         columns: Columns,
+        places: Places | None,
         run: RunOptions,
         made: Mapping[str, str],
         manifest: Mapping[str, Any] | None,
@@ -83,6 +89,7 @@ class Job:
             labels: the kind of label, or None.
             dtype: the dtype of the inputs, or None.
             columns: where in a sample what is found.
+            places: what to know of outputs with places.
             run: how the run works.
             made: how relevance was made, for the fingerprint.
             manifest: what to know about the model.
@@ -95,16 +102,23 @@ class Job:
         data = named_samples(data, columns.fields)
         _check_length(data, columns.ids)
         keys = Keys.from_columns(columns, sources, other_inputs)
-        arrays = as_arrays(explain(keys.argnums), sources, classes)
+        explained = explain(keys.argnums)
         params = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), params)
 
-        def shapes(schema: Schema) -> tuple[jax.ShapeDtypeStruct, ...]:
-            return jax.eval_shape(arrays, params, *batched(schema, 2))
+        def form_of(inputs: schemas.Inputs, is_labelled: bool) -> Form | None:
+            given = batched(Schema(inputs, None, {}), PROBED)
+            output = jax.eval_shape(explained, params, *given).output
+            form = find_form(output, PROBED, classes, places, is_labelled=is_labelled)
+            if form is None:  # refuse what has not as many outputs as classes
+                jax.eval_shape(as_arrays(explained, sources, classes), params, *given)
+            return form
 
         reader = Reader(data, columns, keys, tuple(classes), _floating(dtype))
         probes = schemas.look(reader, run.max_failures)
-        schema = schemas.infer(reader, probes, labels, accepts=shapes)
-        relevance, _ = shapes(schema)
+        schema = schemas.infer(reader, probes, labels, form_of)
+        form, chunk = schema.form, chunk_of(schema.form, len(sources), run.chunk)
+        arrays = as_arrays(explained, sources, classes, form)
+        relevance, *_ = jax.eval_shape(arrays, params, *batched(schema, PROBED))
         stored = np.dtype(np.float64 if relevance.dtype == np.float64 else np.float32)
         identity = {
             "format": FORMAT,
@@ -113,7 +127,7 @@ class Job:
             "model": {
                 "manifest": fingerprint.as_json("manifest", manifest),
                 "parameters": fingerprint.hash_parameters(params),
-                "program": fingerprint.hash_program(arrays, params, *batched(schema, 2)),
+                "program": fingerprint.hash_program(arrays, params, *batched(schema, PROBED)),
             },
             "data": {
                 "arguments": fingerprint.as_json("data_arguments", data_arguments),
@@ -127,10 +141,11 @@ class Job:
             "sources": list(sources),
             "classes": list(classes),
             "dtype": str(stored),
-            "chunk": run.chunk,
+            "chunk": chunk,
+            **({} if form is None else {"places": form.words()}),
         }
         table = Table(schema, tuple(sources), tuple(classes), stored, columns.units)
-        return cls(arrays, params, reader, schema, table, Chunks(len(data), run.chunk), identity)
+        return cls(arrays, params, reader, schema, table, Chunks(len(data), chunk), identity)
 
     def batch(self, wanted: int | None) -> int | None:
         """Return the batch that is computed where one is asked for: no larger than a chunk."""

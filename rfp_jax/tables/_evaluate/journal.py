@@ -183,11 +183,9 @@ class Journal:
             found.append(said["record"] if sound else None)
         return found
 
-    def commit(
-        self, chunk: int, rows: slice, columns: Mapping[str, np.ndarray], counts: Counts
-    ) -> None:
+    def commit(self, chunk: int, columns: Mapping[str, np.ndarray], counts: Counts) -> None:
         """Write a chunk to the table, and only then say so."""
-        stamps = [layout.write(self.table, n, chunk, rows, column) for n, column in columns.items()]
+        stamps = [layout.write(self.table, n, chunk, column) for n, column in columns.items()]
         texts = {n: column for n, column in columns.items() if column.dtype == TEXT}
         characters = {name: max(map(len, column)) for name, column in texts.items()}
         record = {"counts": counts, "files": dict(stamps), "characters": characters}

@@ -51,9 +51,9 @@ def create(folder: Path, table: Table, chunks: Chunks, attributes: Mapping[str, 
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    sizes = {"sample": chunks.samples}
-    sizes |= {dim: len(names) for dim, (names, _) in table.coordinates.items()}
-    extent = sizes | {"sample": chunks.size}
+    sizes = {dim: len(names) for dim, (names, _) in table.coordinates.items()} | table.along
+    extent = sizes | {dim: chunks.size * rows for dim, rows in table.rows.items()}
+    sizes |= {dim: chunks.samples * rows for dim, rows in table.rows.items()}
     names = {
         dim: Variable((dim,), each.dtype, "", words)
         for dim, (each, words) in table.coordinates.items()
@@ -72,7 +72,7 @@ def create(folder: Path, table: Table, chunks: Chunks, attributes: Mapping[str, 
                 dimension_names=variable.dims,
                 attributes=dict(variable.attributes),
             )
-        values = {"relevance", "output", *names}
+        values = {*table.numbers, *names}
         coordinates = " ".join(name for name in table.variables if name not in values)
         group.attrs.update({**attributes, "coordinates": coordinates})
         zarr.consolidate_metadata(folder)
@@ -88,19 +88,19 @@ def restore(folder: Path, table: Table) -> None:
         (folder / name).mkdir(exist_ok=True)
         (folder / name / METADATA).write_text(json.dumps(document, indent=2))
     for dim, (names, _) in table.coordinates.items():
-        write(folder, dim, 0, slice(None), names)
+        write(folder, dim, 0, names)
 
 
-def write(
-    folder: Path, name: str, chunk: int, rows: slice, column: np.ndarray
-) -> tuple[str, Stamp]:
+def write(folder: Path, name: str, chunk: int, column: np.ndarray) -> tuple[str, Stamp]:
     """Write one chunk of an array; returns the name of its file, and its stamp."""
     import zarr
 
     key = f"{name}/c.{'.'.join(map(str, (chunk, *(0 for _ in column.shape[1:]))))}"
     (folder / key).unlink(missing_ok=True)  # zarr would read it first, and it may be damaged
     with _quiet(), zarr.config.set({"array.write_empty_chunks": True}):
-        zarr.open_array(folder / name, mode="r+")[rows] = column
+        array = zarr.open_array(folder / name, mode="r+")
+        first = chunk * array.chunks[0]
+        array[first : first + len(column)] = column
     sync(folder / key)
     sync((folder / key).parent)
     return key, sealed.stamp(folder / key)

@@ -1,4 +1,4 @@
-"""The arguments of `evaluate` in two groups: where things are in a sample, and how a run works."""
+"""Groups of arguments of `evaluate`: where things are in a sample, places, how a run works."""
 
 from __future__ import annotations
 
@@ -55,6 +55,39 @@ class Columns:
         if isinstance(self.fill, Mapping):
             return self.fill.get(key, float("nan"))
         return float("nan") if self.fill is None else self.fill
+
+
+@dataclass(frozen=True)
+class Places:
+    """What to know of outputs with places: maps [batch, y, x, class], or [batch, time, class].
+
+    Attributes:
+        dims: how the output lies, a letter for each dimension, `"b"` the batch and `"c"` the
+            classes: `"byxc"`, `"bcyx"`, `"btc"`, `"bct"`. By default classes are the last or the
+            second dimension, whichever has as many as there are names.
+        ignore_index: the label of places that do not count. -1 and NaN never do.
+        keep_maps: whether the table keeps maps, too: at every place the relevance of each source
+            for the class that is predicted there (`rfp_jax.tables.open_maps`).
+
+    Raises:
+        ValueError: `dims` is not such a word.
+
+    Examples:
+        >>> Places(dims="bcyx", ignore_index=255).keep_maps
+        False
+    """
+
+    dims: str | None = None
+    ignore_index: int | None = None
+    keep_maps: bool = False
+
+    def __post_init__(self) -> None:
+        letters = self.dims or "btc"
+        if letters[:1] != "b" or letters.count("c") != 1 or len(set(letters)) < len(letters):
+            raise ValueError(
+                f"dims={self.dims!r} must have a letter of its own for each dimension, 'b' first "
+                "and 'c' for the classes: 'byxc', 'bcyx', 'btc' or 'bct'"
+            )
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax.tables._evaluate.devices import IN_FLIGHT, CompiledBatch
+from rfp_jax.tables._evaluate.places import Dense, Form
 from rfp_jax.tables._evaluate.plan import Slots
 from rfp_jax.tables._evaluate.samples import Reader, Sample, Schema, stack
 from rfp_jax.tables._evaluate.table import Row
 
 
 def as_arrays(
-    explained: Callable[..., Any], sources: Sequence[str], classes: Sequence[str]
-) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    explained: Callable[..., Any],
+    sources: Sequence[str],
+    classes: Sequence[str],
+    form: Form | None = None,
+) -> Callable[..., tuple[jax.Array, jax.Array] | Dense]:
     """Turn a function that returns a `Relevance` into one that returns two arrays.
 
     Args:
@@ -26,6 +30,8 @@ def as_arrays(
             source, [batch, classes], or a stack of several, [n, batch, classes].
         sources: names of the sources; where the leaves have names (a dict), the same ones.
         classes: names of the outputs.
+        form: that of outputs with places: means over regions are returned, and labels are taken
+            after the inputs.
 
     Returns:
         A function of the same arguments; it returns relevance, [batch, sources + 1, classes], the
@@ -33,9 +39,12 @@ def as_arrays(
         and classes are not those of their names.
     """
 
-    def arrays(params: Any, *inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def arrays(params: Any, *given: jax.Array) -> tuple[jax.Array, jax.Array] | Dense:
+        has_label = form is not None and form.is_labelled
+        inputs, label = (given[:-1], given[-1]) if has_label else (given, None)
         relevance = explained(params, *inputs)
-        shape = (inputs[0].shape[0], len(classes))
+        batch = inputs[0].shape[0]
+        shape = (batch, len(classes)) if form is None else form.shape(batch)
         output = relevance.output
         single = isinstance(output, jax.Array) and output.ndim == 1 and len(classes) == 1
         if not single and getattr(output, "shape", None) != shape:
@@ -49,6 +58,8 @@ def as_arrays(
         stacked = jnp.concatenate(each)
         if (count := stacked.shape[0] - 1) != len(sources):
             raise ValueError(f"{len(sources)} sources are named, but the function has {count}")
+        if form is not None:
+            return form.reduce(stacked, output, label)
         return jnp.moveaxis(stacked, 0, 1), jnp.reshape(output, shape)
 
     return arrays
@@ -114,6 +125,9 @@ def compute(
 
 
 def _fetch(samples: Sequence[Sample | None], result: Any) -> list[Row]:
-    relevance, output = map(np.asarray, result)
-    rows = zip(samples, relevance, output, strict=True)
-    return [Row(sample, *values) for sample, *values in rows if sample]
+    fetched = jax.tree.map(np.asarray, tuple(result))
+    return [
+        Row(sample, *jax.tree.map(lambda array, i=i: array[i], fetched))
+        for i, sample in enumerate(samples)
+        if sample
+    ]

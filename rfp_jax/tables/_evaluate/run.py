@@ -79,8 +79,7 @@ class Run:
             raise BadSampleError("\n".join([message, *shown[:SHOWN]]))
 
     def _commit(self, chunk: int, rows: Sequence[Row]) -> None:
-        columns = self.job.table.columns(rows)
-        self.journal.commit(chunk, self.job.chunks.bounds(chunk), columns, count(rows))
+        self.journal.commit(chunk, self.job.table.columns(rows), count(rows))
 
 
 def count(rows: Sequence[Row]) -> Counts:

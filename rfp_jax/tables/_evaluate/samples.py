@@ -12,6 +12,7 @@ import numpy as np
 
 from rfp_jax.tables._evaluate.labels import LABELS, is_unknown
 from rfp_jax.tables._evaluate.options import Columns
+from rfp_jax.tables._evaluate.places import Form
 from rfp_jax.tables._evaluate.values import (
     CAN_BE_MISSING,
     KINDS,
@@ -96,11 +97,20 @@ class Schema:
         inputs: shape and dtype of each array for the model.
         label: the kind of label, a key of `LABELS`; None if samples have none.
         metadata: the kind of each further value, a key of `KINDS`.
+        form: that of outputs with places; their labels go to the device, after the inputs.
     """
 
     inputs: tuple[jax.ShapeDtypeStruct, ...]
     label: str | None
     metadata: Mapping[str, str]
+    form: Form | None = None
+
+    @property
+    def arrays(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """What the device takes of a sample."""
+        if self.form is None or not self.form.is_labelled:
+            return self.inputs
+        return (*self.inputs, self.form.label)
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,8 @@ class Reader:
             sample = sample._replace(id=check_text(name))
             sample = sample._replace(label=self._label(raw, schema))
             sample = sample._replace(metadata=dict(self._metadata(raw, schema)))
-            return sample._replace(inputs=tuple(self._inputs(raw, schema)))
+            inputs = (*self._inputs(raw, schema), *self._places(raw, schema))
+            return sample._replace(inputs=inputs)
         except MemoryError:  # the machine's fault, not the sample's
             raise
         except Exception as error:
@@ -216,8 +227,19 @@ class Reader:
                     "labels are with labels=..."
                 )
             return None
+        if schema.form is not None:  # a class for each place: see `_places`
+            return None
         try:
             return LABELS[schema.label].read(entry(raw, key), self.classes)
+        except (ValueError, TypeError) as error:
+            raise _of("the label", error) from error
+
+    def _places(self, raw: Mapping[str, Any], schema: Schema) -> tuple[np.ndarray, ...]:
+        """Return the label of outputs with places, if there are labels."""
+        if schema.form is None or not schema.form.is_labelled:
+            return ()
+        try:
+            return (schema.form.read(entry(raw, self.columns.label)),)
         except (ValueError, TypeError) as error:
             raise _of("the label", error) from error
 
@@ -240,7 +262,7 @@ def _of(what: str, error: ValueError | TypeError) -> ValueError | TypeError:
 
 def stack(samples: Sequence[Sample | None], schema: Schema) -> tuple[np.ndarray, ...]:
     """Put samples into one batch, with zeros where a sample failed or there is only padding."""
-    batch = tuple(np.zeros((len(samples), *x.shape), x.dtype) for x in schema.inputs)
+    batch = tuple(np.zeros((len(samples), *x.shape), x.dtype) for x in schema.arrays)
     for row, sample in enumerate(samples):
         for whole, array in zip(batch, sample.inputs if sample else (), strict=False):
             whole[row] = array

@@ -18,8 +18,12 @@ import numpy as np
 
 from rfp_jax.tables._evaluate.errors import BadSampleError
 from rfp_jax.tables._evaluate.labels import LABELS, is_unknown, the_one_reading
+from rfp_jax.tables._evaluate.places import Form, check_labels
 from rfp_jax.tables._evaluate.samples import Reader, Schema, reason
 from rfp_jax.tables._evaluate.values import KINDS, kind_of, printable, scalar
+
+Inputs = tuple[jax.ShapeDtypeStruct, ...]
+"""Shapes and dtypes of a sample's inputs."""
 
 PROBES = 16
 """So many samples, evenly spaced, tell what samples look like, and one data set from another."""
@@ -99,7 +103,7 @@ def infer(
     reader: Reader,
     probes: Sequence[Probe],
     label: str | None,
-    accepts: Callable[[Schema], object],
+    form_of: Callable[[Inputs, bool], Form | None],
 ) -> Schema:
     """Return what samples must look like.
 
@@ -107,24 +111,27 @@ def infer(
         reader: reads the samples.
         probes: those that were looked at.
         label: the kind of label, or None to find it out.
-        accepts: raises if the model does not take such samples.
+        form_of: returns the form of the model's outputs for such inputs, with or without labels;
+            raises if the model does not take them.
 
     Raises:
         ValueError: labels or metadata can be read in several ways.
-        Exception: what `accepts` raised, if the model takes none of the samples.
+        Exception: what `form_of` raised, if the model takes none of the samples.
     """
     readable = [each for each in probes if each.inputs is not None]
-    kind = _label(reader, readable, label)
+    labels = [(each.id, each.label) for each in readable if not is_unknown(each.label)]
     metadata = {key: _metadata(reader, readable, key) for key in reader.keys.metadata}
     refused: list[Exception] = []
     for inputs in _candidates(readable):
-        schema = Schema(inputs, kind, metadata)
         try:
-            accepts(schema)
+            form = form_of(inputs, bool(labels) or label is not None)
         except Exception as error:
             refused.append(error)
             continue
-        return schema
+        if form is None:
+            return Schema(inputs, _label(reader, labels, label), metadata)
+        check_labels(form, labels, label)
+        return Schema(inputs, "class" if form.is_labelled else None, metadata, form)
     raise refused[0]
 
 
@@ -162,12 +169,11 @@ def _candidates(probes: Sequence[Probe]) -> Iterator[tuple[jax.ShapeDtypeStruct,
         yield tuple(map(jax.ShapeDtypeStruct, shape, dtypes))
 
 
-def _label(reader: Reader, probes: Sequence[Probe], given: str | None) -> str | None:
+def _label(reader: Reader, labels: Sequence[tuple[str, Any]], given: str | None) -> str | None:
     if given is not None:
         if given not in LABELS:
             raise ValueError(f"labels={given!r}: must be one of {', '.join(map(repr, LABELS))}")
         return given
-    labels = [(each.id, each.label) for each in probes if not is_unknown(each.label)]
     return the_one_reading(labels, reader.classes) if labels else None
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
+from rfp_jax.tables._evaluate.table import nested
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -33,6 +35,15 @@ class Measure(Protocol):
     def add(self, block: xr.Dataset) -> Self:
         """Count the samples of a block, none of which has failed."""
         ...
+
+
+def of_table(table: xr.Dataset, kind: str | None) -> Measure:
+    """Return the measure for a table: that of its labels, or of the pixels of its regions."""
+    classes = [str(name) for name in table["class"].values]
+    if "pixels" not in table:
+        return of_kind(kind, classes)
+    labelled = kind == "class" or nested(table.attrs).get("places", {}).get("labelled", False)
+    return Pixels(tuple(classes), np.zeros((len(classes),) * 2, np.int64), labelled)
 
 
 def of_kind(kind: str | None, classes: Sequence[str]) -> Measure:
@@ -95,6 +106,53 @@ class OneLabel:
         known = label >= 0
         hits = int((label == prediction)[known].sum())
         return replace(self, labelled=self.labelled + int(known.sum()), hits=self.hits + hits)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Places of regions, by true class and predicted class.
+
+    The intersection over union of a class is `tp / (tp + fp + fn)`, counted over all samples; NaN
+    of a class that is neither there nor predicted. The mean leaves such classes out.
+
+    Attributes:
+        classes: their names.
+        counts: [class of the region, class by the other of label and prediction].
+        is_labelled: whether the places have labels.
+    """
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+    is_labelled: bool = True
+
+    @property
+    def labelled(self) -> int:
+        """Return how many places have a label."""
+        return int(self.counts.sum()) if self.is_labelled else 0
+
+    @property
+    def accuracy(self) -> float | None:
+        """The fraction of them whose class is predicted right; None without labels."""
+        return float(np.trace(self.counts)) / self.labelled if self.labelled else None
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """`iou` of each class by name, and `mean_iou`; nothing without labels."""
+        if not self.labelled:
+            return {}
+        right = np.diagonal(self.counts)
+        union = self.counts.sum(0) + self.counts.sum(1) - right
+        iou = np.divide(right, union, out=np.full(len(right), np.nan), where=union > 0)
+        each = dict(zip(self.classes, iou.tolist(), strict=True))
+        return {"iou": each, "mean_iou": float(np.nanmean(iou))}
+
+    def add(self, block: xr.Dataset) -> Self:
+        """Count a block."""
+        over = block.label if "label" in block.coords else block.prediction
+        counts = self.counts.copy()
+        known = over.values >= 0
+        np.add.at(counts, over.values[known], block.pixels.values[known])
+        return replace(self, counts=counts)
 
 
 @dataclass(frozen=True)

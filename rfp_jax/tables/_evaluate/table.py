@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rfp_jax.tables._evaluate.labels import LABELS, UNKNOWN
+from rfp_jax.tables._evaluate.places import Form
+from rfp_jax.tables._evaluate.regions import ITEM, samples_of_regions, words_of_maps
 from rfp_jax.tables._evaluate.samples import Sample, Schema
 from rfp_jax.tables._evaluate.values import KINDS, TEXT, TIME_UNITS, check_text
 
@@ -20,7 +22,7 @@ BIAS = "bias"
 Attribute = str | int | float | list[int]
 """What every format that xarray writes can keep as an attribute."""
 
-NESTED = ("versions", "model", "data", "sources", "classes")
+NESTED = ("versions", "model", "data", "sources", "classes", "places")
 """Attributes of a table that are JSON."""
 
 
@@ -45,18 +47,23 @@ class Row(NamedTuple):
 
     Attributes:
         sample: the sample.
-        relevance: [sources + bias, classes].
-        output: [classes].
+        relevance: [sources + bias, classes]; of outputs with places [region, ...].
+        output: [classes]; of outputs with places [region, ...].
+        pixels: [region, classes] of outputs with places.
+        maps: by name, of outputs with places.
     """
 
     sample: Sample
     relevance: np.ndarray
     output: np.ndarray
+    pixels: np.ndarray | None = None
+    maps: Mapping[str, np.ndarray] = {}
 
     @property
     def finite(self) -> bool:
         """Return whether all numbers are finite; not so if the sample failed."""
-        numbers = (self.relevance, self.output)
+        there = slice(None) if self.pixels is None else self.pixels.sum(-1) > 0
+        numbers = (self.relevance[there], self.output[there])
         return not self.sample.failure and all(bool(np.isfinite(x).all()) for x in numbers)
 
 
@@ -77,6 +84,26 @@ class Table:
     classes: tuple[str, ...]
     dtype: np.dtype[Any]
     units: Mapping[str, str]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """How many rows a sample has, for each dimension that counts samples."""
+        form = self.schema.form
+        if form is None:
+            return {"sample": 1}
+        return {"sample": form.regions, **({ITEM: 1} if form.keep_maps else {})}
+
+    @property
+    def along(self) -> dict[str, int]:
+        """Dimensions of places that are kept, and their sizes."""
+        form = self.schema.form
+        kept = form is not None and form.keep_maps
+        return dict(zip(form.along, form.sizes, strict=True)) if form and kept else {}
+
+    @property
+    def numbers(self) -> set[str]:
+        """Names of the variables that are no coordinates."""
+        return {n for n in self.variables if n in ("relevance", "output", "pixels") or "map_" in n}
 
     @property
     def coordinates(self) -> dict[str, tuple[np.ndarray, Mapping[str, Attribute]]]:
@@ -120,12 +147,32 @@ class Table:
         found["finite"] = Variable(
             sample, np.dtype(bool), False, {"long_name": "all numbers are finite"}
         )
+        if self.schema.form is not None:
+            found |= self._places(self.schema.form, named, units)
         found["relevance"] = Variable(
             ("sample", "source", "class"), self.dtype, np.nan, {"long_name": "relevance", **units}
         )
         found["output"] = Variable(
             per_class, self.dtype, np.nan, {"long_name": "output of the model", **units}
         )
+        return found
+
+    def _places(self, form: Form, named: Any, units: Any) -> dict[str, Variable]:
+        whole, words = np.dtype(np.int64), "places of the region by predicted class, or by true one"
+        found = {
+            "number": Variable(("sample",), whole, -1, {"long_name": "index in the data source"}),
+            "pixels": Variable(("sample", "class"), whole, 0, {"long_name": words}),
+        }
+        if not form.keep_maps:
+            return found
+        described = words_of_maps(named, units)
+        if not form.is_labelled:
+            del described["map_label"]
+        for name, attributes in described.items():
+            has_class = name in ("map_prediction", "map_label")
+            dtype, fill = (np.dtype(np.int16), UNKNOWN) if has_class else (self.dtype, np.nan)
+            dims = (ITEM, *(("source",) if name == "map_relevance" else ()), *form.along)
+            found[name] = Variable(dims, np.dtype(dtype), fill, attributes)
         return found
 
     def _flags(self) -> dict[str, Attribute]:
@@ -141,28 +188,52 @@ class Table:
         A sample that failed keeps what is known of it; the rest is the variable's fill value.
         """
         variables = self.variables
-        samples = [row.sample for row in rows]
-        failed = np.array([bool(sample.failure) for sample in samples])
+        form, samples = self.schema.form, [row.sample for row in rows]
         relevance = np.stack([row.relevance for row in rows]).astype(self.dtype)
         output = np.stack([row.output for row in rows]).astype(self.dtype)
+        finite = np.array([row.finite for row in rows])
+        known: dict[str, Any] = {}
+        if form is not None:
+            pixels = np.stack([row.pixels for row in rows if row.pixels is not None])
+            pixels[[bool(sample.failure) for sample in samples]] = 0
+            known = self._maps(rows) | {"pixels": pixels.reshape(-1, form.classes)}
+            samples = samples_of_regions(form, samples)
+            relevance = relevance.reshape(-1, *relevance.shape[2:])
+            output = output.reshape(-1, form.classes)
+            known["number"] = [sample.number for sample in samples]
+            finite = np.isfinite(output).all(-1) & np.isfinite(relevance).all((1, 2))
+            finite &= pixels.sum(-1).ravel() > 0
+        failed = np.array([bool(sample.failure) for sample in samples])
         relevance[failed], output[failed] = np.nan, np.nan
+        nothing = failed if form is None else failed | (known["pixels"].sum(-1) == 0)
         multi = self.schema.label == "multi"
         columns: dict[str, Any] = {
             "id": [sample.id for sample in samples],
             "label": [sample.label for sample in samples],
-            "prediction": output >= 0 if multi else np.where(failed, UNKNOWN, output.argmax(-1)),
+            "prediction": output >= 0 if multi else np.where(nothing, UNKNOWN, output.argmax(-1)),
             "failure": [sample.failure for sample in samples],
-            "finite": [row.finite for row in rows],
+            "finite": finite,
             "relevance": relevance,
             "output": output,
+            **known,
         }
         for name in self.schema.metadata:
             columns[name] = [sample.metadata.get(name) for sample in samples]
-        sizes = {"source": len(self.sources) + 1, "class": len(self.classes)}
+        sizes = {"source": len(self.sources) + 1, "class": len(self.classes), **self.along}
         return {
             name: _column(columns[name], variable, tuple(sizes[dim] for dim in variable.dims[1:]))
             for name, variable in variables.items()
         }
+
+    def _maps(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+        """The maps of samples, with fill values where a sample failed."""
+        failed = np.array([bool(row.sample.failure) for row in rows])
+        found = {}
+        for name, variable in self.variables.items():
+            if ITEM in variable.dims:
+                found[name] = np.stack([row.maps[name] for row in rows]).astype(variable.dtype)
+                found[name][failed] = variable.fill
+        return found
 
 
 def flat(identity: Mapping[str, Any]) -> dict[str, Attribute]:
@@ -208,6 +279,7 @@ def check_names(sources: Sequence[str], classes: Sequence[str], metadata: Sequen
     if BIAS in sources:
         raise ValueError(f"'{BIAS}' is what came from no source; call the source something else")
     reserved = {"id", "label", "prediction", "failure", "finite", "relevance", "output", "proof"}
+    reserved |= {"number", "pixels"}
     for name in metadata:
         if not name.isidentifier() or name in reserved | {"sample", "source", "class"}:
             raise ValueError(f"metadata cannot be called {name!r}: choose another plain name")

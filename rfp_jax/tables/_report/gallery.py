@@ -137,7 +137,7 @@ class Gallery:
             chosen=self.facts.classes[chosen],
             taken_for=self.facts.classes[top],
             right=chosen == top,
-            pictures=self._pictures(where),
+            pictures=self._pictures(row, where),
             parts=self.facts.parts(shares),
             shares=", ".join(f"{name} {share:.2f}" for name, share in named),
             bars=self._bars(row, chosen, scale),
@@ -155,7 +155,9 @@ class Gallery:
         left = 50.0 if value >= 0 else 50 - half
         return Bar(name, self.facts.colour(name), left, half, self.facts.number(value))
 
-    def _pictures(self, where: int) -> dict[str, str]:
+    def _pictures(self, row: int, where: int) -> dict[str, str]:
+        if "number" in self.table.coords:  # rows are regions of samples
+            where = int(self.table.number.values[row])
         found = self.pictures(where) if self.pictures else {}
         return {name: _png(name, picture) for name, picture in found.items()}
 

@@ -149,6 +149,8 @@ def _numbers(summary: dict[str, Any]) -> dict[str, object]:
     }
     if summary["accuracy"] is not None:
         shown["accuracy"] = f"{summary['accuracy']:.4f}"
+    if "mean_iou" in summary:
+        shown["mean IoU"] = f"{summary['mean_iou']:.4f}"
     scores = summary.get("scores", {}).get("micro", {})
     shown |= {f"{name}, micro": f"{value:.4f}" for name, value in scores.items()}
     errors = summary.get("errors", {})
