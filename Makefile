@@ -8,13 +8,19 @@ LATEST ?= python3.12
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-latest zoo bench stress lint notebooks docs dist lock clean
+.PHONY: help demo segmentation clouds check test test-latest zoo bench stress lint notebooks docs dist lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.experiments  ## relevance of both halves of real digits: train, explain, draw (about a minute)
 	$(BIN)/python -m experiments.digits
+
+segmentation: $(VENV)/.experiments  ## does radar take over under clouds? a U-Net, pixel by pixel (some minutes)
+	$(BIN)/python -m experiments.segmentation demo
+
+clouds: $(VENV)/.clouds  ## a trained cloud-mask network on a real image: which band speaks (some minutes)
+	$(BIN)/python -m experiments.clouds
 
 # Rooms that need no data set, no framework and no child process; `slow` ones of them are left out.
 CHECKED := tests/core tests/house tests/plot tests/rules tests/transforms tests/util tests/test_*.py

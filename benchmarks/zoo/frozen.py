@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
+from torch.utils._pytree import tree_map_only
 
 WEIGHTS = frozenset(
     "sigmoid hardsigmoid softmax _softmax rsqrt reciprocal linalg_vector_norm".split()
@@ -84,7 +85,7 @@ class Frozen(Interpreter):
         signals = [operand for operand in reached if operand not in self.weights]
         if name in WEIGHTS or not signals:
             self.weights.add(n)
-            return _detached(n.target(*args, **kwargs))
+            return _detached(super().run_node(n))
         if unknown := self._unknown(signals):
             self.unknown[n] = unknown
         return self._signal(name, n, signals, args, kwargs)
@@ -93,24 +94,25 @@ class Frozen(Interpreter):
         return next((self.unknown[operand] for operand in operands if operand in self.unknown), "")
 
     def _signal(self, name: str, n: Node, signals: Sequence[Node], args: Any, kwargs: Any) -> Any:
+        target = cast("Callable[..., Any]", n.target)  # of a call_function
         if name in SECANTS:
-            return _secant(n.target, *args, **kwargs)
+            return _secant(target, *args, **kwargs)
         if name in PIECEWISE or name in LINEAR:
-            return n.target(*args, **kwargs)
+            return target(*args, **kwargs)
         if name in BILINEAR:
-            half = n.target(*map(_detached, args[:1]), *args[1:], **kwargs)
-            other = n.target(args[0], *map(_detached, args[1:]), **kwargs)
-            return (half + other) / 2 if len(signals) > 1 else n.target(*args, **kwargs)
+            half = target(*map(_detached, args[:1]), *args[1:], **kwargs)
+            other = target(args[0], *map(_detached, args[1:]), **kwargs)
+            return (half + other) / 2 if len(signals) > 1 else target(*args, **kwargs)
         if name == "div" and n.args[0] in signals:
-            return n.target(args[0], *map(_detached, args[1:]), **kwargs)
+            return target(args[0], *map(_detached, args[1:]), **kwargs)
         if name in FORMS:
             return FORMS[name](*args, **kwargs)
         self.unknown[n] = name  # no matter if only weights are made of it
-        return n.target(*args, **kwargs)
+        return target(*args, **kwargs)
 
 
 def _detached(value: Any) -> Any:
-    return torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, value)
+    return tree_map_only(Tensor, Tensor.detach, value)
 
 
 def _secant(f: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -171,11 +173,12 @@ def _attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     """A mean of values; the weights have no gradient."""
-    mask, _dropout, is_causal = (*rest, *(None, 0.0, False)[len(rest) :])
+    given = dict(zip(("mask", "dropout", "is_causal"), rest, strict=False))
+    mask: Tensor | None = given.get("mask")
     if enable_gqa:
         key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], -3) for x in (key, value))
     scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
+    if given.get("is_causal"):
         scores = scores.masked_fill(~torch.ones_like(scores, dtype=torch.bool).tril(), -torch.inf)
     if mask is not None:
         scores = (

@@ -91,7 +91,7 @@ def _read(
     model = _cut(onnx.load(path()), names, output)
     _, params = from_onnx(path(), inputs=names, outputs=[output])
 
-    def called(params: Any, *values: jax.Array) -> jax.Array:
+    def called(params: Any, *values: jax.Array) -> Any:
         """Call the model in the precision of the sources."""
         fun, _ = from_onnx(path(), inputs=names, outputs=[output], dtype=values[0].dtype)
         return fun(params, *values, *others.values())

@@ -8,14 +8,18 @@ import pytest
 import tyro
 
 from experiments import regression
+from experiments.clouds import __main__ as clouds
 from experiments.compare import __main__ as comparison
 from experiments.mnist import __main__ as mnist
+from experiments.segmentation import __main__ as segmentation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
 COMMANDS = sorted(set(re.findall(r"^\$ python -m (experiments\.[^#\n]+?) *(?:#.*)?$", PAGE, re.M)))
 RUN = {
     "experiments.mnist": mnist.main,
     "experiments.compare": lambda args: tyro.cli(comparison.main, args=args),
+    "experiments.clouds": lambda args: tyro.cli(clouds.Config, args=args),
+    "experiments.segmentation": segmentation.main,
     "experiments.regression": lambda args: tyro.cli(regression.main, args=args),
 }
 

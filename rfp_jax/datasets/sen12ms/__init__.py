@@ -5,7 +5,7 @@ an archive.
 """
 
 from rfp_jax.datasets.sen12ms._archive import SYNTHETIC, Archive, Patches, Reading
-from rfp_jax.datasets.sen12ms._clouds import cloud_cover, cloud_score
+from rfp_jax.datasets.sen12ms._clouds import cloud_cover, cloud_mask, cloud_score
 from rfp_jax.datasets.sen12ms._dataset import Inputs, Sen12MS, Sen12MSConfig
 from rfp_jax.datasets.sen12ms._geotiff import MissingFileError, PatchError, UnitWarning
 from rfp_jax.datasets.sen12ms._labels import CLASSES, Classes
@@ -42,6 +42,7 @@ __all__ = [
     "UnitWarning",
     "UnsafePickleError",
     "cloud_cover",
+    "cloud_mask",
     "cloud_score",
     "denormalise_s2",
     "draw_validation",

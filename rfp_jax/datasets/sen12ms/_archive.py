@@ -8,9 +8,22 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from rfp_jax.datasets.sen12ms._clouds import cloud_cover
-from rfp_jax.datasets.sen12ms._geotiff import MissingFileError, read_s1, read_s2
-from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SEASONS, SIZE, Patch, Split
+from rfp_jax.datasets.sen12ms._clouds import cloud_cover, cloud_mask
+from rfp_jax.datasets.sen12ms._geotiff import (
+    MissingFileError,
+    read_land_cover,
+    read_s1,
+    read_s2,
+)
+from rfp_jax.datasets.sen12ms._layout import (
+    RGB_BANDS,
+    S2_BANDS,
+    SEASONS,
+    SIZE,
+    Kind,
+    Patch,
+    Split,
+)
 from rfp_jax.datasets.sen12ms._lists import read_labels, read_list, read_split
 from rfp_jax.datasets.sen12ms._normalise import normalise_s1, normalise_s2
 
@@ -136,7 +149,7 @@ class Archive:
         """
         return self.labels.of_patch(self.patches[index])
 
-    def file(self, index: int, kind: Literal["s1", "s2", "s2_cloudy"]) -> Path:
+    def file(self, index: int, kind: Kind) -> Path:
         """Where a file of a patch lies.
 
         Args:
@@ -170,17 +183,42 @@ class Archive:
         radar = normalise_s1(read_s1(self.file(index, "s1"), size=self.size)) if sar else None
         if optical is None:
             return Reading(None, radar, None)
-        path = self.file(index, "s2_cloudy" if cloudy else "s2")
-        if cloudy and not path.is_file():
-            raise MissingFileError(
-                f"{path} is missing: the cloudy twin of {self.patches[index].name}, from SEN12MS-CR"
-            )
+        path = self._optical(index, cloudy)
         bands = S2_BANDS if optical == "s2" else RGB_BANDS
         if not cover:
             return Reading(normalise_s2(read_s2(path, bands, size=self.size)), radar, None)
         whole = read_s2(path, size=self.size)
         chosen = whole[..., np.subtract(bands, 1)]
         return Reading(normalise_s2(chosen), radar, cloud_cover(whole))
+
+    def land_cover(self, index: int) -> np.ndarray:
+        """Read the IGBP class of every pixel of a patch.
+
+        Args:
+            index: of the patch.
+
+        Returns:
+            Classes from 0 on, int32 [size, size]; -1 where none is known.
+
+        Raises:
+            PatchError: if the file is missing, damaged or of another kind; names it.
+        """
+        return read_land_cover(self.file(index, "lc"), size=self.size)
+
+    def cloud_mask(self, index: int, *, cloudy: bool) -> np.ndarray:
+        """Estimate which pixels of a patch are under clouds, see `cloud_mask`.
+
+        Args:
+            index: of the patch.
+            cloudy: whether to look at the cloudy twin of the optical image.
+
+        Returns:
+            Bool, [size, size].
+
+        Raises:
+            PatchError: if the file is missing, damaged or of another kind; names it.
+        """
+        return cloud_mask(read_s2(self._optical(index, cloudy), size=self.size))
 
     def check_cloudy(self) -> None:
         """Look whether the folder of SEN12MS-CR is the right one; reads no image.
@@ -190,6 +228,14 @@ class Archive:
         """
         if not self._on_disk().any():
             raise self._no_clouds(f"no cloudy file of the {len(self)} patches in {self.split}_list")
+
+    def _optical(self, index: int, cloudy: bool) -> Path:
+        path = self.file(index, "s2_cloudy" if cloudy else "s2")
+        if cloudy and not path.is_file():
+            raise MissingFileError(
+                f"{path} is missing: the cloudy twin of {self.patches[index].name}, from SEN12MS-CR"
+            )
+        return path
 
     def _no_clouds(self, what: str) -> FileNotFoundError:
         expected = self.patches[0].file("s2_cloudy")

@@ -52,6 +52,26 @@ def cloud_score(image: np.ndarray) -> np.ndarray:
     return ndimage.uniform_filter(closed, size=7, mode="nearest").clip(0, 1)
 
 
+def cloud_mask(image: np.ndarray) -> np.ndarray:
+    """Estimate which pixels are under clouds: those whose score is at least 0.2.
+
+    Args:
+        image: digital numbers of all 13 bands, [height, width, 13].
+
+    Returns:
+        Bool, [height, width].
+
+    Raises:
+        ValueError: if it has not 13 bands.
+
+    Examples:
+        >>> half = np.concatenate([np.full((8, 16, 13), 5000.0), np.full((8, 16, 13), 500.0)])
+        >>> cloud_mask(half)[[2, 13], 8].tolist()
+        [True, False]
+    """
+    return cloud_score(image) >= THRESHOLD
+
+
 def cloud_cover(image: np.ndarray) -> float:
     """Estimate which fraction of an image is under clouds.
 
@@ -68,7 +88,7 @@ def cloud_cover(image: np.ndarray) -> float:
         >>> cloud_cover(np.full((16, 16, 13), 5000.0)), cloud_cover(np.full((16, 16, 13), 500.0))
         (1.0, 0.0)
     """
-    return float((cloud_score(image) >= THRESHOLD).mean())
+    return float(cloud_mask(image).mean())
 
 
 def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:

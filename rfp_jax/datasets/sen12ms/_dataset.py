@@ -9,8 +9,14 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.datasets._draws import Purpose, draw_order
-from rfp_jax.datasets.sen12ms._archive import Optical, Patches
-from rfp_jax.datasets.sen12ms._labels import CLASSES, Classes, multi_label, single_label
+from rfp_jax.datasets.sen12ms._archive import Archive, Optical, Patches
+from rfp_jax.datasets.sen12ms._labels import (
+    CLASSES,
+    Classes,
+    multi_label,
+    pixel_labels,
+    single_label,
+)
 
 if TYPE_CHECKING:
     import grain
@@ -32,6 +38,8 @@ class Sen12MSConfig:
         cloud_fraction: Which fraction of the patches that have a cloudy twin show it, 0 to 1.
             With one seed the cloudy patches of a smaller fraction are among those of a larger one.
         cloud_cover: whether to estimate the cloud cover of every optical image; costs time.
+        land_cover: whether to read the class of every pixel, from the folders `lc_*`.
+        cloud_mask: whether to estimate which pixels of every optical image are under clouds.
         seed: of the choice of cloudy patches and of the order in which they are loaded.
 
     Raises:
@@ -49,6 +57,8 @@ class Sen12MSConfig:
     multi_label: bool = False
     cloud_fraction: float = 0.0
     cloud_cover: bool = False
+    land_cover: bool = False
+    cloud_mask: bool = False
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -94,7 +104,9 @@ class Sen12MS:
     - `label`: int32 [], or bool [classes];
     - `id`: the patch's name;
     - `cloudy`: whether the optical image is the cloudy twin;
-    - `cloud_cover`: 0 to 1, if it is asked for and there is an optical image.
+    - `cloud_cover`: 0 to 1, if it is asked for and there is an optical image;
+    - `land_cover`: the class of every pixel, int32 [size, size], -1 where none is known, and
+      `cloud_mask`: bool [size, size], if they are asked for.
 
     An index beyond the end means a later epoch, `i + epoch * len(self)`. Epochs differ in which
     patches are cloudy, where `cloud_fraction` is neither 0 nor 1.
@@ -104,7 +116,8 @@ class Sen12MS:
         config: what a sample shall hold.
 
     Raises:
-        ValueError: if clouds are asked for and no patch has a cloudy twin.
+        ValueError: if clouds are asked for and no patch has a cloudy twin; if something of
+            every pixel is asked for and `patches` is a pack, which holds none of it.
         FileNotFoundError: if clouds are asked for and none of their files is there.
     """
 
@@ -117,6 +130,8 @@ class Sen12MS:
                 )
             patches.check_cloudy()
         self.patches, self.config = patches, config
+        if config.land_cover or config.cloud_mask:
+            self._archive()  # found missing here rather than in the middle
 
     def __len__(self) -> int:
         return len(self.patches.patches)
@@ -152,6 +167,10 @@ class Sen12MS:
         sample |= {name: image for name, image in images.items() if image is not None}
         if found.cloud_cover is not None:
             sample["cloud_cover"] = found.cloud_cover
+        if config.land_cover:
+            sample["land_cover"] = pixel_labels(self._archive().land_cover(own), config.classes)
+        if config.cloud_mask:
+            sample["cloud_mask"] = self._archive().cloud_mask(own, cloudy=cloudy)
         return sample
 
     def loader(
@@ -209,6 +228,15 @@ class Sen12MS:
     def batches(self, batch_size: int, **options: Any) -> Iterator[dict[str, Any]]:
         """Iterate over `loader(batch_size, ...)`."""
         return iter(self.loader(batch_size, **options))
+
+    def _archive(self) -> Archive:
+        """The patches, if something is known of every pixel of them."""
+        if isinstance(self.patches, Archive):
+            return self.patches
+        raise ValueError(
+            f"{self.patches} holds no land cover and no cloud mask of pixels: read the archive "
+            "that was packed"
+        )
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 (a data set lives as long as the program)
     def _cloudy(self, epoch: int) -> np.ndarray:

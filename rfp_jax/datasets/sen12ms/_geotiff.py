@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.datasets.sen12ms._layout import S1_COUNT, S2_COUNT, SIZE
+from rfp_jax.datasets.sen12ms._layout import IGBP_BAND, LC_COUNT, S1_COUNT, S2_COUNT, SIZE
 
 if TYPE_CHECKING:
     import rasterio
@@ -75,6 +75,25 @@ def read_s1(path: Path, *, size: int = SIZE) -> np.ndarray:
     if np.nanmin(image) >= 0 and np.nanmax(image) > 0:  # nearly all land is darker than 0 dB
         _warn(path, "backscatter in linear power", "dB, 10 log10 of power", image)
     return np.clip(np.nan_to_num(image), -25, 0)
+
+
+def read_land_cover(path: Path, *, size: int = SIZE) -> np.ndarray:
+    """Read the IGBP class of every pixel.
+
+    Args:
+        path: a GeoTIFF of four bands, the first of which has the IGBP classes from 1 to 17.
+        size: expected height and width.
+
+    Returns:
+        Classes from 0 to 16 in the order of `CLASSES[17]`, int32 [size, size]; -1 where the file
+        says another number, such as 255 for unclassified.
+
+    Raises:
+        PatchError: if the file is missing, damaged, has another size or number of bands.
+    """
+    igbp = _read(path, [IGBP_BAND], count=LC_COUNT, size=size)[..., 0]
+    known = np.isin(igbp, np.arange(1, 18))
+    return np.where(known, igbp - 1, -1).astype(np.int32)
 
 
 _BLOCK = 2**26

@@ -104,6 +104,29 @@ def single_label(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
     return np.argmax(shares(probabilities, classes), axis=-1).astype(np.int32)
 
 
+def pixel_labels(land_cover: np.ndarray, classes: int = 10) -> np.ndarray:
+    """The class of every pixel among the 10 simplified or the 17 IGBP classes.
+
+    Args:
+        land_cover: IGBP classes from 0 to 16, or -1 where none is known, int [...].
+        classes: 10 or 17.
+
+    Returns:
+        Classes, int32, [...]; -1 stays -1.
+
+    Raises:
+        ValueError: if another number of classes is asked for.
+
+    Examples:
+        >>> pixel_labels(np.array([0, 4, 13, 16, -1])).tolist()
+        [0, 0, 5, 9, -1]
+    """
+    if classes not in CLASSES:
+        raise ValueError(f"classes must be 10 or 17, got {classes}")
+    known = np.arange(17) if classes == 17 else np.array(SIMPLIFIED)
+    return np.append(known, -1)[land_cover].astype(np.int32)
+
+
 def multi_label(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
     """The classes that cover at least a tenth of a patch.
 

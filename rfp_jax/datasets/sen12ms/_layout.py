@@ -21,8 +21,11 @@ SEASONS = ("ROIs1158_spring", "ROIs1868_summer", "ROIs1970_fall", "ROIs2017_wint
 SIZE = 256
 """Height and width of an official patch, in pixels of 10 m."""
 
-S2_COUNT, S1_COUNT = 13, 2
-"""How many bands the files have: Sentinel-2 all, Sentinel-1 VV and VH."""
+S2_COUNT, S1_COUNT, LC_COUNT = 13, 2, 4
+"""How many bands the files have: Sentinel-2 all, Sentinel-1 VV and VH, four land-cover schemes."""
+
+IGBP_BAND = 1
+"""The band of `lc` with the IGBP scheme, counted from 1; MODIS pixels of 500 m, resampled."""
 
 S2_BANDS = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13)
 """Bands that the published networks see, counted from 1: B2 to B8, B8A, B11, B12."""
