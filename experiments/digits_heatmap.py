@@ -68,7 +68,7 @@ def main(config: Config) -> None:
         pairs = list(zip(predicted, label, strict=True))
         console.print(f"Test accuracy {(output.argmax(-1) == batch['label']).mean():.4f}")
         for name, chosen in RULES.items():
-            explain = jax.jit(rfp_jax.heatmap(apply, (1, 2), outputs=predicted, rules=chosen))
+            explain = rfp_jax.jit(rfp_jax.heatmap(apply, (1, 2), outputs=predicted, rules=chosen))
             heat = explain(variables, *images)
             plot.heatmap(
                 dict(zip(SOURCES, images, strict=True)),

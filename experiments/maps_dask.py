@@ -55,7 +55,7 @@ def parameters() -> np.ndarray:
 @functools.cache
 def explain() -> Callable[..., Any]:
     """The compiled explanation, once in each worker."""
-    return jax.jit(rfp_jax.relevance(network, argnums=(1, 2)))
+    return rfp_jax.jit(rfp_jax.relevance(network, argnums=(1, 2)))
 
 
 def block(optical: np.ndarray, sar: np.ndarray) -> np.ndarray:

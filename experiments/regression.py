@@ -91,7 +91,7 @@ class State(NamedTuple):
     loss: float
 
 
-explain = jax.jit(rfp_jax.relevance(Network().apply, argnums=(1, 2)))
+explain = rfp_jax.jit(rfp_jax.relevance(Network().apply, argnums=(1, 2)))
 """`explain(variables, x1, x2)`: the relevance of both inputs, [batch, 1] each."""
 
 

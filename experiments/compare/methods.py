@@ -75,7 +75,7 @@ def attributions(
         return lambda variables, images: explain(variables, *images)
 
     def relevance(fun: Callable[..., Any], argnums: tuple[int, ...]) -> Callable[..., Any]:
-        explain = jax.jit(rfp_jax.relevance(fun, argnums))
+        explain = rfp_jax.jit(rfp_jax.relevance(fun, argnums))
         return lambda *args: explain(*args).sources
 
     def sampled(fun: Callable[..., Any], argnums: tuple[int, ...]) -> Callable[..., Any]:

@@ -10,7 +10,6 @@
 import tempfile
 from pathlib import Path
 
-import jax
 from rich.console import Console
 
 import rfp_jax
@@ -52,7 +51,7 @@ print((folder / "cross_entropy" / "metrics.json").read_text()[-150:])
 # output.
 
 # %%
-explain = jax.jit(rfp_jax.relevance(settings.network.apply, argnums=(1, 2)))
+explain = rfp_jax.jit(rfp_jax.relevance(settings.network.apply, argnums=(1, 2)))
 relevance = explain(variables, *(image[:8] for image in test["images"]))
 total = relevance.bias + sum(relevance.sources)
 print(relevance.sources[0].shape, abs(total - relevance.output).max())

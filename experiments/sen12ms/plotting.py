@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 import rfp_jax
@@ -102,7 +101,7 @@ def _pixels(config: Plot, folder: Path, found: "Mapping[str, xr.Dataset]", about
         arguments = (network.variables, *images.values())
         output: Any = network.model.apply(*arguments)
         explain = rfp_jax.heatmap(network.model.apply, tuple(range(1, len(arguments))))
-        heats = map(np.asarray, jax.jit(explain)(*arguments))
+        heats = map(np.asarray, rfp_jax.jit(explain)(*arguments))
         relevance = {name: heat.sum(-1) for name, heat in zip(names, heats, strict=True)}
         sizes = np.concatenate([np.abs(heat).ravel() for heat in relevance.values()])
         yield (

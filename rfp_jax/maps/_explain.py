@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rfp_jax._transforms.relevance import relevance
-from rfp_jax._util.compiler import compiler_options
+from rfp_jax._util.compiler import options_for
 from rfp_jax.maps._errors import NetworkSizeError, SceneError
 
 Chosen = tuple[int, ...] | None
@@ -139,8 +139,8 @@ class Compiled:
             jax.ShapeDtypeStruct((s.shape[0] * len(devices), *s.shape[1:]), s.dtype) for s in shapes
         ]
         run = jax.jit(mapped, in_shardings=(everywhere, self._pieces, everywhere))
-        lowered = run.lower(network.params, given, network.constants)
-        self._run = lowered.compile(compiler_options(devices[0].platform))
+        traced = run.trace(network.params, given, network.constants)
+        self._run = traced.lower().compile(options_for(traced.jaxpr, devices[0].platform))
         self._fixed = jax.device_put((network.params, network.constants), everywhere)
 
     @property
