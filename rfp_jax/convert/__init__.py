@@ -53,7 +53,7 @@ _WHERE = {
     "Parting": _ONNX_CHECK,
     "check_onnx": _ONNX_CHECK,
     "from_onnx": _ONNX,
-    "read_checkpoint": ("rfp_jax.convert.flax", "Reading a checkpoint", "convert"),
+    "read_checkpoint": _FLAX,
     "register_onnx_operation": _ONNX,
     "to_flax": _FLAX,
 }

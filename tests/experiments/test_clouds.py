@@ -27,6 +27,8 @@ from rfp_jax.datasets.sen12ms._scenery import CLOUD
 csmask = pytest.importorskip("ukis_csmask.mask", reason="not installed: ukis-csmask")
 pytest.importorskip("spyndex", reason="not installed: spyndex")
 
+PACKAGE = csmask.__file__
+
 WINDOW = 128
 SHAPE = (300, 300)
 SMALL = f"""
@@ -189,8 +191,9 @@ def test_the_command_writes_figures_and_a_certificate(small, tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", ["l1c", "l2a"])
-def test_the_trained_networks_are_read_without_a_missing_operation(level):
+def test_the_trained_networks_are_read_without_a_missing_operation(level, monkeypatch):
     """Shapes alone: what they compute is compared in the experiment itself."""
+    monkeypatch.setattr(csmask, "__file__", PACKAGE)
     network = read_network(package_file(level))
     assert (network.bands, network.window) == (BANDS, (256, 256))
     windows = network.windows(real_image().reflectance)

@@ -116,7 +116,7 @@ CALLS = {
     "import rfp_jax.convert.flax": "models",
     "from rfp_jax.convert import to_flax": "models",
     "from rfp_jax.convert import from_onnx": "convert",
-    "from rfp_jax.convert import read_checkpoint": "convert",
+    "from rfp_jax.convert import read_checkpoint": "models",
     "import rfp_jax.convert; rfp_jax.convert.from_torch('a.pt2')": "convert",
     "import rfp_jax.tables; rfp_jax.tables.open('a.zarr')": "tables",
     "import rfp_jax.tables; rfp_jax.tables.report(None, 'a.html')": "tables",

@@ -1,5 +1,7 @@
 """What relevance may cost: counted by XLA, the same on every machine and every run."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -11,10 +13,10 @@ from rfp_jax.models import FusionResNet18, ResNet50, SmallNet
 @pytest.fixture(autouse=True)
 def optimized():
     """Count what users run: the suite compiles without most optimizations."""
-    before = jax.config.jax_disable_most_optimizations
     jax.config.update("jax_disable_most_optimizations", False)
     yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    quick = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] != "0"
+    jax.config.update("jax_disable_most_optimizations", quick)
 
 
 def spec(*shape):
