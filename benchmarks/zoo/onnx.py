@@ -18,6 +18,7 @@ import onnx
 import onnxruntime
 
 from benchmarks.zoo.entry import Builder, Entry
+from experiments.clouds.network import widen_to_float32
 from rfp_jax._util.extras import MissingExtraError
 from rfp_jax.convert import from_onnx
 
@@ -89,6 +90,7 @@ def _read(
     arrays, others = sources(), given()
     names = [*arrays, *others]
     model = _cut(onnx.load(path()), names, output)
+    widen_to_float32(model)  # as it is read here
     _, params = from_onnx(path(), inputs=names, outputs=[output])
 
     def called(params: Any, *values: jax.Array) -> Any:
