@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_map_only
 WEIGHTS = frozenset(
     "sigmoid hardsigmoid softmax _softmax rsqrt reciprocal linalg_vector_norm".split()
 )
-"""What weighs a signal: gates, attention, scales. A weight passes no relevance."""
+"""Weights of a signal: gates, attention, scales. A weight passes no relevance."""
 
 SECANTS = frozenset(
     "gelu silu hardswish mish tanh elu selu softplus relu6 hardtanh clamp clamp_min".split()
@@ -48,7 +48,7 @@ CONSTANT = frozenset(
     """new_zeros new_ones new_full zeros_like ones_like full_like sym_size
     _assert_tensor_metadata""".split()
 )
-"""What asks an operand for its shape or dtype only."""
+"""Operations that ask an operand for its shape or dtype only."""
 
 BILINEAR = frozenset("mul matmul mm bmm baddbmm einsum".split())
 

@@ -16,7 +16,7 @@ import rfp_jax
 from benchmarks.speed.timing import interleave
 
 LIMITS = {"float32": 1e-5, "float64": 1e-12}
-"""How far outputs may be apart, relative to the greatest."""
+"""Bounds of the difference of outputs, relative to the greatest."""
 
 Arrays = Sequence[np.ndarray]
 

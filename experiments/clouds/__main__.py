@@ -1,4 +1,4 @@
-"""Which band speaks for cloud, which for shadow? A trained network on a real Sentinel-2 image.
+"""Explain a trained cloud network on a real Sentinel-2 image, band by band.
 
 The cloud-mask network of ukis-csmask (trained by DLR), the image that spyndex ships, and the same
 image with clouds painted on it. The outputs are compared with onnxruntime's, the masks with the
@@ -28,7 +28,7 @@ REPORT, CERTIFICATE = "report.json", "certificate.txt"
 
 @dataclass(frozen=True)
 class Config:
-    """What can be set.
+    """Settings of the command.
 
     Attributes:
         level: The network for images without (l1c) or with atmospheric correction (l2a). The image

@@ -1,4 +1,4 @@
-"""Which band speaks for cloud and for shadow, at every pixel of an image."""
+"""Explain every pixel of an image: the bands that speak for cloud and for shadow."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from experiments.clouds.network import CloudNetwork
 
 
 class Explained(NamedTuple):
-    """What is known of every pixel of an image.
+    """An image explained, pixel by pixel.
 
     All of it but `mask` and `probability` is blended from windows with common weights, so that
     `output = bias + sum of bands` everywhere.
@@ -83,7 +83,7 @@ def explain(
 
 
 def speaking(bands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which band speaks most for a class, and how much of all that speaks for it is its own.
+    """Find the band that speaks most for a class, and its part of all that speaks for it.
 
     Args:
         bands: relevance of each band for the class, [band, y, x].

@@ -12,6 +12,7 @@ from rfp_jax import plot
 from rfp_jax._util.extras import needs_extra
 
 with needs_extra("Drawing pictures", "clouds"):
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ MASK_COLORS = ("#BDBDBD", "#FFFFFF", "#333333")
 """Background, cloud, shadow: told apart by lightness."""
 
 FAINTEST = 0.25
-"""How much of its colour a band has where it speaks alone least."""
+"""Part of its colour that a band keeps where it speaks alone least."""
 
 PERCENTILE = 99
 """So many percent of the relevance are within the scale of colours."""
@@ -111,11 +112,12 @@ def _speaking(ax: Axes, values: np.ndarray, bands: Sequence[str], name: str) -> 
     _legend(ax, [*handles, Patch(facecolor="white", edgecolor="black", label="none")])
 
 
-def _legend(ax: Axes, handles: Sequence[Patch]) -> None:
+def _legend(ax: Axes, handles: Sequence[Artist], below: float = 0.01) -> None:
+    """Draw a legend below the axes, by a part of their height."""
     ax.legend(
         handles=list(handles),
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.01),
+        bbox_to_anchor=(0.5, -below),
         ncols=3,
         fontsize=SMALL - 1,
         frameon=False,
@@ -139,12 +141,4 @@ def _bars(ax: Axes, summary: Mapping[str, Any], bands: Sequence[str]) -> None:
     ax.tick_params(labelsize=SMALL)
     ax.set_title("mean relevance, where it is named", fontsize=SMALL + 1)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.1),
-        ncols=3,
-        fontsize=SMALL - 1,
-        frameon=False,
-        handlelength=1.2,
-        columnspacing=0.8,
-    )
+    _legend(ax, ax.get_legend_handles_labels()[0], below=0.1)

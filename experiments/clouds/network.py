@@ -27,7 +27,7 @@ from rfp_jax.convert import from_onnx
 Level = Literal["l1c", "l2a"]
 CLASSES = ("background", "cloud", "shadow")
 OVERLAP = 0.2
-"""How much windows overlap, as the package has it."""
+"""Overlap of windows, as the package has it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What the maps say in numbers."""
+"""Sum up the maps in numbers."""
 
 from collections.abc import Sequence
 from typing import Any

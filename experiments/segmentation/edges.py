@@ -1,4 +1,4 @@
-"""How far each pixel is from the edge of a cloud, and sums over bins of that distance."""
+"""Measure the distance of each pixel from the edge of a cloud, and sum over bins of it."""
 
 from collections.abc import Sequence
 
@@ -76,4 +76,4 @@ def centres() -> np.ndarray:
 
 
 UNDER = np.arange(len(EDGES) + 1) <= EDGES.index(0)
-"""Which bins lie under clouds."""
+"""Bins under clouds."""

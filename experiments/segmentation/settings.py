@@ -1,4 +1,4 @@
-"""What can be set on the command line."""
+"""Settings of the command line."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

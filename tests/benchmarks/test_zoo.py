@@ -72,6 +72,10 @@ def test_conserves_exactly_and_equals_its_heatmap(name):
     assert measured.theorem < 1e-12
     assert measured.output < 1e-12
     assert measured.from_sources > 0.05, "all is bias: nothing was tested"
+    if framework == "torch":
+        assert measured.beside is not None
+        assert measured.beside.oracle is not None
+        assert measured.beside.oracle < 1e-10
     assert row.passed
 
 
