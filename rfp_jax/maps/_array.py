@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,45 +83,63 @@ def open_array(name: str, data: xr.DataArray | xr.Dataset, source: Source) -> Ar
             raise SceneError(f"source {name!r} has no variable {unknown}; it has {list(data)}")
         array = xr.concat([data[band].drop_attrs() for band in found], "band")
         array = array.assign_coords(band=list(found)).assign_attrs(_first_attrs(data, found))
-        source = Source(data, None, nodata=source.nodata)
+        source = replace(source, bands=None)
         array = array.rio.write_crs(data.rio.crs)
     else:
         array = data
-    if "time" in array.dims and array.sizes["time"] == 1:
+    has_dates = "t" in source.dims
+    if "time" in array.dims and array.sizes["time"] == 1 and not has_dates:
         array = array.squeeze("time", drop=True)
     y, x = array.rio.y_dim, array.rio.x_dim
-    others = [str(dim) for dim in array.dims if dim not in (x, y)]
-    if len(others) > 1 or (others and others[0] in ("time", "date")):
+    others = [str(dim) for dim in array.dims if dim not in (x, y, "time")]
+    if len(others) > 1 or ("time" in array.dims and not has_dates):
         raise SceneError(
             f"source {name!r} has the dimensions {list(array.dims)}; one of bands beside y and x "
-            "is understood: choose one time, or stack times as bands (data.stack(band=[...]))"
+            "is understood, and one named 'time' if the network takes dates and it is declared "
+            "(rfp_jax.maps.Source(data, dims='btcyx')): else choose one time, or stack times as "
+            "bands (data.stack(band=[...]))"
         )
     if array.sizes[y] > 1 and y in array.coords and array[y][0] < array[y][-1]:
         array = array.isel({y: slice(None, None, -1)})  # north is up
     array = array.expand_dims("band") if not others else array.rename({others[0]: "band"})
-    array = array.rename({y: "y", x: "x"}).transpose("band", "y", "x")
+    array = array.rename({y: "y", x: "x"}).transpose(..., "band", "y", "x")
     words = [str(word) for word in array.band.values] if "band" in array.coords else []
-    long = array.attrs.get("long_name", ())
+    long = array.attrs.get("long_name")  # as rioxarray reads the descriptions of a file
     words = list(map(str, long)) if isinstance(long, tuple | list) else words
-    words = words if len(words) == len(array) else [""] * len(array)
+    words = words if len(words) == array.sizes["band"] else [""] * array.sizes["band"]
     bands = places_of(name, source.bands, words)
+    array, words = array.isel(band=list(bands)), [words[band] for band in bands]
+    times = source.times or array.sizes.get("time", 1)
+    if "time" in array.dims:
+        words = [f"{word} {date}".strip() for date in _dates(array) for word in words]
+        array = xr.concat([array.isel(time=i, drop=True) for i in range(times)], "band")
     nodata = array.rio.nodata if source.nodata is None else source.nodata
     transform = array.rio.transform()
     grid = grid_of(name, array.rio.crs, transform, array.sizes["y"], array.sizes["x"])
     scale = float(array.attrs.get("scale_factor", 1))
     offset = float(array.attrs.get("add_offset", 0))
     tags = Tags(
-        tuple(words[b] for b in bands),
+        tuple(words),
         array.dtype,
         None if nodata is None else float(nodata),
-        (scale,) * len(bands),
-        (offset,) * len(bands),
+        (scale,) * len(words),
+        (offset,) * len(words),
+        times,
     )
-    return ArrayRaster(name, array.isel(band=list(bands)), grid, tags)
+    return ArrayRaster(name, array, grid, tags)
+
+
+def _dates(array: xr.DataArray) -> list[str]:
+    """Names of the dates: days where the axis of time says them, else numbers from 1."""
+    if "time" not in array.coords:
+        return [str(i + 1) for i in range(array.sizes["time"])]
+    values = array["time"].to_numpy()
+    is_day = values.dtype.kind == "M"
+    return [str(v) for v in (values.astype("datetime64[D]") if is_day else values)]
 
 
 def _first_attrs(data: xr.Dataset, names: Sequence[Any]) -> dict[str, Any]:
-    """What all variables say alike of scale and nodata.
+    """Return the attributes for scale and nodata on which all variables agree.
 
     Raises:
         SceneError: they do not say the same.

@@ -44,6 +44,8 @@ class Map:
         bands: NAME=1,2,3: bands of a source, by number or description, in the network's order.
         ratio: NAME=2: pixels of the first source that a pixel of this one is wide, for networks
             that take several resolutions as they are.
+        times: NAME=12: dates that the bands of a source hold, date by date, for networks that take
+            them as an axis behind the batch.
         classes: file with a class a line, in the network's order; a colour (#rrggbb) may follow.
         statistics: JSON file with the mean and std of each band that the network was trained on,
             {"NAME": {"mean": [...], "std": [...]}}.
@@ -71,6 +73,7 @@ class Map:
     out: Path
     bands: Named = ()
     ratio: Named = ()
+    times: Named = ()
     classes: Path | None = None
     statistics: Path | None = None
     outputs: Literal["argmax", "all"] = "argmax"
@@ -178,14 +181,16 @@ def _sources(given: Map) -> dict[str, Source]:
     """The sources, of what the command line says of each."""
     paths = _named("--source", given.source)
     bands, ratios = _named("--bands", given.bands), _named("--ratio", given.ratio)
-    if unknown := sorted({*bands, *ratios} - {*paths}):
-        raise SceneError(f"--bands or --ratio of {unknown}, which is no --source")
+    times = _named("--times", given.times)
+    if unknown := sorted({*bands, *ratios, *times} - {*paths}):
+        raise SceneError(f"--bands, --ratio or --times of {unknown}, which is no --source")
     return {
         name: Source(
             path,
             bands=_list(bands[name]) if name in bands else None,
             ratio=int(ratios.get(name, 1)),
-            dims=given.dims,
+            dims=given.dims.replace("b", "bt") if name in times else given.dims,
+            times=int(times[name]) if name in times else None,
         )
         for name, path in paths.items()
     }
@@ -227,7 +232,7 @@ def read_classes(path: Path) -> dict[str, str] | list[str]:
 
 
 def _prepare(path: Path | None) -> dict[str, Any] | None:
-    """What subtracts means and divides by deviations."""
+    """Return a function that subtracts means and divides by deviations."""
     if path is None:
         return None
     try:

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rfp_jax.maps._dates import PLAIN
 from rfp_jax.maps._errors import GlobalNetworkError
 from rfp_jax.maps._reach.hull import Reach
 from rfp_jax.maps._reach.walk import Operation, Walk
@@ -28,7 +29,7 @@ AXES = ("y", "x")
 
 @dataclass(frozen=True)
 class Field:
-    """How a network's output at a pixel depends on its sources around.
+    """The field of a network: the pixels around on which an output pixel depends.
 
     Attributes:
         stride: pixels in y and x by which a shift of the scene shifts every value of the network
@@ -43,7 +44,7 @@ class Field:
 
     @property
     def is_global(self) -> bool:
-        """Whether the output depends on the whole window."""
+        """Tell whether the output depends on the whole window."""
         return bool(self.operations)
 
     @property
@@ -103,7 +104,7 @@ def field(
         2019: margins and strides of chains; here of any program.
     """
     given = list(sources.values()) if isinstance(sources, Mapping) else list(sources)
-    if dims not in ("byxc", "bcyx"):
+    if dims not in PLAIN:
         raise ValueError(f"dims={dims!r} is not known; pass 'byxc' or 'bcyx'")
     for value in given:
         if np.ndim(value) != 4:

@@ -171,6 +171,7 @@ def open_file(name: str, path: str, source: Source) -> FileRaster:
                 nodata,
                 tuple(file.scales[b] for b in bands),
                 tuple(file.offsets[b] for b in bands),
+                source.times or 1,
             )
     except RasterioIOError as error:
         raise SceneError(f"source {name!r} cannot be opened: {error}") from error

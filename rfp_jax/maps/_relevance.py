@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax.maps._dates import with_dates
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Network
 from rfp_jax.maps._file import bounded_cache
@@ -156,10 +157,14 @@ def relevance(
         )
         check_prepare(scene)
         params = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), params)
-        dims = scene.layers[0].source.dims
-        is_patch = stride is not None
-        count = len(scene.layers)
-        network = Network(fun, params, count, tuple(constants), dims, rules, bias, is_patch)
+        layers = scene.layers
+        orders, dates = zip(
+            *((layer.source.dims, layer.raster.tags.times) for layer in layers), strict=True
+        )
+        fun, is_patch = with_dates(fun, orders, dates), stride is not None
+        network = Network(
+            fun, params, len(layers), tuple(constants), layers[0].dims, rules, bias, is_patch
+        )
         windows = Windows(
             _number("tile", tile, 1),
             _number("margin", margin, 0),

@@ -92,7 +92,7 @@ class Work:
         rows, columns = canvas.tile.block
         found = []
         for layer, given in zip(self.scene.layers, canvas.inputs, strict=True):
-            ratio, dims = layer.source.ratio, layer.source.dims
+            ratio, dims = layer.source.ratio, layer.dims
             height, width = (n // ratio for n in self.plan.window)
             cuts = []
             for y, x in views:
@@ -164,7 +164,7 @@ class _Canvas:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every view is in its place."""
+        """Tell whether every view is in its place."""
         return self._left == 0
 
     def add(self, y: View, x: View, *results: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rfp_jax.maps._dates import by_dates, plain, side_by_side
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._grid import Bounds, Grid
 from rfp_jax.maps._raster import open_raster
@@ -15,7 +16,10 @@ from rfp_jax.maps._source import Scale, Source, as_source, check_scale
 from rfp_jax.maps._tags import Raster
 
 Prepare = Callable[[np.ndarray], Any]
-"""Maps the values [y, x, band] of a source to those that the network was trained on."""
+"""Maps the values [y, x, band] of a source to those that the network was trained on.
+
+Those of a source with an axis of dates are [date, y, x, band].
+"""
 
 SAMPLE = 64
 """Pixels a side of the tile on which `prepare` is tested."""
@@ -47,6 +51,11 @@ class Layer:
     prepare: Prepare | None
     fill: float
 
+    @property
+    def dims(self) -> str:
+        """How windows of it lie, `"byxc"` or `"bcyx"`, several dates side by side as bands."""
+        return plain(self.source.dims)
+
     def read(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
         """Read what the network sees of a window of the reference.
 
@@ -70,13 +79,16 @@ class Layer:
     def prepared(self, values: np.ndarray) -> np.ndarray:
         """Apply `prepare`, and check what it returns."""
         assert self.prepare is not None
-        found = np.asarray(self.prepare(values))
-        if found.ndim != 3 or found.shape[:2] != values.shape[:2]:
+        has_dates = "t" in self.source.dims
+        given = by_dates(values, self.raster.tags.times) if has_dates else values
+        found = np.asarray(self.prepare(given))
+        if found.ndim != given.ndim or found.shape[:-1] != given.shape[:-1]:
+            dims = "date, y, x" if has_dates else "y, x"
             raise SceneError(
                 f"prepare of source {self.name!r} returned an array of shape {list(found.shape)} "
-                f"for {list(values.shape)}: it must map [y, x, band] to [y, x, any bands]"
+                f"for {list(given.shape)}: it must map [{dims}, band] to [{dims}, any bands]"
             )
-        return found.astype(np.float32)
+        return (side_by_side(found) if has_dates else found).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -128,12 +140,12 @@ class Scene:
             if layer.source.ratio > 1:
                 valid = valid.repeat(layer.source.ratio, 0).repeat(layer.source.ratio, 1)
             bits |= valid.astype(np.uint32) << i
-            values = values if layer.source.dims == "byxc" else np.moveaxis(values, -1, 0)
+            values = values if layer.dims == "byxc" else np.moveaxis(values, -1, 0)
             inputs.append(np.ascontiguousarray(values)[None])
         return inputs, bits
 
     def is_void(self, bits: np.ndarray) -> np.ndarray:
-        """Which pixels have no result, of the bits of their valid sources."""
+        """Mark the pixels without a result, given the bits of their valid sources."""
         if self.nodata == "all":
             return bits == 0
         needed = sum(1 << self.names.index(name) for name in self.nodata)
@@ -170,9 +182,11 @@ def open_scene(
     reference = next(iter(given)) if reference is None else reference
     if reference not in given:
         raise SceneError(f"reference={reference!r} is no source; they are {list(given)}")
-    if len({source.dims for source in given.values()}) > 1:
+    if len({plain(source.dims) for source in given.values()}) > 1:
         said = {name: source.dims for name, source in given.items()}
-        raise SceneError(f"sources must all have the same dims, got {said}")
+        raise SceneError(
+            f"sources must all have the same dims, but for an axis of dates, got {said}"
+        )
     opened = {name: open_raster(name, source) for name, source in given.items()}
     if given[reference].ratio != 1:
         raise SceneError(f"the reference {reference!r} must have ratio=1: name the finest source")
@@ -272,7 +286,7 @@ def _layer(
 
 
 def _of(given: Any, name: str, otherwise: Any) -> Any:
-    """What is said of one source: for all of them, or by name."""
+    """Return the setting for one source: one for all of them, or given by name."""
     return given.get(name, otherwise) if isinstance(given, Mapping) else given
 
 

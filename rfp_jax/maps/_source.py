@@ -1,4 +1,4 @@
-"""What a caller says of a source."""
+"""A source, as a caller describes it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rfp_jax.maps._dates import check_dims
+
 Scale = Literal["raw", "apply"] | tuple[float, float] | None
 """Values as they are stored; by the file's tags; by (scale, offset) as `value * scale + offset`."""
-
-Dims = Literal["byxc", "bcyx"]
-"""How a network takes a source: channels last, or first."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,8 @@ class Source:
 
     Attributes:
         data: a path, an xarray DataArray [band, y, x] or [y, x], or a Dataset with one variable per
-            band. A time axis of size 1 is left out; bands of several times must be stacked before.
+            band. A time axis [time, band, y, x] of size 1 is left out; a longer one needs `dims=`
+            with a "t".
         bands: which bands, by number from 1 or by description (for arrays: by coordinate or by
             variable), in the order in which the network takes them; by default all.
         resampling: how a source on another grid is warped, a method of GDAL; by default what
@@ -31,7 +31,10 @@ class Source:
         scale: what to do with the stored values; by default what `relevance` is told.
         ratio: how many pixels of the reference one pixel of this source is wide, for a network that
             takes sources of several resolutions as they are.
-        dims: how the network takes it, `"byxc"` or `"bcyx"`.
+        dims: how the network takes it: `"byxc"` or `"bcyx"`, with a "t" for an axis of dates, as in
+            `"btcyx"`. What it returns has no such axis.
+        times: how many dates the bands of a file hold, date by date, where `dims` has a "t"; an
+            array says it by its time axis.
         trusted: whether a remote path or a VRT, which may read any other file, may be opened.
 
     Raises:
@@ -49,12 +52,18 @@ class Source:
     mask: Any = None
     scale: Scale = None
     ratio: int = 1
-    dims: Dims = "byxc"
+    dims: str = "byxc"
+    times: int | None = None
     trusted: bool = False
 
     def __post_init__(self) -> None:
-        if self.dims not in ("byxc", "bcyx"):
-            raise ValueError(f"dims={self.dims!r} is not known; pass 'byxc' or 'bcyx'")
+        check_dims(self.dims)
+        if self.times is not None and (not isinstance(self.times, int) or self.times < 1):
+            raise ValueError(f"times must be a whole number from 1, got {self.times!r}")
+        if self.times is not None and "t" not in self.dims:
+            raise ValueError(
+                f"times={self.times} needs dims= with a 't', as in 'btcyx', got {self.dims!r}"
+            )
         if not isinstance(self.ratio, int) or self.ratio < 1:
             raise ValueError(f"ratio must be a whole number from 1, got {self.ratio!r}")
         check_scale(self.scale)

@@ -1,4 +1,4 @@
-"""How a network is laid over a scene: its field, its windows, its tiles."""
+"""Lay a network over a scene: its field, its windows, its tiles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Windows:
-    """What the caller says of windows; see `relevance`."""
+    """The caller's options for windows; see `relevance`."""
 
     tile: int | Literal["auto"] = "auto"
     margin: int | Literal["auto"] = "auto"
@@ -47,7 +47,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Structure:
-    """How a network is laid over a scene.
+    """The layout of a network over a scene.
 
     Attributes:
         plan: the tiles.
@@ -145,7 +145,7 @@ def input_shapes(scene: Scene, bands: tuple[int, ...], window: Pair, batch: int)
     for layer, count in zip(scene.layers, bands, strict=True):
         height, width = (n // layer.source.ratio for n in window)
         each = {"b": batch, "y": height, "x": width, "c": count}
-        found.append(tuple(each[dim] for dim in layer.source.dims))
+        found.append(tuple(each[dim] for dim in layer.dims))
     return tuple(jax.ShapeDtypeStruct(shape, np.float32) for shape in found)
 
 

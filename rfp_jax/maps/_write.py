@@ -161,13 +161,13 @@ def _bands(scene: Scene) -> tuple[int, ...]:
     unit = lcm(*(layer.source.ratio for layer in scene.layers))
     inputs, _ = scene.read(slice(0, unit), slice(0, unit))
     return tuple(
-        values.shape[layer.source.dims.index("c")]
+        values.shape[layer.dims.index("c")]
         for values, layer in zip(inputs, scene.layers, strict=True)
     )
 
 
 def _counted(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What was counted in all tiles, and the largest residual."""
+    """Return the sums of the counts of all tiles, and the largest residual."""
     found: dict[str, Any] = {key: sum(each[key] for each in counts) for key in COUNTED}
     return {**found, "largest_residual": max(each["residual"] for each in counts)}
 

@@ -104,7 +104,8 @@ def test_inspect(network, files, tmp_path, capsys):
     ("more", "message"),
     [
         (["--source", "sar"], "--source is NAME=VALUE"),
-        (["--ratio", "dem=2"], "--bands or --ratio of ['dem']"),
+        (["--ratio", "dem=2"], "--bands, --ratio or --times of ['dem']"),
+        (["--times", "sar=2"], "source 'sar' has 1 bands, which does not fit times=2"),
         (["--resampling", "magic"], "error: source"),
         (["--window", "99", "99"], "60 pixels along an axis, the window 99"),
         (["--region", "0", "0", "1", "1"], "holds no pixel of the reference"),

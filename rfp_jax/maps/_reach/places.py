@@ -54,10 +54,10 @@ def broadcast(eqn: core.JaxprEqn, operands: Sequence[Value], shifts: Shifts) -> 
 
 
 def reshape(eqn: core.JaxprEqn, operands: Sequence[Value], shifts: Shifts) -> Reach:
-    if eqn.params.get("dimensions") is not None:
-        raise Blocked("reshapes in another order")
     shape, result = shape_of(eqn.invars[0]), shape_of(eqn.outvars[0])
     reach = followed(operands[:1])
+    if (order := eqn.params.get("dimensions")) is not None:  # read in this order, as by vmap
+        reach, shape = reach.moved(*order), tuple(shape[d] for d in order)
     return reach.reshaped(shape, result)
 
 
