@@ -29,6 +29,8 @@ class Zoo:
     """Frameworks (linen, nnx, equinox, haiku, keras, ours, torch) or models, by name; else all."""
     float64: bool = False
     """Measure in double precision too, where nothing may be left over."""
+    resume: bool = False
+    """Keep the rows that FILE of an earlier run holds, but for those that failed."""
     json: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field(default=Path("results/zoo.json"))
     """Where all numbers go."""
     markdown: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field(default=Path("results/zoo.md"))
@@ -51,9 +53,13 @@ def main(options: Zoo) -> int:
     except (ValueError, ModuleNotFoundError) as error:
         console.print(str(error), style="bold red", markup=False)
         return 2
+    kept = {(row.framework, row.model): row for row in report.load(options.json) if row.passed}
     rows: list[Row] = []
     for number, (framework, model, builder) in enumerate(models, start=1):
         name = f"[{number}/{len(models)}] {framework}: {model}"
+        if options.resume and (framework, model) in kept:
+            rows.append(kept[framework, model])
+            continue
         with console.status(name), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the frameworks about themselves
             rows.append(survey(framework, model, builder, dtypes))

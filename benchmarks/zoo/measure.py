@@ -17,6 +17,9 @@ from benchmarks.zoo.original import Beside, beside
 EXACT = 1e-10
 """What may remain in float64."""
 
+TIMED = 3.0
+"""Seconds for which a model and its original are timed, in float32."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -98,15 +101,22 @@ def survey(
         try:
             entry = entry or builder(0)
             with jax.enable_x64(dtype == "float64"):
-                measured[dtype] = measure(in_double(entry) if dtype == "float64" else entry)
+                is_double = dtype == "float64"
+                given = in_double(entry) if is_double else entry
+                measured[dtype] = measure(given, seconds=0.0 if is_double else TIMED)
         except Exception as error:  # whatever a framework raises is this row's, not the zoo's
             first = (str(error).splitlines() or [""])[0]
             return Row(framework, model, measured, f"{dtype}: {type(error).__name__}: {first}")
     return Row(framework, model, measured)
 
 
-def measure(entry: Entry) -> Measurement:
-    """Audit a model, and compare relevance with heatmaps and with the plain output."""
+def measure(entry: Entry, seconds: float = 0.0) -> Measurement:
+    """Audit a model, and compare relevance with heatmaps and with the plain output.
+
+    Args:
+        entry: the model.
+        seconds: how long to time it beside its original; nothing is timed by default.
+    """
     start = time.perf_counter()
     fun, args, argnums, original = entry
     report = rfp_jax.audit(fun, argnums)(*args)
@@ -125,7 +135,7 @@ def measure(entry: Entry) -> Measurement:
         tolerance=report.tolerance or 0.0,
         residual=jnp.inf if report.residual is None else report.residual,
         finite=bool(report.finite),
-        beside=beside(fun, args, argnums, original) if original else None,
+        beside=beside(fun, args, argnums, original, seconds=seconds) if original else None,
         seconds=time.perf_counter() - start,
         **{name: float(value) for name, value in numbers.items()},
     )

@@ -45,17 +45,17 @@ class Beside:
         output: the greatest difference of the outputs, relative to the greatest output.
         limit: what rounding may leave of it in the precision of the original's output.
         oracle: likewise of the heatmaps and the oracle's; None without an oracle.
-        forward: seconds of a compiled forward pass.
-        relevance: seconds of compiled relevance of all sources for all outputs.
-        original: seconds of the original's forward pass.
+        forward: seconds of a compiled forward pass; None where nothing was timed.
+        relevance: seconds of compiled relevance of all sources for all outputs, likewise.
+        original: seconds of the original's forward pass, likewise.
     """
 
     output: float
     limit: float
     oracle: float | None
-    forward: float
-    relevance: float
-    original: float
+    forward: float | None = None
+    relevance: float | None = None
+    original: float | None = None
 
 
 def beside(
@@ -66,23 +66,26 @@ def beside(
     *,
     seconds: float = 3.0,
 ) -> Beside:
-    """Compare a model with its original, and time both in turn."""
+    """Compare a model with its original, and time both in turn, for `seconds` or not at all."""
     sources = [np.asarray(args[place]) for place in argnums]
     expected = original.output(sources)
     forward = rfp_jax.jit(fun)
-    relevance = rfp_jax.jit(rfp_jax.relevance(fun, argnums=tuple(argnums)))
     output = np.asarray(forward(*args))
     weights = np.random.default_rng(1).standard_normal(output.shape).astype(output.dtype)
     theirs = original.heatmaps(sources, weights)
-    ours = rfp_jax.heatmap(fun, argnums=tuple(argnums), outputs=weights)(*args) if theirs else ()
-    runs = {
-        "forward": lambda: jax.block_until_ready(forward(*args)),
-        "relevance": lambda: jax.block_until_ready(relevance(*args)),
-        "original": original.forward(sources),
-    }
-    for run in runs.values():
-        run()
-    times = interleave(runs, rounds=15, seconds=seconds)
+    heatmap = jax.jit(rfp_jax.heatmap(fun, argnums=tuple(argnums), outputs=weights))
+    ours = heatmap(*args) if theirs else ()
+    times = {}
+    if seconds:
+        relevance = rfp_jax.jit(rfp_jax.relevance(fun, argnums=tuple(argnums)))
+        runs = {
+            "forward": lambda: jax.block_until_ready(forward(*args)),
+            "relevance": lambda: jax.block_until_ready(relevance(*args)),
+            "original": original.forward(sources),
+        }
+        for run in runs.values():
+            run()
+        times = interleave(runs, rounds=15, seconds=seconds)
     return Beside(
         output=_gap(output, expected),
         limit=LIMITS[expected.dtype.name],

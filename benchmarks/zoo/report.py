@@ -8,12 +8,14 @@ import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from rich.table import Table
 
 from benchmarks.zoo.frameworks import FRAMEWORKS
-from benchmarks.zoo.measure import EXACT, Row
+from benchmarks.zoo.measure import EXACT, Measurement, Row
+from benchmarks.zoo.original import Beside
 from rfp_jax._util.files import atomic_file
 
 _PACKAGES = (
@@ -85,6 +87,22 @@ def save(rows: Sequence[Row], to_json: Path, to_markdown: Path) -> None:
     _replace(to_markdown, markdown(rows))
 
 
+def load(from_json: Path) -> list[Row]:
+    """Read the rows that `save` wrote; none where there is no file."""
+    if not from_json.exists():
+        return []
+    found = json.loads(from_json.read_text(encoding="utf-8"))["rows"]
+    return [_row(**{key: value for key, value in row.items() if key != "passed"}) for row in found]
+
+
+def _row(framework: str, model: str, measured: dict[str, dict[str, Any]], error: str) -> Row:
+    each = {
+        dtype: Measurement(**{**m, "beside": Beside(**m["beside"]) if m["beside"] else None})
+        for dtype, m in measured.items()
+    }
+    return Row(framework, model, each, error)
+
+
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as draft:
@@ -126,8 +144,7 @@ def _beside(row: Row, dtypes: Sequence[str]) -> list[str]:
     found = [getattr(row.measured.get(dtype), "beside", None) for dtype in dtypes]
     gaps = [gap for b in found for gap in ((b.output, b.oracle) if b else (None, None))]
     first = next((b for b in found if b), None)
-    passes = [first.relevance / first.forward, first.relevance / first.original] if first else []
-    return [
-        *("" if gap is None else f"{gap:.0e}" for gap in gaps),
-        *([f"{count:.1f}" for count in passes] or ["", ""]),
-    ]
+    passes: list[str] = ["", ""]
+    if first and first.forward and first.relevance and first.original:
+        passes = [f"{first.relevance / other:.1f}" for other in (first.forward, first.original)]
+    return [*("" if gap is None else f"{gap:.0e}" for gap in gaps), *passes]
