@@ -1,4 +1,4 @@
-"""How the cost of relevance grows: with sources, outputs, batch and image size."""
+"""Measure the growth of relevance's cost: with sources, outputs, batch and image size."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ EXACT = 1e-10
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was found in one precision.
+    """Measurements in one precision.
 
     Attributes:
         linear, rule, constant, unsupported: how many equations that depend on a source are kept,

@@ -138,7 +138,7 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
 
 
 def has_cover(table: "xr.Dataset") -> bool:
-    """Whether the relevance of a table can be shown against cloud cover.
+    """Tell whether the relevance of a table can be shown against cloud cover.
 
     It needs the cover, one label a sample, and an optical source beside another.
     """

@@ -121,7 +121,7 @@ def open_array(name: str, data: xr.DataArray | xr.Dataset, source: Source) -> Ar
 
 
 def _first_attrs(data: xr.Dataset, names: Sequence[Any]) -> dict[str, Any]:
-    """What all variables say alike of scale and nodata.
+    """Return the attributes for scale and nodata on which all variables agree.
 
     Raises:
         SceneError: they do not say the same.

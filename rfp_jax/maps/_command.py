@@ -227,7 +227,7 @@ def read_classes(path: Path) -> dict[str, str] | list[str]:
 
 
 def _prepare(path: Path | None) -> dict[str, Any] | None:
-    """What subtracts means and divides by deviations."""
+    """Return a function that subtracts means and divides by deviations."""
     if path is None:
         return None
     try:

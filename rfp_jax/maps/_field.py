@@ -28,7 +28,7 @@ AXES = ("y", "x")
 
 @dataclass(frozen=True)
 class Field:
-    """How a network's output at a pixel depends on its sources around.
+    """The field of a network: the pixels around on which an output pixel depends.
 
     Attributes:
         stride: pixels in y and x by which a shift of the scene shifts every value of the network
@@ -43,7 +43,7 @@ class Field:
 
     @property
     def is_global(self) -> bool:
-        """Whether the output depends on the whole window."""
+        """Tell whether the output depends on the whole window."""
         return bool(self.operations)
 
     @property

@@ -1,4 +1,4 @@
-"""What there is in the sources of a scene, before anything is computed."""
+"""Inspect the sources of a scene, before anything is computed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDE, BLOCKS = 256, 4
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What is known of a source.
+    """Facts about a source.
 
     Attributes:
         name: its name.
@@ -50,7 +50,7 @@ class SourceFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of the sources of a scene; printed as a table.
+    """Facts about the sources of a scene; printed as a table.
 
     Attributes:
         reference: the source whose grid the map has.

@@ -164,7 +164,7 @@ class _Canvas:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every view is in its place."""
+        """Tell whether every view is in its place."""
         return self._left == 0
 
     def add(self, y: View, x: View, *results: np.ndarray) -> None:

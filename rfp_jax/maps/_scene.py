@@ -133,7 +133,7 @@ class Scene:
         return inputs, bits
 
     def is_void(self, bits: np.ndarray) -> np.ndarray:
-        """Which pixels have no result, of the bits of their valid sources."""
+        """Mark the pixels without a result, given the bits of their valid sources."""
         if self.nodata == "all":
             return bits == 0
         needed = sum(1 << self.names.index(name) for name in self.nodata)
@@ -272,7 +272,7 @@ def _layer(
 
 
 def _of(given: Any, name: str, otherwise: Any) -> Any:
-    """What is said of one source: for all of them, or by name."""
+    """Return the setting for one source: one for all of them, or given by name."""
     return given.get(name, otherwise) if isinstance(given, Mapping) else given
 
 

@@ -1,4 +1,4 @@
-"""What a caller says of a source."""
+"""A source, as a caller describes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a network is laid over a scene: its field, its windows, its tiles."""
+"""Lay a network over a scene: its field, its windows, its tiles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Windows:
-    """What the caller says of windows; see `relevance`."""
+    """The caller's options for windows; see `relevance`."""
 
     tile: int | Literal["auto"] = "auto"
     margin: int | Literal["auto"] = "auto"
@@ -47,7 +47,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Structure:
-    """How a network is laid over a scene.
+    """The layout of a network over a scene.
 
     Attributes:
         plan: the tiles.

@@ -1,4 +1,4 @@
-"""What every raster can do, and what it says of itself."""
+"""The interface of every raster, and its tags."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Raster(Protocol):
 
 @dataclass(frozen=True)
 class Tags:
-    """What a raster says of itself.
+    """A raster's account of its own values.
 
     Attributes:
         bands: descriptions of the bands, "" where there is none.
@@ -48,12 +48,12 @@ class Tags:
 
     @property
     def has_scale(self) -> bool:
-        """Whether a scale or an offset is not trivial."""
+        """Tell whether a scale or an offset is not trivial."""
         return any(s != 1 for s in self.scales) or any(o != 0 for o in self.offsets)
 
 
 def missing(values: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Which pixels of [band, y, x] have a band that is missing."""
+    """Mark the pixels of [band, y, x] at which a band is missing."""
     found = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
     if nodata is not None and not np.isnan(nodata):
         found |= values == nodata

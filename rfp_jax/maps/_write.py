@@ -167,7 +167,7 @@ def _bands(scene: Scene) -> tuple[int, ...]:
 
 
 def _counted(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What was counted in all tiles, and the largest residual."""
+    """Return the sums of the counts of all tiles, and the largest residual."""
     found: dict[str, Any] = {key: sum(each[key] for each in counts) for key in COUNTED}
     return {**found, "largest_residual": max(each["residual"] for each in counts)}
 

@@ -1,4 +1,4 @@
-"""What maps have beside their pixels: coordinates, a scale bar, hatching where nothing is known."""
+"""Draw what maps have beside pixels: coordinates, a scale bar, hatching where nothing is known."""
 
 from __future__ import annotations
 

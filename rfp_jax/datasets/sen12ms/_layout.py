@@ -86,7 +86,7 @@ class Patch(NamedTuple):
         return self.file("s2").name
 
     def file(self, kind: Kind) -> PurePosixPath:
-        """Where a file of the patch lies, from the root of its data set on.
+        """Return the path of the patch's file, from the root of its data set on.
 
         Args:
             kind: `"s1"`, `"s2"` or `"lc"` of SEN12MS, or `"s2_cloudy"` of SEN12MS-CR.

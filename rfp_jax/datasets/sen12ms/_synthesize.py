@@ -96,7 +96,7 @@ def synthesize(
 
 
 def _plan(patches: int, seed: int) -> dict[str, list[tuple[int, Patch]]]:
-    """Which patches each split has, with their numbers; no scene is in two splits."""
+    """Plan the patches of each split, with their numbers; no scene is in two splits."""
     order = np.random.default_rng(seed).permutation(patches)
     edges = np.cumsum([round(share * patches) for share in SHARES.values()])[:-1]
     plan, scenes = {}, 0

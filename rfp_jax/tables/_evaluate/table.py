@@ -87,7 +87,7 @@ class Table:
 
     @property
     def rows(self) -> dict[str, int]:
-        """How many rows a sample has, for each dimension that counts samples."""
+        """Return the number of rows per sample, for each dimension that counts samples."""
         form = self.schema.form
         if form is None:
             return {"sample": 1}
