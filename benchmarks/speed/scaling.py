@@ -60,7 +60,7 @@ SCALINGS: Mapping[str, Callable[[], Iterator[tuple[int, Workload, Any]]]] = {
     "batch": lambda: whole(workloads.batches()),
     "pixels a side": lambda: whole(workloads.sides()),
 }
-"""What is varied."""
+"""The quantity that is varied."""
 
 SUBJECTS = {
     "sources": "groups of 64 bands, ResNet-50, 2 x 64 x 64",

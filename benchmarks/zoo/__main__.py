@@ -30,9 +30,9 @@ class Zoo:
     float64: bool = False
     """Measure in double precision too, where nothing may be left over."""
     json: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field(default=Path("results/zoo.json"))
-    """Where all numbers go."""
+    """The file for all numbers."""
     markdown: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field(default=Path("results/zoo.md"))
-    """Where the table goes."""
+    """The file for the table."""
 
 
 def main(options: Zoo) -> int:

@@ -15,7 +15,7 @@ from benchmarks.zoo.entry import Builder, Entry
 from benchmarks.zoo.original import Beside, beside
 
 EXACT = 1e-10
-"""What may remain in float64."""
+"""The error that may remain in float64."""
 
 
 @dataclass(frozen=True)

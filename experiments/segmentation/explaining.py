@@ -16,7 +16,7 @@ from rfp_jax.datasets.sen12ms import Sen12MS
 
 Bias = Literal["share", "propagate"]
 BIASES: dict[Bias, str] = {"share": "biases shared", "propagate": "biases on their own"}
-"""What becomes of biases, and how it is called."""
+"""Choices for biases, and their names."""
 
 
 class Explained(NamedTuple):

@@ -11,7 +11,7 @@ from rfp_jax.datasets.sen12ms import SIZE, Archive, Classes, Sen12MS, Sen12MSCon
 
 SOURCES = ("optical", "sar")
 CONDITIONS = {"clear": 0.0, "cloudy": 1.0}
-"""Which fraction of the patches with a cloudy twin shows it, in each condition."""
+"""The fraction of the patches with a cloudy twin that shows it, in each condition."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from experiments.segmentation.settings import CONDITIONS, SOURCES
 
 PLACES = {"under clouds": UNDER, "beside clouds": ~UNDER}
 Measured = Mapping[str, Any]
-"""What `explaining.measure` returns of one network."""
+"""The result of `explaining.measure` for one network."""
 
 Quantity = Callable[..., np.ndarray]
 """A number of each network, [networks], at the bins `place`."""

@@ -19,7 +19,7 @@ from rfp_jax.datasets.sen12ms import (
 Architecture = Literal["resnet50", "fusion_resnet18", "smallnet"]
 Bias = Literal["keep", "share"]
 CONDITIONS = {"clear": 0.0, "cloudy": 1.0}
-"""Which fraction of the patches with a cloudy twin shows it, in each condition."""
+"""The fraction of the patches with a cloudy twin that shows it, in each condition."""
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ def _steps(content: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int]]:
 
 
 class _Effect(NamedTuple):
-    """A step's effect on the stack, as `pickletools` describes it: what it takes, how many it puts."""
+    """A step's effect on the stack, by `pickletools`: what it takes, and how many it puts."""
 
     marked: bool
     popped: int
@@ -235,7 +235,7 @@ _KEYS: Mapping[str, Callable[[list[_Item], list[_Item]], list[_Item]]] = {
     "ADDITEMS": lambda stack, items: items,
     "FROZENSET": lambda stack, items: items,
 }
-"""What a step hashes, by name: of the stack, and of the items above the mark."""
+"""The things that a step hashes, by name: of the stack, and of the items above the mark."""
 
 
 def _top(stack: list[_Item]) -> _Item:

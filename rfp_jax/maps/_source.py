@@ -11,7 +11,7 @@ Scale = Literal["raw", "apply"] | tuple[float, float] | None
 """Values as they are stored; by the file's tags; by (scale, offset) as `value * scale + offset`."""
 
 Dims = Literal["byxc", "bcyx"]
-"""How a network takes a source: channels last, or first."""
+"""The layout in which a network takes a source: channels last, or first."""
 
 
 @dataclass(frozen=True)

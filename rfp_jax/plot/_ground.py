@@ -25,7 +25,7 @@ HATCHED: dict[str, Any] = {
     "edgecolor": BIAS_COLOR,
     "linewidth": 0,
 }
-"""How a patch looks where there are no data."""
+"""The look of a patch without data."""
 
 BAR = 0.3
 """The scale bar is at most this part of the map wide."""

@@ -22,7 +22,7 @@ from benchmarks.zoo.entry import randomize
 from rfp_jax.rules._lrp0 import TABLE
 
 NEEDS = {"equinox": "equinox", "haiku": "haiku", "keras": "keras", "torch": "torch"}
-"""What must be installed for a framework; the others come with rfp_jax."""
+"""The package that a framework needs; the others come with rfp_jax."""
 FAST = [
     "linen: LSTM",
     "linen: GRU",

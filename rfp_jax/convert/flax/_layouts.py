@@ -94,7 +94,7 @@ class Place:
 
 
 Kind = Mapping[str, Place]
-"""What a kind of layer holds: PyTorch's name of an array -> its place in Flax."""
+"""The arrays of a kind of layer: PyTorch's name of an array -> its place in Flax."""
 
 _VECTOR = Layout((0,))
 

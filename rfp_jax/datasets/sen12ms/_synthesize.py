@@ -23,7 +23,7 @@ from rfp_jax.datasets.sen12ms._lists import LABELS
 from rfp_jax.datasets.sen12ms._scenery import clouded, scene
 
 NOTE = "synthetic data, not SEN12MS"
-"""What stands on everything made from such an archive."""
+"""The note on everything that is made from such an archive."""
 
 SHARES = {"train": 0.6, "val": 0.1, "test": 0.3}
 TWINS = 0.7

@@ -29,7 +29,7 @@ from rfp_jax.tables._evaluate.options import Places
 from rfp_jax.tables._evaluate.values import describe
 
 LAYOUTS = {3: ("btc", "bct"), 4: ("byxc", "bcyx")}
-"""How an output with so many dimensions can lie: classes last, or second."""
+"""The layouts of an output with so many dimensions: classes last, or second."""
 
 
 class Dense(NamedTuple):

@@ -20,7 +20,7 @@ BIAS = "bias"
 """The last entry of the dimension `source`: what came from no source."""
 
 Attribute = str | int | float | list[int]
-"""What every format that xarray writes can keep as an attribute."""
+"""Types that every format that xarray writes can keep as an attribute."""
 
 NESTED = ("versions", "model", "data", "sources", "classes", "places")
 """Attributes of a table that are JSON."""

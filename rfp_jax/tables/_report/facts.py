@@ -20,7 +20,7 @@ ROUNDINGS = 8
 
 
 NOTHING = "–"
-"""Where there is no number."""
+"""The sign for a number that does not exist."""
 
 
 class Part(NamedTuple):
