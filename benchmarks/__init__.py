@@ -1,1 +1,1 @@
-"""What rfp_jax is measured with: the zoo of architectures, and timings beside its peers."""
+"""Measurements of rfp_jax: the zoo of architectures, and timings beside its peers."""

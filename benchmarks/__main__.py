@@ -36,9 +36,9 @@ class Benchmark:
     reference: Path | None = None
     """A clone of the authors' repository (github.com/JakobCode/RFP), to be timed as well."""
     others: bool = True
-    """Whether others than this project's own transformations take part."""
+    """Let others than this project's own transformations take part."""
     rounds: int = 15
-    """How many turns each contestant gets, if the time suffices; never fewer than three."""
+    """The turns of each contestant, if the time suffices; never fewer than three."""
     seconds: float = 120.0
     """About how long a workload or scaling may take. Slow contestants get three turns even so."""
     out: Path = field(default=Path("results/benchmarks"))

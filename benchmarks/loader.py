@@ -1,4 +1,4 @@
-"""How many SEN12MS patches a second the loader reads: from GeoTIFFs, and packed.
+"""Count the SEN12MS patches that the loader reads per second: from GeoTIFFs, and packed.
 
     python -m benchmarks.loader [--patches 200] [--size 256] [--out results/loader.json]
 
@@ -33,7 +33,7 @@ from rfp_jax.datasets.sen12ms import (
 
 @dataclass(frozen=True)
 class Config:
-    """What can be set.
+    """Settings of the command.
 
     Attributes:
         patches: How many patches; three fifths of them are read, the training split.

@@ -57,7 +57,7 @@ SETTINGS: Mapping[str, LayerRule | Composite] = {
 
 @dataclass(frozen=True)
 class Config:
-    """What can be set.
+    """Settings of the command.
 
     Attributes:
         golden: File with a network, its input and zennit's heatmaps.

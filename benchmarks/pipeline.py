@@ -1,4 +1,4 @@
-"""Why relevance costs more than its operations on a CPU: `python -m benchmarks.pipeline`.
+"""Explain why relevance costs more than its operations: `python -m benchmarks.pipeline`.
 
 XLA compiles a branch of SmallNet (convolution, bias, ReLU, convolution, bias, ReLU, max-pooling) to
 one kernel of YNNPACK's that keeps what is between in the caches. Relevance needs what is between:

@@ -1,4 +1,4 @@
-"""What half precision costs relevance: `python -m benchmarks.precision`.
+"""Measure what half precision costs relevance: `python -m benchmarks.precision`.
 
 Every network has weights and inputs rounded to bfloat16. What it computes in bfloat16 is compared
 with what it computes from the same numbers in float64: its output and its sources' relevance,

@@ -1,1 +1,1 @@
-"""What the paper shows, one short file each: `python -m experiments.digits` and its companions."""
+"""Experiments of the paper, one short file each: `python -m experiments.digits` and others."""

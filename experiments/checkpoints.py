@@ -16,7 +16,7 @@ class CheckpointError(ValueError):
 
 
 class Saved(NamedTuple):
-    """What a checkpoint holds.
+    """The contents of a checkpoint.
 
     Attributes:
         epoch: the state of the training.

@@ -1,4 +1,4 @@
-"""What every experiment's command has in common: how it ends, and how it writes its files."""
+"""Parts common to the experiments' commands: how they end, and how they write files."""
 
 import os
 import sys

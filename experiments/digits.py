@@ -1,4 +1,4 @@
-"""Which half of a handwritten digit does a network read? Relevance on real data, in half a minute.
+"""Find the half of a handwritten digit that a network reads: real data, half a minute.
 
 The left and the right half of the 1,797 real digits that scikit-learn brings along are two sources.
 A network with a branch for each half learns to name the digit; `rfp_jax.relevance` then tells, for
@@ -36,7 +36,7 @@ DATA = "real handwritten digits from scikit-learn"
 
 @dataclass(frozen=True)
 class Config:
-    """What can be set.
+    """Settings of the command.
 
     Attributes:
         seed: Seed of the weights and of the order of the images.
@@ -64,7 +64,7 @@ class Config:
 
 
 class Explained(NamedTuple):
-    """What is known of every test image; arrays of [images, ...].
+    """Results for every test image; arrays of [images, ...].
 
     Attributes:
         images: a tuple of the sources' images.

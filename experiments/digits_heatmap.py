@@ -1,4 +1,4 @@
-"""Which pixels of which half spoke for the digit? Heatmaps on real data, in half a minute.
+"""Draw the pixels of either half that spoke for the digit: real data, half a minute.
 
 The network and the data are those of `experiments.digits`. One backward pass tells, for the class
 that the network named, how much each pixel of the left and of the right half spoke for it. A second
@@ -30,7 +30,7 @@ RULES = {"lrp0": rules.lrp0, "EpsilonPlus": rules.EpsilonPlus()}
 
 @dataclass(frozen=True)
 class Config:
-    """What can be set.
+    """Settings of the command.
 
     Attributes:
         seed: Seed of the weights and of the order of the images.

@@ -1,4 +1,4 @@
-"""Which of two inputs does a regression use? y = x1³ + noise; x2 means nothing.
+"""Find which of two inputs a regression uses: y = x1³ + noise; x2 means nothing.
 
 A multilayer perceptron is trained through its relevances: the loss is the squared error of bias +
 relevance of x1 + relevance of x2. The figure shows these parts over x1, with x2 drawn at random.
@@ -36,7 +36,7 @@ TIMES = 50
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set.
+    """Settings of the command.
 
     Attributes:
         steps: Steps of training, each on a new batch.
@@ -78,7 +78,7 @@ class Network(nn.Module):
 
 
 class State(NamedTuple):
-    """What is known at a time in training.
+    """Results at one time in training.
 
     Attributes:
         step: steps taken so far.

@@ -1,4 +1,4 @@
-"""Which token did a transformer read? Relevance of every token, on sequences made for the question.
+"""Find the token that a transformer read: relevance of every token, on made-up sequences.
 
 A causal transformer learns to name the digit that follows the star; the other digits and letters
 are distraction. The sequences are synthetic, so the right answer is known: relevance of the last
@@ -30,7 +30,7 @@ STAR = VOCABULARY.index("*")
 
 @dataclass(frozen=True)
 class Config:
-    """What can be set.
+    """Settings of the command.
 
     Attributes:
         seed: Seed of the weights and of the sequences.

@@ -16,7 +16,7 @@ Loss = Callable[[Any, tuple[Any, ...], Any], jax.Array]
 
 
 class Epoch(NamedTuple):
-    """What is known after an epoch.
+    """Results after an epoch.
 
     Attributes:
         number: how many epochs there have been.

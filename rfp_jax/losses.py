@@ -28,7 +28,7 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 @runtime_checkable
 class RelevanceLike(Protocol):
-    """What `rfp_jax.relevance` returns, as far as a loss needs it.
+    """The result of `rfp_jax.relevance`, as far as a loss needs it.
 
     Attributes:
         sources: A tree whose leaves are the relevances of the sources, each [B, K].

@@ -257,7 +257,7 @@ def test_a_constant_needs_no_rule():
 
 @pytest.fixture
 def registry():
-    """What a test registers is gone after it."""
+    """Remove after a test what it registered."""
     before = dict(REGISTERED)
     yield
     REGISTERED.clear()

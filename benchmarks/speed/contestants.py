@@ -1,4 +1,4 @@
-"""Who takes part: ways to get relevance, or something like it, from the same network and batch."""
+"""Contestants: ways to get relevance, or something like it, from the same network and batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was to be reached, and whether it was."""
+"""Goals, and whether they were reached."""
 
 from __future__ import annotations
 

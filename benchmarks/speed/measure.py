@@ -19,7 +19,7 @@ LIMIT = 1e-3
 
 @dataclass(frozen=True)
 class Line:
-    """What was measured of one contestant.
+    """Measurements of one contestant.
 
     Attributes:
         name: the contestant's.
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured of one workload.
+    """Measurements of one workload.
 
     Attributes:
         workload: its name.

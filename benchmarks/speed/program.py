@@ -14,7 +14,7 @@ from rfp_jax._util.compiler import options_for
 
 @dataclass(frozen=True)
 class Cost:
-    """What a program takes, by XLA's own account; exact, and the same on every run.
+    """The cost of a program, by XLA's own account; exact, and the same on every run.
 
     Attributes:
         flops: floating-point operations; NaN where there is a loop, whose body XLA counts once.

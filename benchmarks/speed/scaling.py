@@ -1,4 +1,4 @@
-"""How the cost of relevance grows: with sources, outputs, batch and image size."""
+"""Measure the growth of relevance's cost: with sources, outputs, batch and image size."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SCALINGS: Mapping[str, Callable[[], Iterator[tuple[int, Workload, Any]]]] = {
     "batch": lambda: whole(workloads.batches()),
     "pixels a side": lambda: whole(workloads.sides()),
 }
-"""What is varied."""
+"""The quantity that is varied."""
 
 SUBJECTS = {
     "sources": "groups of 64 bands, ResNet-50, 2 x 64 x 64",

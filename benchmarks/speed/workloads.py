@@ -1,4 +1,4 @@
-"""What is timed: networks of several sources, with random weights and inputs."""
+"""Workloads to time: networks of several sources, with random weights and inputs."""
 
 from __future__ import annotations
 

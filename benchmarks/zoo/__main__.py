@@ -32,9 +32,9 @@ class Zoo:
     resume: bool = False
     """Keep the rows that FILE of an earlier run holds, but for those that failed."""
     json: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field(default=Path("results/zoo.json"))
-    """Where all numbers go."""
+    """The file for all numbers."""
     markdown: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field(default=Path("results/zoo.md"))
-    """Where the table goes."""
+    """The file for the table."""
 
 
 def main(options: Zoo) -> int:

@@ -1,4 +1,4 @@
-"""What the zoo measures, and the random numbers that it is made of."""
+"""Entries of the zoo, and the random numbers from which they are made."""
 
 from __future__ import annotations
 

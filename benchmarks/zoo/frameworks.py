@@ -1,4 +1,4 @@
-"""Which frameworks there are, and which of their models a name means."""
+"""Frameworks, and the models of theirs that a name means."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from benchmarks.zoo.entry import Builder, Entry
 from benchmarks.zoo.original import Beside, beside
 
 EXACT = 1e-10
-"""What may remain in float64."""
+"""The error that may remain in float64."""
 
 TIMED = 3.0
 """Seconds for which a model and its original are timed, in float32."""
@@ -23,7 +23,7 @@ TIMED = 3.0
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was found in one precision.
+    """Measurements in one precision.
 
     Attributes:
         linear, rule, constant, unsupported: how many equations that depend on a source are kept,

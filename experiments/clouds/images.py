@@ -12,7 +12,7 @@ BANDS = ("blue", "green", "red", "nir")
 """The bands of the image, B02, B03, B04 and B08 of Sentinel-2, 10 m."""
 
 IN_CLOUD = (1, 2, 3, 7)
-"""Where these stand among the 13 bands of `CLOUD`."""
+"""The indices of these among the 13 bands of `CLOUD`."""
 
 REAL = "real image"
 PAINTED = "real image, painted clouds"

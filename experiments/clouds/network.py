@@ -100,7 +100,7 @@ class CloudNetwork:
 
 
 def package_file(level: Level) -> Path:
-    """Where the network of four bands lies for a level of processing."""
+    """Return the path of the network of four bands for a level of processing."""
     return Path(_package().mask.__file__).parent / f"model_4b_{level}.onnx"
 
 

@@ -1,4 +1,4 @@
-"""What is measured of each method."""
+"""Measure each method."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one method; None where a method gives no such number.
+    """Measurements of one method; None where a method gives no such number.
 
     Attributes:
         method: its name.
@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """What all methods are tried on.
+    """A network and its data, on which all methods are tried.
 
     Attributes:
         fun: the network, `fun(variables, *images)`.

@@ -14,7 +14,7 @@ DRAWS = 10
 
 
 class Cost(NamedTuple):
-    """What a method costs for one batch, or for one data set if it scores accuracies.
+    """The cost of a method for one batch, or for one data set if it scores accuracies.
 
     Attributes:
         passes: evaluations of the network.

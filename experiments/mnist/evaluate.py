@@ -168,7 +168,7 @@ def by_source(table: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 def table_path(out: Path, dtype: Precision = "float32") -> Path:
-    """Where the relevance table of a folder of results is."""
+    """Return the path of the relevance table in a folder of results."""
     return out / f"relevance{_suffix(dtype)}.zarr"
 
 

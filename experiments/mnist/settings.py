@@ -1,4 +1,4 @@
-"""What can be set, and what follows from it: data, network and loss."""
+"""Settings, and what follows from them: data, network and loss."""
 
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -51,7 +51,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is trained, and on what. The defaults of training are those of the paper.
+    """Settings of network, data and training. The defaults of training are those of the paper.
 
     Attributes:
         data: The real digits that come with scikit-learn (8 x 8 pixels), or MNIST.

@@ -51,7 +51,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured in one run.
+    """Measurements of one run.
 
     Attributes:
         accuracy: on the test samples.

@@ -1,4 +1,4 @@
-"""What a network does under clouds, at their edge and beside them, summed over bins of distance."""
+"""Sum a network's relevance under clouds, at their edge and beside them, by bins of distance."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -16,11 +16,11 @@ from rfp_jax.datasets.sen12ms import Sen12MS
 
 Bias = Literal["share", "propagate"]
 BIASES: dict[Bias, str] = {"share": "biases shared", "propagate": "biases on their own"}
-"""What becomes of biases, and how it is called."""
+"""Choices for biases, and their names."""
 
 
 class Explained(NamedTuple):
-    """What is known of every pixel of a batch.
+    """Results for every pixel of a batch.
 
     Attributes:
         prediction: the class that the network names, int [batch, y, x].

@@ -11,12 +11,12 @@ from rfp_jax.datasets.sen12ms import SIZE, Archive, Classes, Sen12MS, Sen12MSCon
 
 SOURCES = ("optical", "sar")
 CONDITIONS = {"clear": 0.0, "cloudy": 1.0}
-"""Which fraction of the patches with a cloudy twin shows it, in each condition."""
+"""The fraction of the patches with a cloudy twin that shows it, in each condition."""
 
 
 @dataclass(frozen=True)
 class Networks:
-    """How many networks are trained, and how.
+    """Settings of the networks: their number and their training.
 
     Attributes:
         networks: How many networks, each with a seed of its own; standard errors are over them.
@@ -140,12 +140,12 @@ class Demo:
 
     @property
     def archive(self) -> Path:
-        """Where the archive is."""
+        """Return the path of the archive."""
         return self.out / "archive"
 
     @property
     def run(self) -> Run:
-        """What is run on the archive."""
+        """Settings of the run on the archive."""
         return Run(
             root=self.archive,
             size=self.size,

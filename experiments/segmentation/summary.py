@@ -12,7 +12,7 @@ from experiments.segmentation.settings import CONDITIONS, SOURCES
 
 PLACES = {"under clouds": UNDER, "beside clouds": ~UNDER}
 Measured = Mapping[str, Any]
-"""What `explaining.measure` returns of one network."""
+"""The result of `explaining.measure` for one network."""
 
 Quantity = Callable[..., np.ndarray]
 """A number of each network, [networks], at the bins `place`."""
@@ -123,7 +123,7 @@ def _numbers(read: Quantity, *, less: Quantity | None = None) -> dict[str, dict[
 
 
 def _over_distance(networks: Sequence[Measured]) -> dict[str, Any]:
-    """What is drawn over the distance from the edge: means and standard errors, a list each."""
+    """Return means and standard errors over the distance from the edge, a list each."""
 
     def curve(*path: str, among: str) -> dict[str, list[float | None]]:
         mean, error = mean_and_error(over_distance(networks, *path, among=among))

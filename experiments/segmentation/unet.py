@@ -37,7 +37,7 @@ class UNet(nn.Module):
         return nn.Conv(self.num_classes, (1, 1))(x)
 
     def _encode(self, x: jax.Array) -> Sequence[jax.Array]:
-        """What a branch sees at each level, the finest first."""
+        """Return the features of a branch at each level, the finest first."""
         seen = []
         for level in range(LEVELS):
             if level:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "summary.json"
 MODES: dict[Bias, str] = {"keep": "propagate", "share": "share"}
-"""What `rfp_jax.relevance` does with biases: on their own they are propagated, not a remainder."""
+"""The biases of `rfp_jax.relevance`: on their own they are propagated, not a remainder."""
 
 BINS = 5
 """Bins of cloud cover in the summary."""
@@ -138,7 +138,7 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
 
 
 def has_cover(table: "xr.Dataset") -> bool:
-    """Whether the relevance of a table can be shown against cloud cover.
+    """Tell whether the relevance of a table can be shown against cloud cover.
 
     It needs the cover, one label a sample, and an optical source beside another.
     """

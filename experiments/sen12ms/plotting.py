@@ -91,7 +91,7 @@ def _of_patches(
 
 
 def _pixels(config: Plot, folder: Path, found: "Mapping[str, xr.Dataset]", about: str) -> Any:
-    """Which pixels of which source spoke for the class that the network names."""
+    """Draw the pixels of each source that spoke for the class that the network names."""
     network, chosen = checkpoint.load(folder), _worth_seeing(found, config.samples)
     for condition in found if chosen else ():
         data = config.data.open(config.split, cloud_fraction=CONDITIONS[condition])
@@ -174,7 +174,7 @@ def _labelled(table: "xr.Dataset") -> bool:
 
 
 def _loss(table: "xr.Dataset") -> str:
-    """What a network was trained with, as far as its manifest says."""
+    """Return the loss a network was trained with, as far as its manifest says."""
     settings = tables.provenance(table)["model"]["manifest"].get("settings", {})
     weight = settings.get("relevance_loss")
     return f"relevance loss, weight {weight:g}" if weight else "cross-entropy"

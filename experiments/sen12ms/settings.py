@@ -1,4 +1,4 @@
-"""What can be set on the command line."""
+"""Settings of the command line."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,12 +19,12 @@ from rfp_jax.datasets.sen12ms import (
 Architecture = Literal["resnet50", "fusion_resnet18", "smallnet"]
 Bias = Literal["keep", "share"]
 CONDITIONS = {"clear": 0.0, "cloudy": 1.0}
-"""Which fraction of the patches with a cloudy twin shows it, in each condition."""
+"""The fraction of the patches with a cloudy twin that shows it, in each condition."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which data.
+    """Settings of the data.
 
     Attributes:
         root: Folder with the archive, or what `rfp-jax sen12ms pack` wrote.
@@ -138,7 +138,7 @@ class Train:
 
     @property
     def branched(self) -> bool:
-        """Whether the network has a branch for each source."""
+        """Tell whether the network has a branch for each source."""
         return self.architecture != "resnet50"
 
 
@@ -249,7 +249,7 @@ class Demo:
 
     @property
     def archive(self) -> Path:
-        """Where the archive is."""
+        """Return the path of the archive."""
         return self.out / "archive"
 
     @property
@@ -284,7 +284,7 @@ class Demo:
         )
 
     def figures(self, name: str, bias: Bias = "keep") -> Path:
-        """Where the figures of an evaluation are."""
+        """Return the path of an evaluation's figures."""
         return self.out / name / ("figures" if bias == "keep" else "figures_shared_bias")
 
 

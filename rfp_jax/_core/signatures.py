@@ -43,7 +43,7 @@ Param: TypeAlias = Any
 """A parameter of a primitive. Any: each primitive has its own, and JAX declares none of them."""
 
 Given: TypeAlias = Any
-"""What a user passes where an array is meant. Any: it is checked before it is used."""
+"""A user's value where an array is meant. Any: it is checked before it is used."""
 
 
 class TreeDef(Protocol):

@@ -9,7 +9,7 @@ LIMIT = 2**28
 """Bytes that the arrays of a small file may have unpacked, 256 MiB."""
 
 _RATIO = 32
-"""How many times larger than the file the arrays of a large one may be."""
+"""The greatest size of a large file's arrays, as a multiple of the file's."""
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

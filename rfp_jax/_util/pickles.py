@@ -1,4 +1,4 @@
-"""What a pickle would do, found out without doing it.
+"""Find out what a pickle would do, without doing it.
 
 A file of 200 bytes can take hours and gigabytes: a pickle is a program for a machine with a
 stack. Its steps are followed here with nothing on the stack but how deep a thing is nested and how
@@ -71,7 +71,7 @@ def check_pickle(content: bytes, refused: Sequence[str] = ()) -> None:
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """What is known of a thing on the stack, and in the memo: a list there grows with this one.
+    """Knowledge of a thing on the stack, and in the memo: a list there grows with this one.
 
     Attributes:
         depth: how deep tuples are nested in it.
@@ -91,7 +91,7 @@ _MARK = _Item(-1)
 
 @dataclass
 class _Budget:
-    """What is left to a file.
+    """The allowance that is left to a file.
 
     Attributes:
         steps: that it may have.
@@ -181,7 +181,7 @@ def _steps(content: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int]]:
 
 
 class _Effect(NamedTuple):
-    """What a step takes off the stack, as `pickletools` describes it, and how much it puts."""
+    """A step's effect on the stack, by `pickletools`: what it takes, and how many it puts."""
 
     marked: bool
     popped: int
@@ -235,7 +235,7 @@ _KEYS: Mapping[str, Callable[[list[_Item], list[_Item]], list[_Item]]] = {
     "ADDITEMS": lambda stack, items: items,
     "FROZENSET": lambda stack, items: items,
 }
-"""What a step hashes, by name: of the stack, and of the items above the mark."""
+"""The things that a step hashes, by name: of the stack, and of the items above the mark."""
 
 
 def _top(stack: list[_Item]) -> _Item:

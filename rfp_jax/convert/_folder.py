@@ -147,4 +147,4 @@ def _read_torch_program(
 
 
 _READERS = {_FORMAT: _read_torch_program, ONNX_FORMAT: read_onnx_network}
-"""What reads a folder, by the format in its manifest."""
+"""The readers of a folder, by the format in its manifest."""

@@ -45,7 +45,7 @@ class Parting:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What `check_onnx` found; `print` shows it as a sentence.
+    """The findings of `check_onnx`; `print` shows them as a sentence.
 
     Attributes:
         differences: the largest difference of each output, relative to its greatest element.

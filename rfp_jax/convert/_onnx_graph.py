@@ -26,7 +26,7 @@ from rfp_jax.convert._onnx_schema import definition, find, is_folded, missing_me
 
 @dataclass(frozen=True)
 class Walk:
-    """How the nodes of a model are computed.
+    """The computation of a model's nodes, one after another.
 
     Attributes:
         path: the model's file.

@@ -20,7 +20,7 @@ Value: TypeAlias = Any  # a NumPy array if it is known, else a JAX array; a list
 
 @dataclass(frozen=True)
 class TensorType:
-    """What a model declares of a tensor.
+    """A tensor's element type and shape, as the model declares them.
 
     Attributes:
         name: the tensor's name.

@@ -22,7 +22,7 @@ from rfp_jax.convert._torch_program import Program, Ref, Spec, map_leaves, refs
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far JAX is from PyTorch on one example.
+    """The distance of JAX from PyTorch on one example.
 
     Attributes:
         largest: largest absolute difference of the outputs.

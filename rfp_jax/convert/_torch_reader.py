@@ -78,7 +78,7 @@ def _node(node: fx.Node) -> Node:
 
 
 _PLACES = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "copy")
-"""Where and how PyTorch holds a tensor: of no concern to a program."""
+"""PyTorch's ways to hold a tensor: of no concern to a program."""
 
 
 def _operation(target: Any) -> str:

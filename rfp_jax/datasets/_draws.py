@@ -13,7 +13,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What a draw is for; a number once given is never used for anything else."""
+    """The purpose of a draw; a number once given is never used for anything else."""
 
     SPLIT = 0
     DATA_NOISE = 1

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """What is done to the images of one source.
+    """Changes that are made to the images of one source.
 
     Attributes:
         data_noise: Fraction of the images, in [0, 1], whose pixels become uniform random grey
@@ -53,7 +53,7 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class MultiSourceConfig:
-    """How one set of images becomes a set of samples with two sources.
+    """The recipe by which a set of images becomes samples with two sources.
 
     Attributes:
         view: `"halves"`: source 1 is the left half of the image and source 2 the right half;

@@ -42,7 +42,7 @@ class _File:
 
     @property
     def has_classes(self) -> bool:
-        """Whether its values are numbers of classes."""
+        """Tell whether the values are numbers of classes."""
         return self.name == "prediction"
 
 

@@ -43,7 +43,7 @@ def packed(values: np.ndarray) -> dict[str, Any]:
 
 
 def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Any]:
-    """What the page knows of a map beside its cells.
+    """Return the facts that the page knows of a map beside its cells.
 
     Raises:
         ValueError: there are more sources than colours.

@@ -1,4 +1,4 @@
-"""What can be wrong with a map, each with its remedy in the message."""
+"""Errors of maps, each with its remedy in the message."""
 
 from __future__ import annotations
 

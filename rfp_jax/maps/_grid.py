@@ -59,7 +59,7 @@ class Grid:
         return coords["y"], coords["x"]
 
     def same_as(self, other: Grid) -> bool:
-        """Whether pixels coincide, to a thousandth of a pixel over the whole scene."""
+        """Tell whether pixels coincide, to a thousandth of a pixel over the whole scene."""
         if self.crs != other.crs or self.shape != other.shape:
             return False
         near = 1e-3 * min(self.resolution)

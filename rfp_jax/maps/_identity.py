@@ -1,4 +1,4 @@
-"""What makes a map this map: program, parameters, data, grid, and how windows are laid."""
+"""The identity of a map: program, parameters, data, grid, and the layout of its windows."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Journal:
-    """Where a map is written, and which tiles of it are committed.
+    """The folder to which a map is written, and a record of its committed tiles.
 
     Attributes:
         path: where the complete map will be.

@@ -174,7 +174,7 @@ class Layout:
         return sum(prod(self.shape(n)) * self.variables[n].dtype.itemsize for n in names)
 
     def announcement(self) -> str:
-        """What will be written, in words."""
+        """Say in words what will be written."""
         parts = [f"{n} {list(self.shape(n))} {self.bytes(n):,} bytes" for n in self.variables]
         return f"{'; '.join(parts)}; {self.bytes():,} bytes before compression"
 

@@ -1,4 +1,4 @@
-"""What a run shows on stderr."""
+"""Progress of a run, shown on stderr."""
 
 from __future__ import annotations
 

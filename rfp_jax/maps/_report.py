@@ -92,7 +92,7 @@ def report(
 
 @dataclass(frozen=True)
 class _Frame:
-    """What a page holds beside its data.
+    """Parts of a page beside its data.
 
     Attributes:
         words: what stands in the template.
@@ -193,7 +193,7 @@ def _side(scene: xr.Dataset, room: int, max_bytes: int) -> int:
 
 
 def _meaning(whole: xr.Dataset, grid: Grid) -> str:
-    """What a cell is, in words."""
+    """Say in words what a cell is."""
     factor = whole.attrs["cell"]
     across, down = grid.resolution
     named = {"metre": "m"}.get(grid.crs.linear_units, grid.crs.linear_units)

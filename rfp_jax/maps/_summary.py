@@ -19,7 +19,7 @@ ROWS = 512
 
 @dataclass(frozen=True)
 class Summary:
-    """What a map says of each class.
+    """Numbers of a map for each class.
 
     Attributes:
         classes: their names; one, "output", where no class is predicted.

@@ -1,4 +1,4 @@
-"""Which windows of a scene give which part of its map.
+"""Cut a scene into windows, and its map into the tiles that they give.
 
 A map is cut into tiles, which are written one by one. A tile is made of views: parts of the outputs
 of windows. All windows of a map have one size, so there is one compiled program.

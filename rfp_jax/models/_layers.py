@@ -1,4 +1,4 @@
-"""What the architectures share: their sources, and layers that start out as PyTorch's do.
+"""Parts that the architectures share: sources, and layers that start out as PyTorch's do.
 
 The initialisers are PyTorch's. `torch.nn.Conv2d` and `torch.nn.Linear` draw weights *and* biases
 from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), `kaiming_uniform_` with a = sqrt(5). The networks published

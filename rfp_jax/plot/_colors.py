@@ -29,7 +29,7 @@ RELEVANCE_COLORS = _fading("RdBu_r")
 
 
 FAINTEST = 0.15
-"""How much of its colour a source has where it dominates least; 1 is all of it, 0 is white."""
+"""The part of its colour that a source has where it dominates least; 1 is all, 0 is white."""
 
 
 def opaque(colors: Colormap, levels: int) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""How relevance is distributed over a data set."""
+"""Draw the distribution of relevance over a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What maps have beside their pixels: coordinates, a scale bar, hatching where nothing is known."""
+"""Draw what maps have beside pixels: coordinates, a scale bar, hatching where nothing is known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HATCHED: dict[str, Any] = {
     "edgecolor": BIAS_COLOR,
     "linewidth": 0,
 }
-"""How a patch looks where there are no data."""
+"""The look of a patch without data."""
 
 BAR = 0.3
 """The scale bar is at most this part of the map wide."""

@@ -15,7 +15,7 @@ BIAS = "bias"
 
 
 class Parts(NamedTuple):
-    """What figures are drawn of.
+    """The parts of relevance of which figures are drawn.
 
     Attributes:
         relevance: name of the source to its relevance, [samples, classes].

@@ -15,7 +15,7 @@ from rfp_jax._core.frozen import Frozen
 
 @dataclass(frozen=True)
 class _Meetings:
-    """Which updates of a scatter meet which element of its operand."""
+    """The updates of a scatter that meet each element of its operand."""
 
     f: Equation
 

@@ -200,7 +200,7 @@ _CHOOSING = frozenset("gather dynamic_slice".split())
 
 
 _BETWEEN_SUM = MOVES | {"abs"}
-"""What may stand behind a sum of exponentials: `logsumexp` takes its absolute value."""
+"""Operations that may stand behind a sum of exponentials: `logsumexp` takes its absolute value."""
 
 
 def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:

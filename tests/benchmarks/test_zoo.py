@@ -5,6 +5,7 @@ output, and a bias that is propagated on its own.
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
@@ -22,7 +23,7 @@ from benchmarks.zoo.entry import randomize
 from rfp_jax.rules._lrp0 import TABLE
 
 NEEDS = {"equinox": "equinox", "haiku": "haiku", "keras": "keras", "torch": "torch"}
-"""What must be installed for a framework; the others come with rfp_jax."""
+"""The package that a framework needs; the others come with rfp_jax."""
 FAST = [
     "linen: LSTM",
     "linen: GRU",
@@ -136,7 +137,7 @@ def _broken(seed):
 
 def test_one_failure_is_a_row_and_no_crash(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("benchmarks.zoo.linen.BUILDERS", {"net": _net, "broken": _broken})
-    options = Zoo(("linen",), True, tmp_path / "new" / "zoo.json", tmp_path / "zoo.md")
+    options = Zoo(("linen",), True, False, tmp_path / "new" / "zoo.json", tmp_path / "zoo.md")
     assert main(options) == 1
     shown = capsys.readouterr().out
     assert "float32: RuntimeError: no such layer" in shown
@@ -153,9 +154,25 @@ def test_one_failure_is_a_row_and_no_crash(monkeypatch, tmp_path, capsys):
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
 
 
+def test_a_run_goes_on_where_another_ended(monkeypatch, tmp_path, capsys):
+    options = Zoo(("linen",), False, False, tmp_path / "zoo.json", tmp_path / "zoo.md")
+    monkeypatch.setattr("benchmarks.zoo.linen.BUILDERS", {"net": _net, "late": _broken})
+    assert main(options) == 1
+    (good, _), table = json.loads(options.json.read_text())["rows"], options.markdown.read_text()
+    monkeypatch.setattr("benchmarks.zoo.linen.BUILDERS", {"net": _broken, "late": _net})
+    capsys.readouterr()
+    assert main(dataclasses.replace(options, resume=True)) == 0
+    assert "] linen: net" not in capsys.readouterr().out  # not measured again
+    kept, anew = json.loads(options.json.read_text())["rows"]
+    assert kept == good
+    assert anew["passed"]
+    row = next(line for line in table.splitlines() if "| net |" in line)
+    assert row in options.markdown.read_text()
+
+
 def test_all_good_exits_with_0(monkeypatch, tmp_path):
     monkeypatch.setattr("benchmarks.zoo.linen.BUILDERS", {"net": _net})
-    assert main(Zoo(("linen",), False, tmp_path / "zoo.json", tmp_path / "zoo.md")) == 0
+    assert main(Zoo(("linen",), False, False, tmp_path / "zoo.json", tmp_path / "zoo.md")) == 0
 
 
 def test_an_unknown_name_says_what_is_known(capsys):

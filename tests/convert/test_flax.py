@@ -270,7 +270,7 @@ def test_to_torch_lists_everything(smallnet):
 
 
 class _Code:
-    """What a hostile file does: leave a mark when it is unpickled."""
+    """The deed of a hostile file: it leaves a mark when it is unpickled."""
 
     def __init__(self, mark):
         self.mark = str(mark)

@@ -45,7 +45,7 @@ def prefixed(prefix, state_dict):
 
 
 class Compiled(torch.nn.Module):
-    """What `torch.compile` returns, without a compiler: it keeps the module as `_orig_mod`."""
+    """The result of `torch.compile`, without a compiler: it keeps the module as `_orig_mod`."""
 
     def __init__(self, module):
         super().__init__()

@@ -101,7 +101,7 @@ def test_deviations_are_rounding(summary):
 
 
 def test_a_forgotten_bias_shows_as_unexplained():
-    """What the summary reports can fail: here sums forget the constant that they add."""
+    """The summary's report can fail: here sums forget the constant that they add."""
     net = nn.Sequential([nn.Dense(5), nn.relu, nn.Dense(3)])
     forgetful = rfp_jax.rules.lrp0.with_rules(
         {"add": lambda f, *x: rfp_jax.rules.affine(f, *x)._replace(bias=lambda: 0 * f(*x))}

@@ -24,7 +24,7 @@ def pictures(notebook):
 
 
 def cells(notebook):
-    """What a text form keeps of every cell."""
+    """Return what a text form keeps of every cell."""
     return [(cell.cell_type, cell.source, cell.metadata.get("tags")) for cell in notebook.cells]
 
 

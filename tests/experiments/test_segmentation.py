@@ -142,7 +142,7 @@ def test_a_source_of_another_place_is_the_next_patch_of_the_batch(config, summar
 
 
 def sums(share, right):
-    """What was measured of a network, the same in all bins but for clouds and beside them."""
+    """Make measurements of a network, the same in all bins but for clouds and beside them."""
     every = np.where(UNDER, share, 0.25)
     of_condition = {
         "share": {"share": every.tolist(), "propagate": every.tolist()},

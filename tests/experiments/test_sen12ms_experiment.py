@@ -60,7 +60,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_networks():
-    """Where the experiment builds its smallest network, it gets one that compiles at once."""
+    """Give the experiment, for its smallest network, one that compiles at once."""
     original = checkpoint.build
 
     def build(architecture, classes, width=None, dtype=None):
@@ -301,7 +301,7 @@ def test_a_folder_without_a_network_is_refused(tmp_path, content, message):
 
 
 def test_a_converted_network_is_loaded_as_it_was_written(tmp_path):
-    """What `python -m convert` writes for the published ResNet-50 of both sensors."""
+    """Load what `python -m convert` writes for the published ResNet-50 of both sensors."""
     about = flax.Manifest(
         architecture="resnet50",
         inputs=12,

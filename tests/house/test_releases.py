@@ -1,4 +1,4 @@
-"""What stands in several files of a release says the same: versions, bounds, targets of make."""
+"""Files of a release agree: versions, bounds, targets of make."""
 
 import re
 import tomllib

@@ -14,7 +14,7 @@ from tests.house.first_example import first_example
 
 ROOT = Path(__file__).parents[2]
 EXTRA = {"convert": "convert", "map": "maps", "report": "tables", "sen12ms": "experiments"}
-"""What a command needs."""
+"""The packages that a command needs."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one environment for all
 

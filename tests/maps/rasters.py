@@ -1,4 +1,4 @@
-"""Where the tests' rasters lie."""
+"""Places of the tests' rasters."""
 
 from rasterio.transform import Affine
 

@@ -1,4 +1,4 @@
-"""What a map becomes: GeoTIFFs that others read, numbers of polygons."""
+"""Outputs of maps: GeoTIFFs that others read, numbers of polygons."""
 
 from xml.etree import ElementTree as Xml
 

@@ -1,1 +1,1 @@
-"""What the tests compare with: slow and obvious code that shares nothing with the library."""
+"""Oracles of the tests: slow and obvious code that shares nothing with the library."""

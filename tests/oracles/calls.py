@@ -376,7 +376,7 @@ def primitives(jaxpr: Any) -> set[str]:
 
 
 def takes_numbers(eqn: core.JaxprEqn) -> bool:
-    """Whether an operand is real or complex."""
+    """Tell whether an operand is real or complex."""
     dtypes = [getattr(var.aval, "dtype", np.dtype(bool)) for var in eqn.invars]
     return any(jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes)
 
@@ -387,7 +387,7 @@ def _is_program(value: Any) -> bool:
 
 @dataclass
 class Sighting:
-    """Where a primitive was met first, and whether ever with a real or complex operand."""
+    """The first place of a primitive, and whether it ever met a real or complex operand."""
 
     function: str
     takes_numbers: bool = False

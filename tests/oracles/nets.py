@@ -32,7 +32,7 @@ class Forms:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Where a network's numbers come from.
+    """The origin of a network's numbers.
 
     Whole ones make exact zeros and ties, which the rules must settle as the paper does; the others
     never do.

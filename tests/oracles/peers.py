@@ -67,7 +67,7 @@ def to_torch(images: np.ndarray) -> torch.Tensor:
 
 
 def outputs(model: nn.Module, sources: Sequence[np.ndarray]) -> np.ndarray:
-    """What the network computes."""
+    """Return the outputs of the network."""
     with torch.no_grad():
         return model(*map(to_torch, sources)).numpy()
 

@@ -1,4 +1,4 @@
-"""Whether samples interact: as the analysis says, and as a dense Jacobian shows."""
+"""Interaction of samples: as the analysis says, and as a dense Jacobian shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def find(fun: Callable[..., Any], axes: int, *args: Any) -> Interaction | None:
 
 
 def interacts(fun: Callable[..., Any], axes: int, *args: Any) -> bool:
-    """Whether a dense Jacobian has an entry that is not zero between different samples.
+    """Tell whether a dense Jacobian has an entry that is not zero between different samples.
 
     A scalar multiple of each result makes integers and truth values real; they have no derivative,
     and are left to the cases below.

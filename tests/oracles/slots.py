@@ -24,7 +24,7 @@ def source(x: np.ndarray, index: int, count: int) -> np.ndarray:
 
 
 def total(slots: np.ndarray) -> np.ndarray:
-    """What the plain network computes."""
+    """Return the output of the plain network."""
     return slots.sum(axis=0)
 
 

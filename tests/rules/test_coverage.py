@@ -59,7 +59,7 @@ UNCALLED = {
 
 
 def refused(primitive: str) -> bool:
-    """Whether the rule of a primitive is to refuse."""
+    """Tell whether the rule of a primitive is to refuse."""
     rule = TABLE.get(primitive)
     return rule is not None and rule.__qualname__.startswith(rules.unsupported.__qualname__)
 

@@ -77,7 +77,7 @@ def test_heatmap_equals_zennit(golden, name):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_relevance_forward_equals_zennit(golden, name):
-    """What no other system computes: all outputs in one forward pass, for each channel a source."""
+    """All outputs in one forward pass, for each channel a source: no other system computes it."""
     net, expected = _cnn(golden), golden[f"heatmap/{name}"]
     split = rfp_jax.sources.axis(1)
     rel = jax.jit(rfp_jax.relevance(net, split=split, rules=SETTINGS[name]))(golden["x"])

@@ -1,4 +1,4 @@
-"""What the rules give on operations whose answer is known by hand."""
+"""Rules on operations whose answer is known by hand."""
 
 import math
 
@@ -96,7 +96,7 @@ def test_elementwise(activation):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_elementwise_close_to_zero(activation):
-    """Where the difference to f(0) would be lost to rounding, the derivative is not."""
+    """The derivative survives where the difference to f(0) would be lost to rounding."""
     fun, plain, slope = ACTIVATIONS[activation]
     x = np.array([-1e-9, 1e-9, -1e-12, 1e-12])
     factor = [slope if plain(0.0) else plain(v) / v for v in x]

@@ -59,7 +59,7 @@ def product_loop(
 
 
 def of_updates(shares: np.ndarray, indices: np.ndarray, size: int) -> np.ndarray:
-    """What arrived at each place, of what was given to updates."""
+    """Return what arrived at each place, of what was given to updates."""
     total = np.zeros((size, *shares.shape[1:]))
     for share, index in zip(shares, indices, strict=True):
         if 0 <= index < size:

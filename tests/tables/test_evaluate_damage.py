@@ -1,4 +1,4 @@
-"""What is committed is proved: files removed, cut, flipped and swapped never pass for a table."""
+"""Commitments are proved: files removed, cut, flipped and swapped never pass for a table."""
 
 import json
 import re

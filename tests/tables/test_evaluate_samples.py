@@ -147,7 +147,7 @@ def test_every_exception_becomes_text(tmp_path, error, words):
 
 
 class Evil:
-    """What a data source may hand out without meaning to."""
+    """Objects that a data source may hand out without meaning to."""
 
     def __array__(self, dtype=None, copy=None):
         raise RuntimeError("no array")

@@ -57,7 +57,7 @@ def make(labels=True, samples=SAMPLES, sources=("optical", EVIL[2])):
 
 
 class Page(HTMLParser):
-    """What a browser would see: the elements with their attributes, and the text of some."""
+    """A page as a browser sees it: the elements with their attributes, and the text of some."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)

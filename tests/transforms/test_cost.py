@@ -1,4 +1,4 @@
-"""What relevance may cost: counted by XLA, the same on every machine and every run."""
+"""Bounds on relevance's cost: counted by XLA, the same on every machine and every run."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Which outputs may be asked for: integers, labels, masks, weights."""
+"""Targets that may be asked for: integers, labels, masks, weights."""
 # ruff: noqa: E501  (tables: one case a line)
 
 import jax.numpy as jnp

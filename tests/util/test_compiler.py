@@ -13,7 +13,7 @@ from rfp_jax.tables._evaluate.samples import Schema
 
 
 def fused_convolutions(program):
-    """How many of a compiled program's convolutions are in kernels of YNNPACK."""
+    """Count a compiled program's convolutions that are in kernels of YNNPACK."""
     computations = program.as_text().split("\n\n")
     kernels = [text for text in computations if " convolution(" in text and "ENTRY" not in text]
     return len(kernels)

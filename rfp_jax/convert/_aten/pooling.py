@@ -89,7 +89,7 @@ def max_pool_with_indices(count: int) -> Operation:
 
 
 def _winners(x: jax.Array, places: Sequence[np.ndarray]) -> jax.Array:
-    """Where in the flattened last axes the greatest entry of each window stands.
+    """Return the place of the greatest entry of each window in the flattened last axes.
 
     Args:
         x: [..., sizes].
@@ -196,7 +196,7 @@ def adaptive_max_pool(count: int) -> Operation:
 
 
 def _bounds(size: int, windows: int) -> list[tuple[int, int]]:
-    """Where the adaptive windows of an axis start and end."""
+    """Return the starts and ends of the adaptive windows of an axis."""
     return [(i * size // windows, -(-(i + 1) * size // windows)) for i in range(windows)]
 
 

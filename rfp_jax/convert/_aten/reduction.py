@@ -35,7 +35,7 @@ def extreme_along(f: Callable[..., jax.Array], place: Callable[..., jax.Array]) 
 
 
 def place_of(f: Callable[..., jax.Array]) -> Operation:
-    """Where the extreme stands, along an axis or in the flattened array."""
+    """Return the index of the extreme, along an axis or in the flattened array."""
 
     def operation(x: jax.Array, dim: int | None = None, keepdim: bool = False) -> jax.Array:
         if dim is None:
@@ -125,7 +125,7 @@ def sort(x: jax.Array, dim: int = -1, descending: bool = False, *, stable: bool 
 
 
 def argsort(x: jax.Array, dim: int = -1, descending: bool = False, *, stable: bool = False):
-    """Where the entries of the sorted array stand."""
+    """Return the indices of the entries in sorted order."""
     return jnp.argsort(x, axis=dim, descending=descending, stable=True)
 
 

@@ -30,7 +30,7 @@ def _ratio(size: int, wanted: int, factor: float | None) -> float:
 
 
 def _coordinates(size: int, wanted: int, factor: float | None, corners: bool) -> np.ndarray:
-    """Where the centres of the output pixels lie among those of the input."""
+    """Return the coordinates of the output pixels' centres among those of the input."""
     if corners:
         return np.arange(wanted) * ((size - 1) / max(wanted - 1, 1))
     return (np.arange(wanted) + 0.5) * _ratio(size, wanted, factor) - 0.5

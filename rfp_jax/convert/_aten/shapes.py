@@ -201,7 +201,7 @@ def pad(x: jax.Array, sizes: Sequence[int], mode: str = "constant", value: float
 
 
 def _padded_places(size: int, low: int, high: int, mode: str) -> np.ndarray:
-    """Where each entry of a padded axis comes from."""
+    """Return the index from which each entry of a padded axis comes."""
     places = np.arange(-low, size + high)
     if mode == "replicate":
         return places.clip(0, size - 1)

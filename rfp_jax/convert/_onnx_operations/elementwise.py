@@ -105,7 +105,7 @@ def prelu(x: jax.Array, slope: ArrayLike) -> jax.Array:
 
 
 def is_infinite(x: jax.Array, *, detect_negative: int = 1, detect_positive: int = 1) -> jax.Array:
-    """Where x is infinite, of the signs that are asked for."""
+    """Mark the infinite entries of x, of the signs that are asked for."""
     return (jnp.isneginf(x) & bool(detect_negative)) | (jnp.isposinf(x) & bool(detect_positive))
 
 

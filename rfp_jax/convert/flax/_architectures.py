@@ -80,7 +80,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Size:
-    """What the shapes of a network's arrays tell about it.
+    """The size of a network, read from the shapes of its arrays.
 
     Attributes:
         channels: channels of each array that the network takes.

@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Check:
-    """How far PyTorch and Flax are apart.
+    """The distance between PyTorch and Flax.
 
     Attributes:
         largest_difference: largest absolute difference of any output.

@@ -30,7 +30,7 @@ _INDEX = ".index.json"  # of a checkpoint in several files, as Hugging Face writ
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds.
+    """The contents of a checkpoint file.
 
     Attributes:
         state_dict: PyTorch key -> tensor, as the file has them.
@@ -195,7 +195,7 @@ def _tensors(path: Path, content: Any, part: str | None) -> dict[str, torch.Tens
 
 
 def _is_dense(value: object) -> bool:
-    """Whether a value is a tensor that NumPy can hold."""
+    """Tell whether a value is a tensor that NumPy can hold."""
     return (
         isinstance(value, torch.Tensor)
         and value.layout is torch.strided

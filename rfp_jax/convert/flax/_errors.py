@@ -1,4 +1,4 @@
-"""Why the conversion of a checkpoint stopped."""
+"""Errors that stop the conversion of a checkpoint."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How the arrays of one layer lie in PyTorch and in Flax.
+"""Layouts of one layer's arrays in PyTorch and in Flax.
 
 | layer | PyTorch | Flax |
 |---|---|---|
@@ -86,7 +86,7 @@ class WholeMap:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an array of a layer lives in Flax's variables, and how it lies there."""
+    """The place of a layer's array in Flax's variables, and its layout there."""
 
     collection: str
     leaf: str
@@ -94,7 +94,7 @@ class Place:
 
 
 Kind = Mapping[str, Place]
-"""What a kind of layer holds: PyTorch's name of an array -> its place in Flax."""
+"""The arrays of a kind of layer: PyTorch's name of an array -> its place in Flax."""
 
 _VECTOR = Layout((0,))
 

@@ -297,7 +297,7 @@ def _compare(
 
 
 def _hint(architecture: Architecture, keys: Iterable[str]) -> str:
-    """What the keys look like, if it is another architecture."""
+    """Name the architecture that the keys look like, if it is another one."""
     try:
         name = recognise(keys)
     except UnknownArchitectureError:

@@ -1,4 +1,4 @@
-"""What training puts around a network's own keys, taken off again.
+"""Take off what training puts around a network's own keys.
 
 | from | keys | here |
 |---|---|---|

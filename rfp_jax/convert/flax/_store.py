@@ -18,7 +18,7 @@ _VARIABLES, _MANIFEST = "variables", "manifest.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says about a converted checkpoint.
+    """The contents of a converted checkpoint's `manifest.json`.
 
     Attributes:
         architecture: as of `to_flax`.

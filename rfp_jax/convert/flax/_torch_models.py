@@ -80,7 +80,7 @@ class Bottleneck(nn.Module):
 
 
 def _downsample(channels: int, features: int, stride: int) -> nn.Module:
-    """What a block's shortcut does to its input."""
+    """Build the operation of a block's shortcut on its input."""
     if channels == features and stride == 1:
         return nn.Identity()
     return nn.Sequential(
@@ -179,7 +179,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """What halves channels, height and width between two dense blocks."""
+    """The layer between two dense blocks: it halves channels, height and width."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

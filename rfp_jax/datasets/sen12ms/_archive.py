@@ -33,7 +33,7 @@ SYNTHETIC = "SYNTHETIC.json"
 
 
 class Reading(NamedTuple):
-    """What was read of a patch; None where it was not asked for.
+    """The parts of a patch that were read; None where one was not asked for.
 
     Attributes:
         optical: normalised Sentinel-2, float32 [size, size, 10 or 3].
@@ -150,7 +150,7 @@ class Archive:
         return self.labels.of_patch(self.patches[index])
 
     def file(self, index: int, kind: Kind) -> Path:
-        """Where a file of a patch lies.
+        """Return the path of a patch's file.
 
         Args:
             index: of the patch.
@@ -256,7 +256,7 @@ class Archive:
         return self._on_disk()
 
     def _on_disk(self) -> np.ndarray:
-        """Whether each patch's cloudy file is there, bool [N]; lists a folder once."""
+        """Tell which patches have their cloudy file, bool [N]; lists a folder once."""
         there: dict[Path, set[str]] = {}
         found = np.zeros(len(self), bool)
         for index in range(len(self)):

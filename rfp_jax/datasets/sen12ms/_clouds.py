@@ -1,4 +1,4 @@
-"""How much of a Sentinel-2 image is under clouds.
+"""Measure how much of a Sentinel-2 image is under clouds.
 
 The estimator is the cloud score that was used with SEN12MS-CR: a pixel is a cloud until a band
 proves otherwise. Each criterion maps a brightness to a score, 0 at its lower end and 1 at its

@@ -29,7 +29,7 @@ _OPTICAL: dict[str, Optical | None] = {"s1": None, "s2": "s2", "s1s2": "s2", "rg
 
 @dataclass(frozen=True)
 class Sen12MSConfig:
-    """What a sample of SEN12MS shall hold.
+    """The contents of a sample of SEN12MS.
 
     Attributes:
         inputs: `"s1"` SAR alone, `"s2"` ten optical bands, `"s1s2"` both, `"rgb"` blue, green, red.
@@ -73,7 +73,7 @@ class Sen12MSConfig:
 
     @property
     def optical(self) -> Optical | None:
-        """Which optical bands there are, if any."""
+        """The optical bands, if there are any."""
         return _OPTICAL[self.inputs]
 
     @property
@@ -84,7 +84,7 @@ class Sen12MSConfig:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """How many channels each source has."""
+        """The number of channels of each source."""
         sizes = {OPTICAL: 3 if self.optical == "rgb" else 10, SAR: 2}
         return tuple(sizes[name] for name in self.sources)
 
@@ -240,7 +240,7 @@ class Sen12MS:
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 (a data set lives as long as the program)
     def _cloudy(self, epoch: int) -> np.ndarray:
-        """Which patches show their cloudy twin in an epoch, bool [N]."""
+        """Draw the patches that show their cloudy twin in an epoch, bool [N]."""
         cloudy = np.zeros(len(self), bool)
         if self.config.optical:
             twins = np.flatnonzero(self.patches.twins)

@@ -50,7 +50,7 @@ CLASSES: Mapping[int, tuple[str, ...]] = {
 """Names of the classes, by how many there are."""
 
 SIMPLIFIED = (0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 5, 7, 8, 9)
-"""Which of the 10 classes each of the 17 belongs to."""
+"""The one of the 10 classes to which each of the 17 belongs."""
 
 THRESHOLD = 0.1
 """A patch has every label (of multi-label classification) whose share is at least this."""

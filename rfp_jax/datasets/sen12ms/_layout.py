@@ -22,7 +22,7 @@ SIZE = 256
 """Height and width of an official patch, in pixels of 10 m."""
 
 S2_COUNT, S1_COUNT, LC_COUNT = 13, 2, 4
-"""How many bands the files have: Sentinel-2 all, Sentinel-1 VV and VH, four land-cover schemes."""
+"""Bands of the files: Sentinel-2 all, Sentinel-1 VV and VH, four land-cover schemes."""
 
 IGBP_BAND = 1
 """The band of `lc` with the IGBP scheme, counted from 1; MODIS pixels of 500 m, resampled."""
@@ -86,7 +86,7 @@ class Patch(NamedTuple):
         return self.file("s2").name
 
     def file(self, kind: Kind) -> PurePosixPath:
-        """Where a file of the patch lies, from the root of its data set on.
+        """Return the path of the patch's file, from the root of its data set on.
 
         Args:
             kind: `"s1"`, `"s2"` or `"lc"` of SEN12MS, or `"s2_cloudy"` of SEN12MS-CR.

@@ -250,7 +250,7 @@ def _text(name: Any) -> str:
 
 
 def _is_row(row: Any) -> bool:
-    """Whether this is 17 numbers; a list of shared lists could grow when it becomes an array."""
+    """Tell whether this is 17 numbers; a list of shared lists could grow as an array."""
     if isinstance(row, np.ndarray):
         return row.shape == (17,) and row.dtype.kind in "biuf"
     if not isinstance(row, list | tuple) or len(row) != 17:

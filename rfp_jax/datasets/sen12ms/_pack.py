@@ -37,7 +37,7 @@ CHANNELS = {"optical": len(S2_BANDS), "cloudy": len(S2_BANDS), "sar": 2}
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `pack.json` says.
+    """The contents of `pack.json`.
 
     Attributes:
         format: version of the format.

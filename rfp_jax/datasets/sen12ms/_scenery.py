@@ -49,7 +49,7 @@ CLOUD = np.array(
 """Reflectance times 10,000 of an opaque cloud, [13]."""
 
 TEXTURE = np.array([0.09, 0.14, 0.18, 0.32, 0.10], np.float32)
-"""How much the brightness varies: most classes, grassland and savanna, wetland, urban, water."""
+"""The variation of brightness: most classes, grassland and savanna, wetland, urban, water."""
 
 LOOKS = 4.4
 """Equivalent number of looks of Sentinel-1 ground range products: how strong speckle is."""

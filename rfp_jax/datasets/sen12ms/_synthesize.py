@@ -23,7 +23,7 @@ from rfp_jax.datasets.sen12ms._lists import LABELS
 from rfp_jax.datasets.sen12ms._scenery import clouded, scene
 
 NOTE = "synthetic data, not SEN12MS"
-"""What stands on everything made from such an archive."""
+"""The note on everything that is made from such an archive."""
 
 SHARES = {"train": 0.6, "val": 0.1, "test": 0.3}
 TWINS = 0.7
@@ -96,7 +96,7 @@ def synthesize(
 
 
 def _plan(patches: int, seed: int) -> dict[str, list[tuple[int, Patch]]]:
-    """Which patches each split has, with their numbers; no scene is in two splits."""
+    """Plan the patches of each split, with their numbers; no scene is in two splits."""
     order = np.random.default_rng(seed).permutation(patches)
     edges = np.cumsum([round(share * patches) for share in SHARES.values()])[:-1]
     plan, scenes = {}, 0

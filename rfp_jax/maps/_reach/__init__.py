@@ -1,1 +1,1 @@
-"""What every element of a program depends on, along one axis of a scene."""
+"""The elements on which each element of a program depends, along one axis of a scene."""

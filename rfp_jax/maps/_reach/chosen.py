@@ -135,7 +135,7 @@ def _banded(
 
 
 def _repeats(matrix: np.ndarray, rows: int, columns: int) -> bool:
-    """Whether a matrix is the same further down and to the right, but for its edges."""
+    """Tell whether a matrix is the same further down and to the right, but for its edges."""
     n, m = matrix.shape[:2]
     quarter = m // 4
     here = matrix[: n - rows, : m - columns][:, quarter : m - quarter - columns]

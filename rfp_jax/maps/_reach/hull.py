@@ -56,7 +56,7 @@ class Reach:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no element depends on anything."""
+        """Tell whether no element depends on anything."""
         return bool((self.lo > self.hi).all())
 
     @property

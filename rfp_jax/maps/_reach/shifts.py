@@ -1,4 +1,4 @@
-"""What rules of reach share: shifts of the scene, operands, and why nothing is known."""
+"""Tools that rules of reach share: shifts of the scene, operands, reasons of ignorance."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Rule = Callable[[core.JaxprEqn, Sequence[Value], Shifts], Reach | list[Reach]]
 
 
 def depends(value: Value) -> bool:
-    """Whether a value depends on a source."""
+    """Tell whether a value depends on a source."""
     return isinstance(value, Reach) and not value.is_empty
 
 

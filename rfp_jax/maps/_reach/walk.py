@@ -129,7 +129,7 @@ def _evaluated(eqn: core.JaxprEqn, operands: Sequence[Value]) -> list[Constant]:
 
 
 def _copied(eqn: core.JaxprEqn, operand: Value) -> Constant:
-    """What a broadcast copies, of the rank of its result."""
+    """Return the operand that a broadcast copies, with the rank of its result."""
     assert isinstance(operand, Constant)
     kept = eqn.params["broadcast_dimensions"]
     sizes = dict(zip(kept, shape_of(eqn.invars[0]), strict=True))

@@ -37,7 +37,7 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True)
 class Journal:
-    """Where a table is written, and what of it is committed.
+    """The folder to which a table is written, and a record of what is committed.
 
     Attributes:
         path: where the complete table will be.
@@ -47,12 +47,12 @@ class Journal:
 
     @property
     def folder(self) -> Path:
-        """Where everything is until the table is complete."""
+        """The folder that holds everything until the table is complete."""
         return self.path.with_name(f"{self.path.name}.partial")
 
     @property
     def arrived(self) -> Path:
-        """Where each of several processes leaves a file when its work is done."""
+        """The folder in which each of several processes leaves a file when its work is done."""
         return self.folder / "arrived"
 
     @property

@@ -12,7 +12,7 @@ Devices = Sequence[Any]
 
 @dataclass(frozen=True)
 class Columns:
-    """Where things are in a sample, and what of them the table keeps.
+    """Keys of things in a sample, and the things that the table keeps.
 
     Attributes:
         inputs: keys of the model's arguments in a sample, in the model's order; by default the
@@ -59,7 +59,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Places:
-    """What to know of outputs with places: maps [batch, y, x, class], or [batch, time, class].
+    """Options for outputs with places: maps [batch, y, x, class], or [batch, time, class].
 
     Attributes:
         dims: how the output lies, a letter for each dimension, `"b"` the batch and `"c"` the

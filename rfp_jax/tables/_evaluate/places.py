@@ -29,11 +29,11 @@ from rfp_jax.tables._evaluate.options import Places
 from rfp_jax.tables._evaluate.values import describe
 
 LAYOUTS = {3: ("btc", "bct"), 4: ("byxc", "bcyx")}
-"""How an output with so many dimensions can lie: classes last, or second."""
+"""The layouts of an output with so many dimensions: classes last, or second."""
 
 
 class Dense(NamedTuple):
-    """What is computed of a batch.
+    """The arrays that are computed from a batch.
 
     Attributes:
         relevance: [batch, region, source, class], the bias last; NaN where a region has no places.
@@ -92,7 +92,7 @@ class Form:
         return tuple({"b": batch, "c": self.classes, **sizes}[letter] for letter in self.dims)
 
     def words(self) -> dict[str, Any]:
-        """What a table says of it."""
+        """Return the attributes by which a table describes it."""
         return {
             "dims": self.dims,
             "sizes": list(self.sizes),
@@ -179,7 +179,7 @@ class Form:
         )
 
     def _counts(self, own: jax.Array, other: jax.Array) -> jax.Array:
-        """How many places of each class are of which class by the other, [batch, class, class]."""
+        """Count the places of each pair of true and predicted class, [batch, class, class]."""
         n = self.classes
         joint = jnp.where(own == UNKNOWN, n * n, own * n + other)  # the last one is dropped
         each = jax.vmap(lambda row: jnp.zeros(n * n, jnp.int32).at[row].add(1, mode="drop"))

@@ -40,14 +40,14 @@ def samples_of_regions(form: Form, samples: Sequence[Sample]) -> list[Sample]:
 
 
 def chunk_of(form: Form | None, sources: int, chunk: int) -> int:
-    """How many samples are committed together: fewer where maps are kept."""
+    """Return the number of samples that are committed together: fewer where maps are kept."""
     if form is None or not (each := form.map_bytes(sources)):
         return chunk
     return min(chunk, max(MAP_BYTES // each, 1))
 
 
 def regions_in(attributes: Mapping[str, Any]) -> int:
-    """How many rows a sample has on the disk, by what a table says of itself."""
+    """Return the number of rows of a sample on the disk, by the table's own account."""
     return (attributes.get("places") or {}).get("regions", 1)
 
 

@@ -107,7 +107,7 @@ class Schema:
 
     @property
     def arrays(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-        """What the device takes of a sample."""
+        """Return the arrays of a sample that go to the device."""
         if self.form is None or not self.form.is_labelled:
             return self.inputs
         return (*self.inputs, self.form.label)

@@ -20,7 +20,7 @@ BIAS = "bias"
 """The last entry of the dimension `source`: what came from no source."""
 
 Attribute = str | int | float | list[int]
-"""What every format that xarray writes can keep as an attribute."""
+"""Types that every format that xarray writes can keep as an attribute."""
 
 NESTED = ("versions", "model", "data", "sources", "classes", "places")
 """Attributes of a table that are JSON."""
@@ -87,7 +87,7 @@ class Table:
 
     @property
     def rows(self) -> dict[str, int]:
-        """How many rows a sample has, for each dimension that counts samples."""
+        """Return the number of rows per sample, for each dimension that counts samples."""
         form = self.schema.form
         if form is None:
             return {"sample": 1}

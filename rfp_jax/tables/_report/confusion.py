@@ -20,7 +20,7 @@ MOST_CLASSES = 40
 
 
 class Cell(NamedTuple):
-    """How many samples of a class are taken for a class.
+    """A cell of the confusion matrix: a number of samples.
 
     Attributes:
         samples: how many.
@@ -46,7 +46,7 @@ class MatrixRow(NamedTuple):
 
 
 def confusion(facts: Facts) -> list[MatrixRow]:
-    """How often samples of each true class are taken for each class.
+    """Count how often samples of each true class are taken for each class.
 
     Args:
         facts: of the table.

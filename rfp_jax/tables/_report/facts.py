@@ -1,4 +1,4 @@
-"""What a report says about a table as a whole, and the table of its classes."""
+"""Facts about a table as a whole, and the table of its classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDINGS = 8
 
 
 NOTHING = "–"
-"""Where there is no number."""
+"""The sign for a number that does not exist."""
 
 
 class Part(NamedTuple):
@@ -99,7 +99,7 @@ class Facts:
 
     @property
     def right(self) -> np.ndarray:
-        """Whether each sample is predicted right, bool [sample]; true without labels."""
+        """Tell which samples are predicted right, bool [sample]; all of them without labels."""
         return self.predicted == self.chosen
 
     @property

@@ -40,7 +40,7 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class Card:
-    """What is shown of a sample.
+    """A sample, as the gallery shows it.
 
     Attributes:
         name: its id.
@@ -110,7 +110,7 @@ class Gallery:
         return options
 
     def cards(self) -> Iterator[Card]:
-        """What is shown of each sample."""
+        """Return the card of each sample."""
         which = _query.default_target(self.table)
         shares = _query.share(self.table, which).values
         relevance = np.moveaxis(self.table.relevance.values, 1, 2)  # [sample, class, source]

@@ -1,0 +1,78 @@
+"""Prose follows the house: docstrings and headings name a thing or begin with a verb."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ["rfp_jax", "convert", "experiments", "benchmarks", "tests", "docs"]
+QUESTION = re.compile(r"(what|how|where|which|whether|who|whose|when|why)\b", re.IGNORECASE)
+SAID_SO = {"How it works", "How to add"}
+"""Headings that begin with a question word and are what everybody calls such a page."""
+
+
+def docstrings(program: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the line and text of each docstring, those under constants included."""
+    for node in ast.walk(program):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str() as text)):
+                yield node.lineno, text
+
+
+def questions(source: str) -> list[str]:
+    """List the docstrings of a program that begin with a question word."""
+    found = sorted(docstrings(ast.parse(source)))
+    return [f"{line}: {text.splitlines()[0]}" for line, text in found if QUESTION.match(text)]
+
+
+def tracked(*endings: str) -> list[Path]:
+    """List the files of the repository with one of these endings, newly written ones included."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name.endswith(endings)]
+    return [path for path in paths if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""What a module holds."""',
+        'def f():\n    """Whether it is."""',
+        'class A:\n    """How it is done."""',
+        'class A:\n    def f(self):\n        """Where it lies."""',
+        'x = 1\n"""Which of them."""',
+    ],
+)
+def test_a_question_is_found(source):
+    assert len(questions(source)) == 1
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_docstrings_begin_with_a_verb_or_a_noun(room):
+    programs = sorted((ROOT / room).rglob("*.py"))
+    assert programs
+    found = {str(path.relative_to(ROOT)): questions(path.read_text()) for path in programs}
+    assert not {path: lines for path, lines in found.items() if lines}
+
+
+def test_headings_name_their_section():
+    pages = tracked(".md")
+    headings = {
+        (path.name, heading)
+        for path in pages
+        for heading in re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    }
+    assert len(headings) > 100
+    assert not {
+        (page, heading)
+        for page, heading in headings
+        if QUESTION.match(heading) and heading not in SAID_SO
+    }
