@@ -84,6 +84,25 @@ def windows(x):
     return y.reshape(b, h, w, c) + 0 * x
 
 
+def in_patches(x, mix):
+    """Mix the pixels of patches of 4 x 4, each a token or the features of one."""
+    b, h, w, _ = x.shape
+    tokens = x.reshape(b, h // 4, 4, w // 4, 4).transpose(0, 1, 3, 2, 4)
+    mixed = mix(tokens.reshape(b, h // 4, w // 4, 16))
+    return mixed.reshape(b, h // 4, w // 4, 4, 4).transpose(0, 1, 3, 2, 4).reshape(x.shape)
+
+
+def attention_inside(tokens):
+    scores = jax.nn.softmax(tokens[..., :, None] * tokens[..., None, :])
+    return jnp.einsum("...ij,...j->...i", scores, tokens)
+
+
+def padded(x, mode):
+    return conv(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode), K, padding="VALID")
+
+
+MIXED = jax.random.normal(jax.random.key(5), (16, 16))
+
 LOCAL = {
     "strided": lambda x: up(conv(x, K, stride=2)),
     "strided, asymmetric": lambda x: up(conv(x, jnp.ones((2, 2, 1, 1)), stride=2)),
@@ -97,9 +116,15 @@ LOCAL = {
         lax.reduce_window(x, 0.0, lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
         / lax.reduce_window(jnp.ones_like(x), 0.0, lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
     ),
-    "reflected": lambda x: conv(
-        jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect"), K, padding="VALID"
-    ),
+    "reflected": lambda x: padded(x, "reflect"),
+    "edges repeated": lambda x: padded(x, "edge"),
+    "symmetric": lambda x: padded(x, "symmetric"),
+    "embedded patches": lambda x: in_patches(conv(x, K), lambda t: t @ MIXED),
+    "attention in windows": lambda x: in_patches(conv(x, K), attention_inside),
+    "image by image": jax.vmap(lambda image: conv(image[None], K)[0]),
+    "channel by channel": lambda x: jax.vmap(
+        lambda plane: conv(plane[..., None], K)[..., 0], in_axes=-1, out_axes=-1
+    )(jnp.concatenate([x, -x], -1)).max(-1, keepdims=True),
     "pixel shuffle": lambda x: shuffled(conv(unshuffled(x), jnp.ones((3, 3, 4, 4)))),
     "windows": windows,
     "shifted": lambda x: x + jnp.pad(x, ((0, 0), (5, 0), (0, 2), (0, 0)))[:, :-5, 2:],

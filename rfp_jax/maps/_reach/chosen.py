@@ -73,9 +73,9 @@ def dot(eqn: core.JaxprEqn, operands: Sequence[Value], shifts: Shifts) -> Reach:
         order = [*batches[side], *free]
         places = [*range(len(batches[side])), *range(free_at, free_at + len(free))]
         if isinstance(value, Reach):
-            axis = [d for d in contracted[side] if value.lo.shape[d] > 1]
-            banded = len(axis) == 1 and isinstance(operands[1 - side], Constant)
-            if banded and not batches[0]:
+            axis = [d for d in range(len(shape)) if value.lo.shape[d] > 1]
+            whole = len(axis) == 1 and axis[0] in contracted[side]  # not a digit of positions
+            if whole and isinstance(operands[1 - side], Constant) and not batches[0]:
                 both.append(_banded(eqn, operands, side, axis[0], shifts))
             else:
                 left = value.reduced(contracted[side], keep=True).moved(*order, *contracted[side])

@@ -223,8 +223,10 @@ def collapsed(reach: Reach) -> Reach:
     """Give dimensions along which nothing changes the size 1; there the axis does not run."""
     lo, hi, steps = reach.lo, reach.hi, dict(reach.steps)
     for d in range(lo.ndim):
+        if lo.shape[d] < 2:
+            continue
         first = [end.take([0], d) for end in (lo, hi)]
-        if lo.shape[d] > 1 and (lo == first[0]).all() and (hi == first[1]).all():
+        if (lo == first[0]).all() and (hi == first[1]).all():
             lo, hi = first
             steps.pop(d, None)
     return Reach(lo, hi, steps)

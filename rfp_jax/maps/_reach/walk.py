@@ -77,6 +77,8 @@ class Walk:
     def equation(self, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
         """Return the reach of an equation's results."""
         name = eqn.primitive.name
+        if all(0 in shape_of(var) for var in eqn.outvars):  # no elements: padding by nothing
+            return [Reach.nothing(len(shape_of(var))) for var in eqn.outvars]
         try:
             if name in _CONTROL:
                 inside = replace(self, source=self.line(eqn))
