@@ -135,11 +135,25 @@ def _from_constant(curve: Curve, z: jax.Array, constant: jax.Array, y: jax.Array
 
 
 def _limit(curve: Curve, z: jax.Array) -> jax.Array:
-    """Return the limit at 0 from the right (`sin(x) / x`), or NaN if there seems to be none."""
-    h = float(jnp.finfo(z.dtype).eps) ** (1 / 3)
-    one, two, three = (curve(jnp.full_like(z, k * h)) for k in (1, 2, 3))
-    steady = jnp.abs(one - two) <= h**0.5 * (1 + jnp.abs(one))
-    return jnp.where(steady, 3 * one - 3 * two + three, jnp.nan)
+    """Return the limit at 0 from the right (`sin(x) / x`), or NaN if there seems to be none.
+
+    Next to 0 differences cancel, so it is extrapolated from a distance. Where that comes closer to
+    the value next to 0 the nearer one looks, the curve is not smooth there (`x log x`), and that
+    value is the limit.
+    """
+    info = jnp.finfo(z.dtype)
+    h = float(info.eps) ** (1 / 3)
+
+    def at(distance: float) -> jax.Array:
+        return curve(jnp.full_like(z, distance))
+
+    def extrapolated(h: float) -> jax.Array:
+        return 3 * at(h) - 3 * at(2 * h) + at(3 * h)
+
+    far, nearer, there = extrapolated(h), extrapolated(h / 16), at(float(info.tiny) ** 0.5)
+    is_rough = jnp.abs(nearer - there) < jnp.abs(far - there) / 2
+    is_steady = jnp.abs(at(h / 4) - at(h)) <= h**0.5 * (1 + jnp.abs(at(h)))
+    return jnp.where(is_steady, jnp.where(is_rough, there, far), jnp.nan)
 
 
 def _equations(f: Equation, variable: Tracked) -> list[Equation]:

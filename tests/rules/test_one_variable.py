@@ -8,6 +8,7 @@ import pytest
 from jax import lax
 from jax.nn import sigmoid
 
+import rfp_jax
 from tests.oracles.decomposition import agree, shares
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -78,6 +79,25 @@ def test_what_is_0_by_0_at_0_takes_its_limit():
     agree(shares(jnp.sinc, 0.0), [0.0, 1.0])
     agree(shares(lambda x: jnp.sin(x) / x, 2.0), [np.sin(2.0) / 2 - 1, 1.0], atol=1e-7)
     agree(shares(lambda x: jnp.expm1(x) / x, 2.0), [np.expm1(2.0) / 2 - 1, 1.0], atol=1e-7)
+
+
+def test_a_limit_that_is_approached_steeply():
+    """`x log x` and its relatives are 0 at 0: what extrapolates from a distance misses that."""
+    agree(shares(lambda x: x * jnp.log(x), 0.25), [0.25 * np.log(0.25), 0.0], atol=1e-15)
+    agree(shares(lambda x: 3 + x * x * jnp.log(x), 2.0), [4 * np.log(2.0), 3.0], atol=1e-15)
+    p = jnp.array([0.1, 0.2, 0.7])
+    written = shares(lambda x: -(x * jnp.log(x)).sum(), p)
+    agree(written, shares(lambda x: jax.scipy.special.entr(x).sum(), p), atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.bfloat16])
+def test_what_has_no_limit_has_none_in_any_precision(dtype):
+    """A step of the size of half precision must not take `log` and `1/x` for steady."""
+    for fun in (lambda x: 1 / x, jnp.log):
+        with pytest.warns(rfp_jax.errors.RelevanceStopsWarning):
+            rel = rfp_jax.relevance(fun)(jnp.asarray(4.0, dtype))
+        assert float(rel.sources) == 0
+        assert rel.bias == rel.output
 
 
 def test_a_root_at_0_is_finite():
