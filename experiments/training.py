@@ -44,7 +44,7 @@ def epochs(
     """Train epoch by epoch.
 
     Args:
-        loss: what to minimise.
+        loss: what to minimize.
         start: the state to start from; `Epoch(0, variables, optimizer.init(variables), nan)` for a
             new network.
         data: the training samples, which come in another order in every epoch.

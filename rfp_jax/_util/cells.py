@@ -59,7 +59,7 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
             counts[(*place, into)] = block_sums(known, factor)
     with np.errstate(invalid="ignore"):
         parts, sums = parts / counts[..., None, :, :], sums / counts
-    y, x = coarse.centres
+    y, x = coarse.centers
     found = xr.Dataset(
         {
             "relevance": (relevance.dims, parts.astype(np.float32), scene.relevance.attrs),

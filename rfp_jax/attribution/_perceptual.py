@@ -12,7 +12,7 @@ from rfp_jax.attribution._scores import Score, accuracy, after_labels, mean_scor
 
 
 class PerceptualScore(NamedTuple):
-    """Perceptual scores of all sources, not normalised.
+    """Perceptual scores of all sources, not normalized.
 
     Attributes:
         score: `accuracy - replaced`, a scalar per source, arranged like what `argnums` points to.
@@ -37,7 +37,7 @@ def perceptual_score(
 
     The perceptual score of a source is the accuracy minus the mean accuracy with the source's data
     permuted among the samples, all other sources left as they are. A permutation may leave a sample
-    its own data. Scores are not normalised: divide by `accuracy` for the share of the accuracy that
+    its own data. Scores are not normalized: divide by `accuracy` for the share of the accuracy that
     rests on the source. It costs S * draws + 1 passes over the data.
 
     Args:

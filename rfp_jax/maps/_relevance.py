@@ -77,7 +77,7 @@ def relevance(
             the order of the arguments.
         path: where to put the map, a folder, by custom with the suffix `.zarr`; without it the map
             is in memory.
-        classes: names of the outputs, or a mapping of names to colours `"#rrggbb"`.
+        classes: names of the outputs, or a mapping of names to colors `"#rrggbb"`.
         reference: the source whose grid the map has; by default the first one. Sources on the same
             grid are copied, others are warped.
         outputs: which outputs are explained: `"argmax"`, at each pixel the greatest; `"all"`; or a

@@ -541,7 +541,7 @@ def test_deletion_of_a_linear_network_is_best_in_the_order_of_relevance():
         assert np.all(delete(ranks, case.labels, *args).area >= by_relevance.area - 1e-12)
 
 
-# --- Randomisation --------------------------------------------------------------------------------
+# --- Randomization --------------------------------------------------------------------------------
 
 
 def explain_by_occlusion(args):

@@ -105,7 +105,7 @@ def test_published_keys_and_shapes(arch):
     positions = {"resnet50": 1}.get(arch, 64)
     ours = _network(arch, (12,), 10, positions).state_dict()
     assert {key: tuple(tensor.shape) for key, tensor in ours.items()} == shapes
-    assert flax.recognise(shapes) == arch
+    assert flax.recognize(shapes) == arch
     zero = np.zeros((), np.float16)  # one number, seen in every shape
     state_dict = {key: np.broadcast_to(zero, shape) for key, shape in shapes.items()}
     variables = flax.to_flax(arch, state_dict)
@@ -119,8 +119,8 @@ def test_every_architecture_is_complete():
     assert set(ARCHITECTURES) == set(Name.__args__) == set(MODELS)
     for arch, *size in NETWORKS:
         keys = list(_network(arch, *size).state_dict())
-        assert flax.recognise(keys) == arch
-        assert flax.recognise([f"module.{key}" for key in keys]) == arch
+        assert flax.recognize(keys) == arch
+        assert flax.recognize([f"module.{key}" for key in keys]) == arch
 
 
 @pytest.mark.parametrize(
@@ -245,9 +245,9 @@ def test_wrong_architecture_is_named(smallnet):
     with pytest.raises(flax.UnknownArchitectureError, match="expected one of smallnet"):
         flax.to_flax("resnet51", smallnet)
     with pytest.raises(flax.UnknownArchitectureError, match=r"belong to none of .*: a, b"):
-        flax.recognise(["b", "a"])
+        flax.recognize(["b", "a"])
     with pytest.raises(flax.UnknownArchitectureError, match="there are none"):
-        flax.recognise([])
+        flax.recognize([])
     keys: Any = list(smallnet)
     with pytest.raises(TypeError, match=r"pass model.state_dict\(\), not list"):
         flax.to_flax("smallnet", keys)

@@ -81,7 +81,7 @@ def while_halved(x: jax.Array) -> jax.Array:
 
 
 def grouped(x: jax.Array, size: int = 2) -> jax.Array:
-    """Ghost batch normalisation: statistics of groups of `size` samples."""
+    """Ghost batch normalization: statistics of groups of `size` samples."""
     return norm(1)(x.reshape(-1, size, x.shape[1])).reshape(x.shape)
 
 
@@ -353,7 +353,7 @@ INTERACTING = [
         (A,),
         blamed="reshape",
     ),
-    Case("recurrent labelling", recurrent, (SERIES,), axes=2, blamed="scan"),
+    Case("recurrent labeling", recurrent, (SERIES,), axes=2, blamed="scan"),
     Case("attention, per token", attend, (SERIES,), axes=2, blamed="dot_general"),
     Case(
         "a carry over samples",

@@ -39,7 +39,7 @@ QUIET = Console(quiet=True)
 
 
 class Tiny(nn.Module):
-    """A network with everything that matters here: two branches, batch normalisation, biases."""
+    """A network with everything that matters here: two branches, batch normalization, biases."""
 
     num_classes: int = 10
 
@@ -619,13 +619,13 @@ def test_bins_take_every_sample_once():
     assert [each.tolist() for each in members] == [[0], [1], [2], [], [3, 4]]
 
 
-def test_true_colours_are_red_green_blue():
-    from rfp_jax.datasets.sen12ms import normalise_s2
+def test_true_colors_are_red_green_blue():
+    from rfp_jax.datasets.sen12ms import normalize_s2
 
     image = np.zeros((1, 1, 10), np.float32)
     image[..., :3] = 300, 1500, 3000  # blue, green, red
     np.testing.assert_allclose(
-        figures.true_colour(normalise_s2(image))[0, 0], [1, 0.5, 0.1], atol=1e-5
+        figures.true_color(normalize_s2(image))[0, 0], [1, 0.5, 0.1], atol=1e-5
     )
 
 

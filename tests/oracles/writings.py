@@ -259,7 +259,7 @@ NORMS: Mapping[str, tuple[Writing, ...]] = {
         lambda x: x / jnp.sqrt(jnp.einsum("ij,ij->i", x, x))[:, None],
     ),
 }
-"""Normalisations of one value."""
+"""Normalizations of one value."""
 
 
 def _shifted(x: jax.Array) -> jax.Array:

@@ -366,7 +366,7 @@ def test_running_maximum(reverse):
     close(shares(lambda x: lax.cummin(-x, reverse=reverse), a, total - a)[0][0], -a[winners])
 
 
-# --- Normalisations: the mean is linear, the denominator constant
+# --- Normalizations: the mean is linear, the denominator constant
 
 
 def norm(c, total, axes, groups=1, epsilon=1e-6):

@@ -599,7 +599,7 @@ def test_every_sample_has_one_slot_whatever_else_is_to_do(samples, size, batch, 
 def reader_of(data, sources=SOURCES, classes=CLASSES):
     columns = Columns()
     reader = Reader(data, columns, Keys.from_columns(columns, sources, ()), tuple(classes))
-    return reader, infer(reader, look(reader, None), None, lambda inputs, is_labelled: None)
+    return reader, infer(reader, look(reader, None), None, lambda inputs, is_labeled: None)
 
 
 def test_the_next_batch_is_sent_before_the_last_is_fetched():

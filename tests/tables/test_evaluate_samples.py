@@ -447,7 +447,7 @@ def test_names_and_floats_as_class_labels(tmp_path):
     assert list(failures(table)) == [1]
     assert "the label: 2.7 is not the number of a class" in table.failure.values[1]
     assert table.label.values[[2, 3, 4]].tolist() == [-1, -1, 1]
-    assert tables.summary(table)["labelled"] == 21
+    assert tables.summary(table)["labeled"] == 21
 
 
 def test_one_bad_label_among_those_looked_at_is_one_failure(tmp_path):
@@ -493,7 +493,7 @@ def test_regression_with_one_output(tmp_path, alone):
     assert table.relevance.units == table.output.units == table.label.units == "m"
     found, known = tables.summary(table), np.arange(24) != 7
     output = table.output.values[known, 0].astype(float)
-    assert (found["labelled"], found["accuracy"]) == (23, None)
+    assert (found["labeled"], found["accuracy"]) == (23, None)
     errors = found["errors"]["height"]
     assert errors["rmse"] == pytest.approx(metrics.root_mean_squared_error(truth[known], output))
     assert errors["mae"] == pytest.approx(metrics.mean_absolute_error(truth[known], output))

@@ -114,7 +114,7 @@ def difference(
     prepend: jax.Array | None = None,
     append: jax.Array | None = None,
 ) -> jax.Array:
-    """Differences of neighbours along an axis."""
+    """Differences of neighbors along an axis."""
     return jnp.diff(x, n, dim, prepend, append)
 
 

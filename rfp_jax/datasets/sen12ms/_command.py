@@ -64,7 +64,7 @@ def pack(
     threads: int = 8,
     skip_broken: bool = False,
 ) -> int:
-    """Write normalised patches into ArrayRecord shards, once, for fast reading.
+    """Write normalized patches into ArrayRecord shards, once, for fast reading.
 
     Args:
         root: The archive.

@@ -100,7 +100,7 @@ class Sen12MS:
     A sample is a dict of
 
     - `optical`: float32 [size, size, 10 or 3], and `sar`: float32 [size, size, 2], as far as the
-      inputs have them, normalised as for the published networks;
+      inputs have them, normalized as for the published networks;
     - `label`: int32 [], or bool [classes];
     - `id`: the patch's name;
     - `cloudy`: whether the optical image is the cloudy twin;

@@ -105,10 +105,10 @@ class Job:
         explained = explain(keys.argnums)
         params = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), params)
 
-        def form_of(inputs: schemas.Inputs, is_labelled: bool) -> Form | None:
+        def form_of(inputs: schemas.Inputs, is_labeled: bool) -> Form | None:
             given = batched(Schema(inputs, None, {}), PROBED)
             output = jax.eval_shape(explained, params, *given).output
-            form = find_form(output, PROBED, classes, places, is_labelled=is_labelled)
+            form = find_form(output, PROBED, classes, places, is_labeled=is_labeled)
             if form is None:  # refuse what has not as many outputs as classes
                 jax.eval_shape(as_arrays(explained, sources, classes), params, *given)
             return form

@@ -40,7 +40,7 @@ def as_arrays(
     """
 
     def arrays(params: Any, *given: jax.Array) -> tuple[jax.Array, jax.Array] | Dense:
-        has_label = form is not None and form.is_labelled
+        has_label = form is not None and form.is_labeled
         inputs, label = (given[:-1], given[-1]) if has_label else (given, None)
         relevance = explained(params, *inputs)
         batch = inputs[0].shape[0]
