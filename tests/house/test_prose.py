@@ -111,7 +111,7 @@ IZE = re.compile(
 OTHERS_NAMES = re.compile(
     r'grey_closing|"metre"|British spelling: .*|`labelled` of .*|`randomised` of .*'
 )
-"""Words that others chose: a function of SciPy, a unit of coordinate systems, names of version 0.1."""
+"""Words that others chose: SciPy, coordinate systems, version 0.1 of this package."""
 
 
 def british(text: str) -> list[str]:
