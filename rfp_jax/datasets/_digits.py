@@ -35,7 +35,7 @@ def load_digits(split: Split) -> LabeledImages:
         ((360, 8, 8, 1), 16)
     """
     check_split(split)
-    with needs_extra("Reading the bundled digits"):
+    with needs_extra("Reading the bundled digits", "experiments"):
         from sklearn.datasets import load_digits as load_bundled_digits
     images, labels = load_bundled_digits(return_X_y=True)
     scatter = draw(SPLIT_SEED, Purpose.SPLIT, size=len(labels))

@@ -56,7 +56,7 @@ def load_mnist(split: Split, folder: str | os.PathLike[str] = DEFAULT_FOLDER) ->
         FileNotFoundError: no MNIST in no/such/folder. Download train-images-idx3-ubyte.gz, ...
     """
     check_split(split)
-    with needs_extra("Reading MNIST"):
+    with needs_extra("Reading MNIST", "experiments"):
         import array_record  # noqa: F401 (TFDS imports it late and then fails with less to say)
         import tensorflow_datasets as tfds
         from PIL import Image

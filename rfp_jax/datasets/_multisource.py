@@ -239,7 +239,7 @@ class MultiSource:
             raise ValueError(
                 f"batch_size and epochs must be at least 1, got {batch_size} and {epochs}"
             )
-        with needs_extra("Reading data in batches"):
+        with needs_extra("Reading data in batches", "experiments"):
             import grain
         # A plain Grain source sees the index without its epoch; `map_with_index` hands on both.
         dataset = grain.MapDataset.range(len(self)).map_with_index(lambda index, _: self[index])

@@ -180,7 +180,7 @@ class _Program:
             Reach.source(4, self.dim, shape.shape[self.dim], scale)
             for shape, scale in zip(shapes, self.scales, strict=True)
         ]
-        (result,) = walk.run(closed, (), sources)
+        (result,) = walk.run(closed, sources)
         reach = result if isinstance(result, Reach) else Reach.nothing(4)
         return _Reading(walk, reach, self.dim, closed.out_avals[0].shape[self.dim], size)
 

@@ -207,7 +207,7 @@ class Sen12MS:
             raise ValueError(
                 f"batch_size must be at least 1 and epoch not negative, got {batch_size}, {epoch}"
             )
-        with needs_extra("Reading data in batches"):
+        with needs_extra("Reading data in batches", "experiments"):
             import grain
         order = np.arange(len(self))
         if shuffle:

@@ -95,7 +95,7 @@ def pack(
         PatchError, LookupError: if a patch cannot be read, unless `skip_broken`.
         OSError: if the disk is full, for instance; nothing remains.
     """
-    with needs_extra("Packing patches"):
+    with needs_extra("Packing patches", "experiments"):
         from array_record.python.array_record_module import ArrayRecordWriter
     folder = Path(out).expanduser() / source.split
     count = len(source)
@@ -147,7 +147,7 @@ class Packed:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        with needs_extra("Reading packed patches"):
+        with needs_extra("Reading packed patches", "experiments"):
             import grain
         self.folder = Path(folder).expanduser()
         self.manifest = _read_manifest(self.folder)
