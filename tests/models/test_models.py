@@ -1,6 +1,7 @@
 """The models: shapes, dtypes, sources, training, and PyTorch's initializers.
 
-That they compute what PyTorch computes is tested in tests/convert/test_flax_networks.py and test_golden.py.
+That they compute what PyTorch computes is tested in tests/convert/test_flax_networks.py and in
+test_golden.py.
 """
 
 import functools
