@@ -12,6 +12,8 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.stages import Lowered, Traced
 
+from rfp_jax._util.trees import Given, Tree
+
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -68,7 +70,7 @@ def jit(fun: Callable[P, R], **options: Any) -> Jitted[P, R]:
     if "compiler_options" in options:
         raise TypeError("rfp_jax.jit chooses compiler_options itself: use jax.jit to set your own")
     plain = jax.jit(fun, **options)
-    chosen: dict[Hashable, Callable[..., Any]] = {}
+    chosen: dict[Hashable, Callable[..., Tree]] = {}
 
     def suited(args: Any, kwargs: Any) -> Any:
         """Return the `jax.jit` of the function with the options for these arguments."""
@@ -82,10 +84,10 @@ def jit(fun: Callable[P, R], **options: Any) -> Jitted[P, R]:
         return chosen[key]
 
     @functools.wraps(fun)
-    def compiled(*args: Any, **kwargs: Any) -> Any:
+    def compiled(*args: Given, **kwargs: Given) -> Any:
         return suited(args, kwargs)(*args, **kwargs)
 
-    def lower(*args: Any, **kwargs: Any) -> Lowered:
+    def lower(*args: Given, **kwargs: Given) -> Lowered:
         return suited(args, kwargs).lower(*args, **kwargs)
 
     both: Any = compiled  # Any: a function with attributes is a `Jitted` for no type checker

@@ -1,12 +1,13 @@
 """Sanity check by randomization: an explanation must change when the weights are randomized."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.attribution._agreement import agreement
 
 
@@ -26,9 +27,9 @@ class Randomization(NamedTuple):
 
 
 def randomization(
-    explain: Callable[[Any], Any],
-    variables: Any,
-    random_variables: Any,
+    explain: Callable[[Tree], Tree],
+    variables: Tree,
+    random_variables: Tree,
     layers: Sequence[str] | None = None,
     *,
     cascading: bool = True,
@@ -87,7 +88,7 @@ def randomization(
     )
 
 
-def permute_parameters(key: jax.Array, variables: Any) -> Any:
+def permute_parameters(key: jax.Array, variables: Tree) -> Tree:
     """Permute the entries of every array at random.
 
     Each array keeps its values, and so their mean and spread, and loses what it has learned. An
@@ -116,7 +117,7 @@ def permute_parameters(key: jax.Array, variables: Any) -> Any:
     )
 
 
-def _paths(variables: Any) -> list[str]:
+def _paths(variables: Tree) -> list[str]:
     found, _ = jax.tree_util.tree_flatten_with_path(variables)
     return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in found]
 
@@ -128,7 +129,7 @@ def _below(layer: str, paths: list[str]) -> set[str]:
     return below
 
 
-def _mix(variables: Any, random_variables: Any, paths: list[str], randomized: set[str]) -> Any:
+def _mix(variables: Tree, random_variables: Tree, paths: list[str], randomized: set[str]) -> Tree:
     trained, tree = jax.tree.flatten(variables)
     random = jax.tree.leaves(random_variables)
     choices = zip(paths, trained, random, strict=True)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Tree
 from rfp_jax.maps._dates import with_dates
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Network
@@ -32,8 +33,8 @@ MEMORY = 2**30
 
 
 def relevance(
-    fun: Callable[..., Any],
-    params: Any,
+    fun: Callable[..., Tree],
+    params: Tree,
     sources: Mapping[str, Any],
     path: str | os.PathLike[str] | None = None,
     *,

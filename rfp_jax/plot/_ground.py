@@ -19,7 +19,7 @@ with needs_extra("Drawing pictures", "plot"):
 if TYPE_CHECKING:
     from rfp_jax._util.ground import Ground
 
-HATCHED: dict[str, Any] = {
+HATCHED: dict[str, Any] = {  # as Matplotlib takes them
     "hatch": "////",
     "facecolor": "white",
     "edgecolor": BIAS_COLOR,

@@ -6,8 +6,6 @@ proposition 3.4: relevance passes a normalization as if its scale did not depend
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import numpy as np
 from jax.core import Tracer
@@ -16,6 +14,7 @@ from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.frozen import Frozen
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Stopped, Tracked, Value
+from rfp_jax._util.trees import Given
 from rfp_jax.rules._product import signal
 
 _SCALED = MOVES | {"mul", "div", "neg"}
@@ -44,7 +43,7 @@ def is_normalizer(value: Value) -> bool:
     return False
 
 
-def _is_minus_half(exponent: Any) -> bool:
+def _is_minus_half(exponent: Given) -> bool:
     if isinstance(exponent, Tracked | Stopped | Tracer):
         return False
     return bool(np.all(np.asarray(exponent) == -0.5))

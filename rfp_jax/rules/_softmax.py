@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -239,7 +238,7 @@ def replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
 
     Between the two stand sums, products and moves alone, so the search goes no further than these.
     """
-    values: dict[int, Any] = {id(variable): x}
+    values: dict[int, jax.Array] = {id(variable): x}
 
     def visit(value: Tracked) -> None:
         made = producer(value)
