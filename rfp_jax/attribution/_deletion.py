@@ -111,7 +111,9 @@ def deletion(
     return delete
 
 
-def _of_target(call: SourceCall, relevance: Tree, target: jax.Array) -> jax.Array:
+def _of_target(
+    call: SourceCall, relevance: Tree, target: shapes.Integer[jax.Array, " B"]
+) -> shapes.Inexact[jax.Array, "B S"]:
     """Relevance of each source for each sample's target, [B, S]."""
     shape = jax.eval_shape(call, call.leaves).shape
     if jax.tree.structure(relevance) != call.result:
@@ -128,5 +130,7 @@ def _of_target(call: SourceCall, relevance: Tree, target: jax.Array) -> jax.Arra
     return jnp.stack([_pick(share, target) for share in shares], axis=1)
 
 
-def _pick(values: jax.Array, column: jax.Array) -> jax.Array:
+def _pick(
+    values: shapes.Shaped[jax.Array, "B K"], column: shapes.Integer[jax.Array, " B"]
+) -> shapes.Shaped[jax.Array, " B"]:
     return jnp.take_along_axis(values, column[:, None], axis=1)[:, 0]

@@ -5,7 +5,11 @@ networks: Schmitt & Wu, "Remote sensing image classification with the SEN12MS da
 Annals V-2-2021, and their code.
 """
 
+from __future__ import annotations
+
 import numpy as np
+
+from rfp_jax._util import shapes
 
 S2_MEAN = np.array(
     [
@@ -25,7 +29,9 @@ S1_MEAN = np.array([-11.76858, -18.294598], np.float32)
 S1_STD = np.array([4.525339, 4.3586307], np.float32)
 
 
-def normalize_s2(image: np.ndarray) -> np.ndarray:
+def normalize_s2(
+    image: shapes.Shaped[np.ndarray, "*pixels bands"],
+) -> shapes.Float[np.ndarray, "*pixels bands"]:
     """Normalize optical bands.
 
     Args:
@@ -47,7 +53,9 @@ def normalize_s2(image: np.ndarray) -> np.ndarray:
     return (image - S2_MEAN[:bands]) / S2_STD[:bands]
 
 
-def denormalize_s2(image: np.ndarray) -> np.ndarray:
+def denormalize_s2(
+    image: shapes.Shaped[np.ndarray, "*pixels bands"],
+) -> shapes.Float[np.ndarray, "*pixels bands"]:
     """Turn normalized optical bands back into digital numbers, for pictures.
 
     Args:
@@ -60,7 +68,9 @@ def denormalize_s2(image: np.ndarray) -> np.ndarray:
     return image * S2_STD[:bands] + S2_MEAN[:bands]
 
 
-def normalize_s1(image: np.ndarray) -> np.ndarray:
+def normalize_s1(
+    image: shapes.Shaped[np.ndarray, "*pixels 2"],
+) -> shapes.Float[np.ndarray, "*pixels 2"]:
     """Normalize backscatter.
 
     Args:
