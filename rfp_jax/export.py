@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 from jax.errors import InconclusiveDimensionOperation
+from jax.typing import DTypeLike
 
 from rfp_jax._util.trees import Given, Json, Tree
 
@@ -272,7 +273,7 @@ def _check_fits(program: jax_export.Exported, manifest: Mapping[str, Json]) -> N
         raise ValueError(f"its program maps {', '.join(found)}, its manifest {', '.join(expected)}")
 
 
-def _shape(dtype: object, shape: Sequence[object]) -> str:
+def _shape(dtype: DTypeLike, shape: Sequence[object]) -> str:
     return f"{jnp.dtype(dtype)}[{','.join(map(str, shape))}]"
 
 

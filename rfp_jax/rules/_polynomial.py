@@ -79,7 +79,7 @@ def aumann_shapley(
     def constants() -> list[jax.Array]:
         return [f.constant_part(factor) for factor in factors]
 
-    def along(t: jax.Array, present: list[int], c: Sequence[jax.Array]) -> jax.Array:
+    def along(t: float | jax.Array, present: list[int], c: Sequence[jax.Array | None]) -> jax.Array:
         at = [b + jnp.asarray(t, b.dtype) * (xi - b) for b, xi in zip(constants(), x, strict=True)]
 
         def at_present(*given: jax.Array) -> jax.Array:
