@@ -53,7 +53,7 @@ class Layer:
 
     @property
     def dims(self) -> str:
-        """How windows of it lie, `"byxc"` or `"bcyx"`, several dates side by side as bands."""
+        """The layout of its windows, `"byxc"` or `"bcyx"`, several dates side by side as bands."""
         return plain(self.source.dims)
 
     def read(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
