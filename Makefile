@@ -29,10 +29,10 @@ check: lint  ## lint, types, and the tests of the engine that take two minutes: 
 	$(BIN)/python -m pytest -n auto -m "not slow" $(CHECKED)
 
 test: $(VENV)/.test  ## the whole test suite, doctests included
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-latest: .venv-latest/.test  ## the suite on Python 3.12 and the newest JAX (LATEST=path/to/python3.12)
-	.venv-latest/bin/python -m pytest -n auto --dist loadgroup
+	.venv-latest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 zoo: $(VENV)/.test  ## every architecture and framework: coverage, conservation, RFP = LRP (long)
 	$(BIN)/python -m benchmarks.zoo --float64

@@ -3,7 +3,7 @@
     python -m benchmarks.loader [--patches 200] [--size 256] [--out results/loader.json]
 
 A synthetic archive is written to a temporary folder, read, packed, and read again. Its files are
-fresh in the machine's memory, so this measures decoding, normalising and batching, not a disk.
+fresh in the machine's memory, so this measures decoding, normalizing and batching, not a disk.
 """
 
 import json
@@ -70,7 +70,7 @@ def main(config: Config) -> None:
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "patches": len(archive),
             "size": config.size,
-            "synthesised_per_second": config.patches / seconds,
+            "synthesized_per_second": config.patches / seconds,
             "read_per_second": {},
             "packed_per_second": {},
             "bytes_per_patch": {"GeoTIFF": _bytes(archive)},

@@ -88,7 +88,7 @@ def exit_on_error() -> Iterator[None]:
     from rfp_jax._util.extras import MissingExtraError, needs_extra
 
     try:
-        with needs_extra("This experiment"):
+        with needs_extra("This experiment", "experiments"):
             yield
     except (ValueError, OSError, MissingExtraError) as error:
         raise SystemExit(f"error: {error}") from error

@@ -1,6 +1,6 @@
 """Training on batches of two sources, epoch by epoch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +13,10 @@ from rfp_jax.datasets import MultiSource
 
 Loss = Callable[[Any, tuple[Any, ...], Any], jax.Array]
 """Mean loss of a batch, a scalar, from variables, images of each source, and labels."""
+
+Step = Callable[..., tuple[Any, Any, jax.Array]]
+"""A step of training: of variables, the optimizer's state and a batch to both after it and the loss
+before it."""
 
 
 class Epoch(NamedTuple):
@@ -44,7 +48,7 @@ def epochs(
     """Train epoch by epoch.
 
     Args:
-        loss: what to minimise.
+        loss: what to minimize.
         start: the state to start from; `Epoch(0, variables, optimizer.init(variables), nan)` for a
             new network.
         data: the training samples, which come in another order in every epoch.
@@ -56,6 +60,9 @@ def epochs(
     Yields:
         The state after each epoch. It is the same whether all epochs came from one call or the
         later ones from another call that started where the first had ended.
+
+    Raises:
+        ValueError: if the loss of an epoch is not finite.
     """
 
     @jax.jit
@@ -67,14 +74,45 @@ def epochs(
     batches = data.batches(batch_size, epochs=until, shuffle=True)
     size = len(batches) // until
     task = progress.add_task("Training", total=len(batches), completed=start.number * size)
-    _, variables, state, _ = start
-    for number in range(start.number, until):
-        values = []
+
+    def of_epoch(number: int) -> Iterator[tuple[Any, Any]]:
         for batch in batches.slice(slice(number * size, (number + 1) * size)):
-            variables, state, value = step(variables, state, batch["images"], batch["label"])
-            values.append(value)
+            yield batch["images"], batch["label"]
             progress.advance(task)
-        yield Epoch(number + 1, variables, state, float(np.mean(values)))
+
+    yield from resume(step, start, of_epoch, until=until)
+
+
+def resume(
+    step: Step, start: Epoch, batches: Callable[[int], Iterable[Sequence[Any]]], *, until: int
+) -> Iterator[Epoch]:
+    """Train epoch by epoch, from any epoch on.
+
+    Args:
+        step: the training step, of variables, the optimizer's state and what makes a batch.
+        start: the state to start from.
+        batches: the batches of an epoch, given how many there have been before.
+        until: how many epochs there shall have been in the end.
+
+    Yields:
+        The state after each epoch.
+
+    Raises:
+        ValueError: if the loss of an epoch is not finite.
+    """
+    last = start
+    while last.number < until:
+        number, variables, state, _ = last
+        losses = []
+        for batch in batches(number):
+            variables, state, loss = step(variables, state, *batch)
+            losses.append(loss)
+        last = Epoch(number + 1, variables, state, float(np.mean(losses)))
+        if not np.isfinite(last.loss):
+            raise ValueError(
+                f"the loss of epoch {last.number} is {last.loss}: try a smaller learning rate"
+            )
+        yield last
 
 
 @partial(jax.jit, static_argnums=0)

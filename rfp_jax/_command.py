@@ -29,7 +29,7 @@ COMMANDS = {
     ),
     "report": Command("rfp_jax.tables._report.command", "Show a relevance table as one HTML file."),
     "sen12ms": Command(
-        "rfp_jax.datasets.sen12ms._command", "Check, pack or synthesise an archive of SEN12MS."
+        "rfp_jax.datasets.sen12ms._command", "Check, pack or synthesize an archive of SEN12MS."
     ),
 }
 

@@ -19,7 +19,7 @@ class _Equation(Protocol):
     @property
     def tracked(self) -> tuple[bool, ...]: ...
     @property
-    def eqn(self) -> Any: ...
+    def eqn(self) -> Any: ...  # an equation of JAX, of which messages read attributes
 
 
 class RelevanceStopsWarning(UserWarning):

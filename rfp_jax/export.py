@@ -20,13 +20,16 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 from jax.errors import InconclusiveDimensionOperation
+from jax.typing import DTypeLike
+
+from rfp_jax._util.trees import Given, Json, Tree
 
 __all__ = ["ExportedRelevance", "Result", "load", "save"]
 
@@ -63,7 +66,7 @@ class ExportedRelevance:
 
     program: jax_export.Exported
     params: tuple[jax.Array, ...]
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, Json]
 
     def __call__(self, *inputs: jax.typing.ArrayLike) -> Result:
         """Compute output and relevance of a batch.
@@ -91,15 +94,15 @@ class ExportedRelevance:
 
 def save(
     path: str | os.PathLike[str],
-    fun: Callable[..., Any],
-    params: Any,
-    inputs: Mapping[str, Any],
+    fun: Callable[..., Tree],
+    params: Tree,
+    inputs: Mapping[str, Given],
     *,
     classes: Sequence[str],
     sources: Sequence[str] | None = None,
-    rules: Any = "lrp0",
-    method: Callable[..., Callable[..., Any]] | None = None,
-    model: Mapping[str, Any] | None = None,
+    rules: Given = "lrp0",
+    method: Callable[..., Callable[..., Tree]] | None = None,
+    model: Mapping[str, Json] | None = None,
     batch: int | None = None,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
 ) -> None:
@@ -256,7 +259,7 @@ def _check_stored(archive: zipfile.ZipFile, size: int) -> None:
         raise ValueError(f"its entries have {total} bytes, the file {size}")
 
 
-def _check_fits(program: jax_export.Exported, manifest: Mapping[str, Any]) -> None:
+def _check_fits(program: jax_export.Exported, manifest: Mapping[str, Json]) -> None:
     """Refuse a program that is not of the manifest's parameters, inputs, sources and classes."""
     batch = BATCH if manifest["batch"] is None else manifest["batch"]
     sources, classes = len(manifest["sources"]) + 1, len(manifest["classes"])
@@ -270,7 +273,7 @@ def _check_fits(program: jax_export.Exported, manifest: Mapping[str, Any]) -> No
         raise ValueError(f"its program maps {', '.join(found)}, its manifest {', '.join(expected)}")
 
 
-def _shape(dtype: Any, shape: Sequence[Any]) -> str:
+def _shape(dtype: DTypeLike, shape: Sequence[object]) -> str:
     return f"{jnp.dtype(dtype)}[{','.join(map(str, shape))}]"
 
 
@@ -278,7 +281,7 @@ def _asks_for_the_size(error: Exception) -> bool:
     return isinstance(error, InconclusiveDimensionOperation) or "_DimExpr" in str(error)
 
 
-def _param(archive: zipfile.ZipFile, name: str, entry: Mapping[str, Any]) -> jax.Array:
+def _param(archive: zipfile.ZipFile, name: str, entry: Mapping[str, Json]) -> jax.Array:
     dtype, shape = jnp.dtype(entry["dtype"]), tuple(entry["shape"])
     held, expected = archive.getinfo(name).file_size, dtype.itemsize * math.prod(shape)
     if held != expected:

@@ -14,12 +14,13 @@ to predict the target from its own share.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from rfp_jax._util import shapes
+from rfp_jax._util.trees import Tree
 
 __all__ = ["Loss", "RelevanceLike", "cross_entropy", "relevance_loss", "source_losses"]
 
@@ -36,12 +37,12 @@ class RelevanceLike(Protocol):
     """
 
     @property
-    def sources(self) -> Any:
+    def sources(self) -> Tree:
         """Relevances of the sources."""
         ...
 
     @property
-    def bias(self) -> Any:
+    def bias(self) -> Tree:
         """Return what came from no source."""
         ...
 
@@ -77,7 +78,7 @@ def cross_entropy(
 
 def source_losses(
     relevance: RelevanceLike, target: shapes.Shaped[jax.Array, "B ..."], loss: Loss = cross_entropy
-) -> Any:
+) -> Tree:
     """Loss of each source when its relevances alone are taken as the logits.
 
     Args:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax._util import shapes
+from rfp_jax._util.trees import Given, Number, Tree
 
 __all__ = ["Split", "axis", "groups", "masks", "segments"]
 
@@ -28,7 +28,7 @@ class Split:
     """
 
     count: Callable[[tuple[int, ...]], int]
-    part: Callable[[jax.Array, Any], jax.Array]
+    part: Callable[[jax.Array, Number], jax.Array]
     names: tuple[str, ...] | None = None
 
 
@@ -48,7 +48,7 @@ def axis(axis: int = -1) -> Split:
         Array([4., 6.], dtype=float32)
     """
 
-    def part(x: jax.Array, i: Any) -> jax.Array:
+    def part(x: jax.Array, i: Number) -> jax.Array:
         places = jnp.arange(x.shape[axis])
         along = [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)]
         return jnp.where((places == i).reshape(along), x, jnp.zeros_like(x))
@@ -98,7 +98,7 @@ def groups(groups: Mapping[str, Index], axis: int = -1) -> Split:
             raise ValueError(f"groups overlap at index {twice.tolist()} of axis {axis}: {groups!r}")
         return masks
 
-    def part(x: jax.Array, i: Any) -> jax.Array:
+    def part(x: jax.Array, i: Number) -> jax.Array:
         mask = jnp.asarray(table(x.shape[axis]))[i]
         along = [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)]
         return jnp.where(mask.reshape(along), x, jnp.zeros_like(x))
@@ -130,14 +130,14 @@ def segments(ids: shapes.Integer[jax.Array | np.ndarray, "..."], count: int | No
         raise TypeError(f"segment ids must be integers, got {jnp.result_type(ids)}")
     number = int(np.max(np.asarray(ids))) + 1 if count is None else count
 
-    def part(x: jax.Array, i: Any) -> jax.Array:
+    def part(x: jax.Array, i: Number) -> jax.Array:
         return jnp.where(jnp.broadcast_to(jnp.asarray(ids), x.shape) == i, x, jnp.zeros_like(x))
 
     return Split(lambda shape: number, part)
 
 
 def masks(
-    masks: Mapping[str, Any] | shapes.Shaped[jax.Array | np.ndarray, "sources ..."],
+    masks: Mapping[str, Given] | shapes.Shaped[jax.Array | np.ndarray, "sources ..."],
 ) -> Split:
     """Each mask is a source; masks may be soft, and what they leave out counts as bias.
 
@@ -163,7 +163,7 @@ def masks(
     if stacked.ndim == 0 or len(stacked) == 0:
         raise ValueError("masks() needs at least one mask, stacked on a leading axis")
 
-    def part(x: jax.Array, i: Any) -> jax.Array:
+    def part(x: jax.Array, i: Number) -> jax.Array:
         return jnp.broadcast_to(stacked[i], x.shape).astype(x.dtype) * x
 
     return Split(lambda shape: len(stacked), part, names)
@@ -173,14 +173,14 @@ Splits = list[Split | None]
 """For each source leaf how it is divided, None for not at all."""
 
 
-def split_leaves(split: Any, tree: Any) -> Splits:
+def split_leaves(split: Tree, tree: Tree) -> Splits:
     """The split of each leaf, of a split for a whole argument or a tuple with one for each.
 
     Raises:
         TypeError: something else than a split or None was given, or another structure.
     """
 
-    def is_leaf(value: Any) -> bool:
+    def is_leaf(value: object) -> bool:
         return value is None or isinstance(value, Split)
 
     full = tree.unflatten(range(tree.num_leaves))
@@ -200,7 +200,7 @@ def split_leaves(split: Any, tree: Any) -> Splits:
     return leaves
 
 
-def name(split: Split | None, row: list[jax.Array], tree: Any) -> Any:
+def name(split: Split | None, row: list[jax.Array], tree: Tree) -> Tree:
     """Relevance of one source leaf in the output's structure, under the names of its split."""
     if split is None or split.names is None:
         return tree.unflatten(row)

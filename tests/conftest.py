@@ -28,6 +28,16 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Hand out the slow files first: no worker waits at the end for a long file of another.
+
+    `make test` gives each worker whole files, so what a module sets up is set up once.
+    """
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)  # stable: files stay whole
+
+
 settings.register_profile(
     "rfp_jax",
     derandomize=True,

@@ -285,7 +285,7 @@ def test_a_rule_of_ones_own(registry):
     np.testing.assert_array_equal(rel.bias, 1.5 * X)
 
 
-def test_a_misspelt_primitive_is_refused():
+def test_a_misspelled_primitive_is_refused():
     with pytest.raises(ValueError, match="no primitive named 'tanhh': did you mean 'tanh'"):
         rfp_jax.register("tanhh", rfp_jax.rules.elementwise)
     with pytest.raises(ValueError, match="no primitive named 'dot'"):

@@ -20,7 +20,7 @@ KNOWN = ("smallnet", "resnet50")
 """The networks that are written out for them."""
 
 EPSILON = 1e-9
-"""Captum's stabiliser, small enough for the numbers of LRP-0."""
+"""Captum's stabilizer, small enough for the numbers of LRP-0."""
 
 
 def channels_first(source: Any) -> np.ndarray:

@@ -144,8 +144,8 @@ def draw(results: Sequence[Result], growths: Mapping[str, Sequence[Point]], path
 def _bars(ax: Any, result: Result) -> None:
     names = [line.name for line in result.lines][::-1]
     values = [float(np.median(line.ratios)) for line in result.lines][::-1]
-    colours = ["#c44e52" if name in result.ours else "#8c9bb0" for name in names]
-    ax.barh(names, values, color=colours)
+    colors = ["#c44e52" if name in result.ours else "#8c9bb0" for name in names]
+    ax.barh(names, values, color=colors)
     for place, value in enumerate(values):
         ax.annotate(f" {value:.3g}", (value, place), va="center", fontsize=8, annotation_clip=False)
     ax.set_xscale("log")

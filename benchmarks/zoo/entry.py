@@ -39,7 +39,7 @@ def draw(seed: int, *shapes: tuple[int, ...]) -> list[jax.Array]:
 
 
 def randomize(tree: Any, seed: int) -> Any:
-    """Draw what initialisers leave at 0 or 1, so that a wrong rule for it cannot hide.
+    """Draw what initializers leave at 0 or 1, so that a wrong rule for it cannot hide.
 
     Scales and variances are multiplied by U(0.5, 1.5), biases and means get N(0, 0.1²) added; in a
     layer that has settled on its statistics these stay near. Weights are random already.

@@ -17,7 +17,7 @@ CLASSES = 5
 
 
 class ConvNet(eqx.Module):
-    """Convolutions with batch normalisation, PReLU, average and max pooling."""
+    """Convolutions with batch normalization, PReLU, average and max pooling."""
 
     conv1: eqx.nn.Conv2d
     norm1: eqx.nn.BatchNorm

@@ -1,7 +1,7 @@
 """Relevance by PyTorch alone: gradient x input of a program whose non-linear parts are frozen.
 
 What LRP-0 keeps constant is detached from the graph, operation by operation (Gawlikowski and
-Gottschling 2024, section 3; Achtibat et al. 2024 for attention and normalisation). Then the
+Gottschling 2024, section 3; Achtibat et al. 2024 for attention and normalization). Then the
 gradient is a matrix of constants, and gradient x input is the relevance. Nothing of `rfp_jax` is
 used, so that agreement means something.
 """
@@ -122,10 +122,10 @@ def _secant(f: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> T
     return start + x * slope.detach()
 
 
-def _standardised(x: Tensor, axes: Sequence[int], eps: float) -> Tensor:
+def _standardized(x: Tensor, axes: Sequence[int], eps: float) -> Tensor:
     """Subtract the mean, and divide by a deviation that has no gradient."""
-    centred = x - x.mean(tuple(axes), keepdim=True)
-    return centred * (centred.square().mean(tuple(axes), keepdim=True) + eps).rsqrt().detach()
+    centered = x - x.mean(tuple(axes), keepdim=True)
+    return centered * (centered.square().mean(tuple(axes), keepdim=True) + eps).rsqrt().detach()
 
 
 def _layer_norm(
@@ -136,7 +136,7 @@ def _layer_norm(
     eps: float = 1e-5,
     _cudnn: bool = False,
 ) -> Tensor:
-    y = _standardised(x, range(-len(shape), 0), eps)
+    y = _standardized(x, range(-len(shape), 0), eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 
@@ -149,7 +149,7 @@ def _group_norm(
     eps: float = 1e-5,
     _cudnn: bool = False,
 ) -> Tensor:
-    y = _standardised(x.reshape(len(x), groups, -1), [-1], eps).reshape(x.shape)
+    y = _standardized(x.reshape(len(x), groups, -1), [-1], eps).reshape(x.shape)
     across = (-1, *[1] * (x.ndim - 2))
     y = y if weight is None else y * weight.reshape(across)
     return y if bias is None else y + bias.reshape(across)

@@ -45,7 +45,7 @@ def gru(x: jax.Array, train: bool) -> jax.Array:
 
 
 def transformer(x: jax.Array, train: bool) -> jax.Array:
-    """Vaswani et al. 2017: attention and perceptrons, normalised first."""
+    """Vaswani et al. 2017: attention and perceptrons, normalized first."""
     del train
     initial = hk.initializers.VarianceScaling(1.0)
     x = hk.Linear(32)(x)

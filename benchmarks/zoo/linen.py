@@ -81,7 +81,7 @@ class Mlp(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Transformer blocks that normalise first."""
+    """Transformer blocks that normalize first."""
 
     layers: int = 2
     heads: int = 4

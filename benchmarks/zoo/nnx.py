@@ -47,7 +47,7 @@ class ResNet(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    """An encoder of token features whose blocks normalise first, with gated perceptrons."""
+    """An encoder of token features whose blocks normalize first, with gated perceptrons."""
 
     def __init__(self, rngs: nnx.Rngs, width: int = 32):
         self.enter = nnx.Linear(7, width, rngs=rngs)

@@ -21,16 +21,16 @@ with needs_extra("Drawing pictures", "clouds"):
 
 SMALL = 8  # points
 BAND_COLORS = {"blue": "#0072B2", "green": "#009E73", "red": "#D55E00", "nir": "#CC79A7"}
-"""Of Okabe & Ito, nearest to the bands' own: colour-blind eyes tell them apart."""
+"""Of Okabe & Ito, nearest to the bands' own: color-blind eyes tell them apart."""
 
 MASK_COLORS = ("#BDBDBD", "#FFFFFF", "#333333")
 """Background, cloud, shadow: told apart by lightness."""
 
 FAINTEST = 0.25
-"""Part of its colour that a band keeps where it speaks alone least."""
+"""Part of its color that a band keeps where it speaks alone least."""
 
 PERCENTILE = 99
-"""So many percent of the relevance are within the scale of colours."""
+"""So many percent of the relevance are within the scale of colors."""
 
 
 def figure(image: Image, found: Explained, bands: Sequence[str], summary: Mapping[str, Any]) -> Any:
@@ -77,7 +77,7 @@ def figure(image: Image, found: Explained, bands: Sequence[str], summary: Mappin
 def _ground(ax: Axes, image: Image) -> None:
     colors = image.reflectance[..., 2::-1] / np.percentile(image.reflectance[..., :3], 99.5)
     ax.imshow(np.clip(colors, 0, 1) ** 0.7)
-    ax.set_title("true colours", fontsize=SMALL + 1)
+    ax.set_title("true colors", fontsize=SMALL + 1)
     handles = []
     painted = ((image.opacity, "solid", "cloud"), (image.shadow, "dotted", "shadow"))
     for values, line, name in painted:
@@ -101,7 +101,7 @@ def _mask(ax: Axes, found: Explained) -> None:
 
 
 def _speaking(ax: Axes, values: np.ndarray, bands: Sequence[str], name: str) -> None:
-    """Draw the band that speaks most for a class in its colour, the fuller the more alone."""
+    """Draw the band that speaks most for a class in its color, the fuller the more alone."""
     first, share = speaking(values)
     palette = np.array([*(to_rgb(BAND_COLORS[band]) for band in bands), (1, 1, 1)])
     alone = (share - 1 / len(bands)) / (1 - 1 / len(bands))

@@ -59,12 +59,12 @@ class CloudNetwork:
             reflectance: float32 [y, x, band].
 
         Returns:
-            Normalised windows, float32 [window, band, y, x].
+            Normalized windows, float32 [window, band, y, x].
         """
         # in this order and precision: the package's own
-        normalised = (reflectance - self.mean) / self.std
+        normalized = (reflectance - self.mean) / self.std
         rows, columns = self.window
-        tiles = _package().utils.tile_array(normalised, xsize=rows, ysize=columns, overlap=OVERLAP)
+        tiles = _package().utils.tile_array(normalized, xsize=rows, ysize=columns, overlap=OVERLAP)
         return np.ascontiguousarray(np.moveaxis(tiles, -1, 1))
 
     def blend(self, windows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -105,7 +105,7 @@ def package_file(level: Level) -> Path:
 
 
 def read_network(path: Path) -> CloudNetwork:
-    """Read a network and the JSON beside it that says how images are normalised.
+    """Read a network and the JSON beside it that says how images are normalized.
 
     Args:
         path: the ONNX file.

@@ -1,7 +1,7 @@
 """Every method on the same trained network and the same batch.
 
 Relevance of each source, agreement with relevance forward propagation, cost, deletion of sources in
-the order of each method, and whether its numbers change when the weights are randomised.
+the order of each method, and whether its numbers change when the weights are randomized.
 """
 
 from dataclasses import asdict

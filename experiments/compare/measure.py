@@ -34,7 +34,7 @@ class Row:
             ranked first.
         accuracy_without_first: accuracy with the source ranked first removed from each sample.
         area: mean height of the curve of outputs while sources are removed in order.
-        randomised: rank correlation with itself after the parts of the network are randomised one
+        randomized: rank correlation with itself after the parts of the network are randomized one
             after the other.
     """
 
@@ -49,7 +49,7 @@ class Row:
     first_hurts_most: float | None = None
     accuracy_without_first: float | None = None
     area: float | None = None
-    randomised: dict[str, float] = field(default_factory=dict)
+    randomized: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Case:
     Attributes:
         fun: the network, `fun(variables, *images)`.
         variables: trained.
-        random_variables: another initialisation of the network.
+        random_variables: another initialization of the network.
         layers: parts of the variables, from the output to the input.
         images: of each source, [batch, ...].
         labels: the true classes, int [batch].
@@ -102,7 +102,7 @@ def _attribution(case: Case, method: Attribution, found: Any, reference: Any) ->
     places = tuple(range(1, 1 + len(case.sources)))
     labels = jnp.asarray(case.labels)
     deletion = attribution.deletion(case.fun, places)(found, labels, case.variables, *case.images)
-    randomised = attribution.randomization(
+    randomized = attribution.randomization(
         lambda variables: method.explain(variables, case.images),
         case.variables,
         case.random_variables,
@@ -119,8 +119,8 @@ def _attribution(case: Case, method: Attribution, found: Any, reference: Any) ->
         first_hurts_most=float(deletion.first_hurts_most.mean()),
         accuracy_without_first=float(deletion.score[1].mean()),
         area=float(deletion.area.mean()),
-        randomised=dict(
-            zip(randomised.layers, map(float, randomised.rank_correlation), strict=True)
+        randomized=dict(
+            zip(randomized.layers, map(float, randomized.rank_correlation), strict=True)
         ),
     )
 

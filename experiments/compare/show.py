@@ -19,7 +19,7 @@ def table(rows: Sequence[Row], sources: Sequence[str]) -> Table:
 
     The columns after the cost are the rank correlation with RFP, the difference from it (L1), how
     often the source ranked first hurts most, the accuracy without it, and the rank correlation
-    with itself after the weights are randomised.
+    with itself after the weights are randomized.
 
     Args:
         rows: what was measured.
@@ -45,7 +45,7 @@ def table(rows: Sequence[Row], sources: Sequence[str]) -> Table:
             _number(row.l1),
             _number(row.first_hurts_most),
             _number(row.accuracy_without_first),
-            _number(_last(row.randomised)),
+            _number(_last(row.randomized)),
         )
     return shown
 
@@ -77,7 +77,7 @@ def figure(rows: Sequence[Row], sources: Sequence[str], title: str = "") -> Figu
     quantities: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
         ("rank correlation with RFP", lambda row: row.rank_correlation),
         ("first source hurts most", lambda row: row.first_hurts_most),
-        ("correlation when randomised", lambda row: _last(row.randomised)),
+        ("correlation when randomized", lambda row: _last(row.randomized)),
         ("milliseconds", lambda row: 1000 * row.seconds),
     )
     for ax, (name, read) in zip(axes[1:], quantities, strict=True):

@@ -144,5 +144,5 @@ class Settings:
 
 @lru_cache
 def _sgd(learning_rate: float) -> optax.GradientTransformation:
-    """Make one optimiser for each step size, so that a sweep compiles its steps once."""
+    """Make one optimizer for each step size, so that a sweep compiles its steps once."""
     return optax.sgd(learning_rate)

@@ -6,20 +6,20 @@ import numpy as np
 from scipy import ndimage
 
 EDGES = (-320, -160, -80, -40, -20, 0, 20, 40, 80, 160, 320)
-"""Edges of the bins in metres; pixels beyond the first and the last are in a bin of their own."""
+"""Edges of the bins in meters; pixels beyond the first and the last are in a bin of their own."""
 
 PIXEL = 10
-"""Metres of a pixel."""
+"""Meters of a pixel."""
 
 
 def distance_to_edge(mask: np.ndarray) -> np.ndarray:
-    """Distance of every pixel's centre from the edge of a cloud, as far as the patch shows it.
+    """Distance of every pixel's center from the edge of a cloud, as far as the patch shows it.
 
     Args:
         mask: whether each pixel is under a cloud, bool [y, x].
 
     Returns:
-        Metres, float64 [y, x]: below 0 under clouds, above 0 beside them; infinite if the patch
+        Meters, float64 [y, x]: below 0 under clouds, above 0 beside them; infinite if the patch
         shows no edge.
 
     Examples:
@@ -40,7 +40,7 @@ def bins(distance: np.ndarray) -> np.ndarray:
     """The bin of every distance: 0 before the first of `EDGES`, `len(EDGES)` after the last.
 
     Args:
-        distance: metres, [...].
+        distance: meters, [...].
 
     Returns:
         Int, [...].
@@ -69,8 +69,8 @@ def binned(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.bincount(places.ravel(), values.ravel().astype(float), len(EDGES) + 1)
 
 
-def centres() -> np.ndarray:
-    """The middle of every bin between two of `EDGES`, in metres, [len(EDGES) - 1]."""
+def centers() -> np.ndarray:
+    """The middle of every bin between two of `EDGES`, in meters, [len(EDGES) - 1]."""
     edges: Sequence[float] = EDGES
     return (np.array(edges[:-1]) + np.array(edges[1:])) / 2
 

@@ -24,7 +24,7 @@ SHARES = colormaps["cividis"]
 """From 0 to 1; dark to light for every eye and in print."""
 
 STYLES = {"clear": ("#56B4E9", "o", "--"), "cloudy": ("#D55E00", "s", "-")}
-"""Colour, marker and line of each condition: told apart without colours, too."""
+"""Color, marker and line of each condition: told apart without colors, too."""
 
 WITHOUT = {
     "whole": ("#000000", "o", "-"),
@@ -35,7 +35,7 @@ WORDS = {"sar of another place": "radar of another place", "whole": "both source
 
 LAND = ("#004D1A", "#A3A500", "#C7E08A", "#6FBF4B", "#8C6BB1", "#E6AB02", "#D7301F", "#F7FBFF")
 LAND = (*LAND, "#B8A38F", "#2B6CB0")
-"""Colours of the 10 simplified classes: forest dark green, urban red, snow white, water blue ..."""
+"""Colors of the 10 simplified classes: forest dark green, urban red, snow white, water blue ..."""
 
 
 class Shown(NamedTuple):
@@ -57,7 +57,7 @@ class Shown(NamedTuple):
 
 
 def class_colors(count: int) -> np.ndarray:
-    """A colour for each class, [count, 3]; those of the 10 simplified ones are chosen by hand."""
+    """A color for each class, [count, 3]; those of the 10 simplified ones are chosen by hand."""
     if count == len(LAND):
         return np.array([to_rgb(color) for color in LAND])
     return colormaps["viridis"](np.linspace(0, 1, count))[:, :3]
@@ -127,7 +127,7 @@ def _row(row: Sequence[Axes], shown: Shown, colors: np.ndarray) -> None:
 
 
 def _outline(ax: Axes, mask: np.ndarray) -> None:
-    """Draw the edge of the clouds, white in a black stroke: it shows on every colour."""
+    """Draw the edge of the clouds, white in a black stroke: it shows on every color."""
     if mask.any() and not mask.all():
         lines = ax.contour(mask, levels=[0.5], colors="white", linewidths=0.8)
         lines.set_path_effects([withStroke(linewidth=2, foreground="black")])
@@ -149,22 +149,22 @@ def over_distance(summary: Mapping[str, Any], title: str) -> Figure:
     axes = figure.subplots(1, 3)
     for ax, (bias, words) in zip(axes, BIASES.items(), strict=False):
         curves = found["share_of_radar"][bias]
-        _curves(ax, found["metres"], {name: (curves[name], *STYLES[name]) for name in curves})
+        _curves(ax, found["meters"], {name: (curves[name], *STYLES[name]) for name in curves})
         ax.set_title(f"share of radar, {words}", fontsize=SMALL + 1)
         ax.set_ylim(0, 1)
     accuracy = found["accuracy"]["cloudy"]
     _curves(
         axes[2],
-        found["metres"],
+        found["meters"],
         {WORDS.get(name, name): (accuracy[name], *style) for name, style in WITHOUT.items()},
     )
     axes[2].set_title("accuracy of pixels, cloudy", fontsize=SMALL + 1)
     return figure
 
 
-def _curves(ax: Axes, metres: Sequence[float], curves: Mapping[str, Any]) -> None:
+def _curves(ax: Axes, meters: Sequence[float], curves: Mapping[str, Any]) -> None:
     """Draw curves over the bins, which stand at equal distances from each other."""
-    places = np.arange(len(metres))
+    places = np.arange(len(meters))
     for name, (curve, color, marker, line) in curves.items():
         ax.errorbar(
             places,
@@ -178,12 +178,12 @@ def _curves(ax: Axes, metres: Sequence[float], curves: Mapping[str, Any]) -> Non
             linewidth=1.3,
             label=name,
         )
-    middle = len(metres) / 2 - 0.5
+    middle = len(meters) / 2 - 0.5
     ax.axvspan(-0.5, middle, color="#EEEEEE", zorder=0)
     ax.axvline(middle, color="black", linewidth=0.8)
-    ax.set_xlim(-0.5, len(metres) - 0.5)
+    ax.set_xlim(-0.5, len(meters) - 0.5)
     ax.set_xticks(np.arange(len(EDGES)) - 0.5, [str(edge) for edge in EDGES], rotation=45)
     ax.tick_params(labelsize=SMALL)
-    ax.set_xlabel("metres from the cloud's edge (grey: under the cloud)", fontsize=SMALL)
+    ax.set_xlabel("meters from the cloud's edge (gray: under the cloud)", fontsize=SMALL)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(fontsize=SMALL, frameon=False)

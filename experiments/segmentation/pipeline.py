@@ -1,4 +1,4 @@
-"""All of it: synthesise, train, explain, sum up, draw. What is complete is not done again."""
+"""All of it: synthesize, train, explain, sum up, draw. What is complete is not done again."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ LOOKED_AT = 64
 
 
 def demo(config: Demo, console: Console) -> dict[str, Any]:
-    """Synthesise an archive and run everything on it.
+    """Synthesize an archive and run everything on it.
 
     Args:
         config: what can be set.
@@ -52,7 +52,7 @@ def demo(config: Demo, console: Console) -> dict[str, Any]:
             )
     else:
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task("Synthesising patches", total=config.patches)
+            task = progress.add_task("Synthesizing patches", total=config.patches)
             synthesize(config.archive, **wanted, advance=lambda: progress.advance(task))
     return run(config.run, console)
 

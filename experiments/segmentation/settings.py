@@ -120,7 +120,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Demo:
-    """Synthesise a small archive and run everything on it: in minutes.
+    """Synthesize a small archive and run everything on it: in minutes.
 
     Attributes:
         patches: How many synthetic patches.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.segmentation.edges import EDGES, UNDER, centres
+from experiments.segmentation.edges import EDGES, UNDER, centers
 from experiments.segmentation.explaining import BIASES
 from experiments.segmentation.settings import CONDITIONS, SOURCES
 
@@ -137,7 +137,7 @@ def _over_distance(networks: Sequence[Measured]) -> dict[str, Any]:
         }
 
     return {
-        "metres": centres().tolist(),
+        "meters": centers().tolist(),
         "share_of_radar": {
             bias: {c: curve(c, "share", bias, among="pixels") for c in CONDITIONS}
             for bias in BIASES

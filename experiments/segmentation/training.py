@@ -1,6 +1,6 @@
 """Training one network, resumable by epoch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from experiments import checkpoints
 from experiments.command import bar
 from experiments.segmentation.settings import SOURCES, Run
 from experiments.segmentation.unet import UNet
-from experiments.training import Epoch
+from experiments.training import Epoch, Step, resume
 
 STATES = "states"
 
@@ -61,35 +61,31 @@ def train(run: Run, seed: int, folder: Path, console: Console) -> Any:
     )
     images = [jnp.zeros((1, run.size, run.size, channels)) for channels in data.config.channels]
     variables = jax.jit(run.model.init)(jax.random.key(seed), *images)
-    last = Epoch(0, variables, optimizer.init(variables), float("nan"))
+    start = Epoch(0, variables, optimizer.init(variables), float("nan"))
     history: list[dict[str, float]] = []
     with checkpoints.opened(folder / STATES) as saved, bar(console) as progress:
-        if found := saved.latest(last):
-            last, history = found
-            console.print(f"{folder}: {last.number} of {networks.epochs} epochs are there")
+        if found := saved.latest(start):
+            start, history = found
+            console.print(f"{folder}: {start.number} of {networks.epochs} epochs are there")
         total = steps * networks.epochs
-        task = progress.add_task(f"Network {seed}", total=total, completed=steps * last.number)
-        while last.number < networks.epochs:
-            number, variables, state, values = last.number, last.variables, last.optimizer, []
-            batches = data.loader(
+        task = progress.add_task(f"Network {seed}", total=total, completed=steps * start.number)
+
+        def batches(number: int) -> Iterator[list[np.ndarray]]:
+            loader = data.loader(
                 networks.batch_size,
                 epoch=number,
                 shuffle=True,
                 drop_remainder=True,
                 threads=run.threads,
             )
-            for at, batch in enumerate(batches):
+            for at, batch in enumerate(loader):
                 rng = np.random.default_rng([seed, number, at])
                 images = [batch[name] for name in (*SOURCES, "land_cover")]
-                part = augment(images, rng, networks.crop or run.size)
-                variables, state, value = step(variables, state, *part)
-                values.append(value)
+                yield augment(images, rng, networks.crop or run.size)
                 progress.advance(task)
-            last = Epoch(number + 1, variables, state, float(np.mean(values)))
-            if not np.isfinite(last.loss):
-                raise ValueError(
-                    f"the loss of epoch {last.number} is {last.loss}: try a smaller learning rate"
-                )
+
+        last = start
+        for last in resume(step, start, batches, until=networks.epochs):
             history.append({"epoch": last.number, "loss": last.loss})
             saved.save(last, history)
     return last.variables
@@ -98,7 +94,7 @@ def train(run: Run, seed: int, folder: Path, console: Console) -> Any:
 @lru_cache(maxsize=1)
 def make_step(
     classes: int, width: int, learning_rate: float, steps: int
-) -> tuple[optax.GradientTransformation, Callable[..., tuple[Any, Any, jax.Array]]]:
+) -> tuple[optax.GradientTransformation, Step]:
     """Make the optimizer and the compiled training step, once for all networks of a run.
 
     Args:

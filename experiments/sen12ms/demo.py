@@ -18,7 +18,7 @@ BIASES: dict[Bias, str] = {"keep": "", "share": ", biases shared among the sourc
 
 
 def demo(config: Demo, console: Console) -> dict[str, Any]:
-    """Synthesise, train with and without relevance loss, evaluate clear and cloudy, draw.
+    """Synthesize, train with and without relevance loss, evaluate clear and cloudy, draw.
 
     Steps that are complete already are not done again.
 
@@ -69,7 +69,7 @@ def _archive(config: Demo, console: Console) -> Path:
             )
         return config.archive
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("Synthesising patches", total=config.patches)
+        task = progress.add_task("Synthesizing patches", total=config.patches)
         return synthesize(
             config.archive,
             config.patches,

@@ -7,7 +7,7 @@ import numpy as np
 
 from rfp_jax import plot
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.datasets.sen12ms import denormalise_s2
+from rfp_jax.datasets.sen12ms import denormalize_s2
 from rfp_jax.tables import bin_members
 
 with needs_extra("Drawing pictures", "plot"):
@@ -25,8 +25,8 @@ class Shown(NamedTuple):
     """A patch in one condition.
 
     Attributes:
-        optical: normalised, [size, size, 10 or 3], or None.
-        sar: normalised, [size, size, 2], or None.
+        optical: normalized, [size, size, 10 or 3], or None.
+        sar: normalized, [size, size, 2], or None.
         label: the true class, or -1 where there are several.
         cloud_cover: 0 to 1, or None.
         relevance: name of the source to its relevance, [classes].
@@ -43,33 +43,33 @@ class Shown(NamedTuple):
     output: np.ndarray
 
 
-def true_colour(optical: np.ndarray) -> np.ndarray:
+def true_color(optical: np.ndarray) -> np.ndarray:
     """Make a picture of optical bands.
 
     Args:
-        optical: normalised, [..., 10 or 3], blue, green and red first.
+        optical: normalized, [..., 10 or 3], blue, green and red first.
 
     Returns:
         Red, green, blue from 0 to 1, [..., 3].
     """
-    return np.clip(denormalise_s2(optical)[..., 2::-1] / WHITE, 0, 1)
+    return np.clip(denormalize_s2(optical)[..., 2::-1] / WHITE, 0, 1)
 
 
 def picture(image: np.ndarray, source: str) -> np.ndarray:
-    """Make a picture of what a network sees: true colours, or the VV backscatter.
+    """Make a picture of what a network sees: true colors, or the VV backscatter.
 
     Args:
-        image: normalised, [..., channels].
+        image: normalized, [..., channels].
         source: `"optical"` or `"sar"`.
 
     Returns:
         [..., 3] from 0 to 1, or [...].
     """
-    return true_colour(image) if source == "optical" else image[..., 0]
+    return true_color(image) if source == "optical" else image[..., 0]
 
 
 def draw_patch(ax: Axes, shown: Shown, source: str) -> None:
-    """Draw one source of a patch: true colours, or the VV backscatter.
+    """Draw one source of a patch: true colors, or the VV backscatter.
 
     Args:
         ax: the axes to draw on.

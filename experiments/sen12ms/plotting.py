@@ -57,7 +57,7 @@ def _figures(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> Any
     names = [str(name) for name in next(iter(found.values()))["class"].values]
     yield from _of_patches(config, found, names, about)
     for condition, table in found.items():
-        if _labelled(table):
+        if _labeled(table):
             yield (
                 f"violins_{condition}",
                 plot.violins(
@@ -142,7 +142,7 @@ def _compared(config: Plot, found: "Mapping[str, xr.Dataset]", names: list[str],
         for name, table in open_tables(config.compare).items()
     }
     for condition, table in found.items():
-        if condition not in others or not _labelled(table):
+        if condition not in others or not _labeled(table):
             continue
         other = others[condition]
         if not np.array_equal(table.id.values, other.id.values):
@@ -169,7 +169,7 @@ def sources(table: "xr.Dataset") -> dict[str, np.ndarray]:
     }
 
 
-def _labelled(table: "xr.Dataset") -> bool:
+def _labeled(table: "xr.Dataset") -> bool:
     return table.label.ndim == 1
 
 
@@ -184,7 +184,7 @@ def _worth_seeing(found: "Mapping[str, xr.Dataset]", count: int) -> list[str]:
     """Patches of different classes that can be seen in all conditions, cloudy ones if there are."""
     last = list(found.values())[-1]
     common = set.intersection(*(set(map(str, table.id.values)) for table in found.values()))
-    classes = last.label.values if _labelled(last) else np.zeros(last.sizes["sample"], int)
+    classes = last.label.values if _labeled(last) else np.zeros(last.sizes["sample"], int)
     cover = last.cloud_cover.values if "cloud_cover" in last.coords else np.zeros(len(classes))
     middling = np.abs(cover - 0.6)  # clouds that leave some ground to see
     order = np.lexsort((middling, ~last.cloudy.values))
@@ -203,7 +203,7 @@ def _shown(table: "xr.Dataset", data: Sen12MS, identity: str) -> figures.Shown:
     return figures.Shown(
         optical=sample.get("optical"),
         sar=sample.get("sar"),
-        label=int(row.label) if _labelled(table) else -1,
+        label=int(row.label) if _labeled(table) else -1,
         cloud_cover=float(row.cloud_cover) if "cloud_cover" in table.coords else None,
         relevance={name: values[at] for name, values in sources(table).items()},
         bias=row.relevance.sel(source=BIAS).values,
@@ -228,10 +228,10 @@ def _write_report(config: Plot, path: Path, about: str) -> None:
 
 def _write_classes(path: Path, found: "Mapping[str, xr.Dataset]") -> None:
     """A row for each condition and class: patches, accuracy, median relevance and share."""
-    labelled = {name: table for name, table in found.items() if _labelled(table)}
-    if not labelled:
+    labeled = {name: table for name, table in found.items() if _labeled(table)}
+    if not labeled:
         return
-    first = next(iter(labelled.values()))
+    first = next(iter(labeled.values()))
     parts = [str(name) for name in first.source.values]
     shared = [name for name in parts if name != BIAS]
     head = ["condition", "class", "patches", "accuracy"]
@@ -240,7 +240,7 @@ def _write_classes(path: Path, found: "Mapping[str, xr.Dataset]") -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(head)
-        for condition, table in labelled.items():
+        for condition, table in labeled.items():
             relevance, share = tables.select_class(table).values, tables.share(table).values
             right = table.prediction.values == table.label.values
             names = [*map(str, table["class"].values), "all"]

@@ -111,7 +111,7 @@ class Train:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
             raise ValueError(
-                "epochs must be at least 1 and batch_size at least 2 (batch normalisation), "
+                "epochs must be at least 1 and batch_size at least 2 (batch normalization), "
                 f"got {self.epochs} and {self.batch_size}"
             )
         if not self.learning_rate > 0 or not self.weight_decay >= 0:  # also refuses nan
@@ -223,7 +223,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Demo:
-    """Synthesise a small archive, train on it, evaluate clear and cloudy, draw: in minutes.
+    """Synthesize a small archive, train on it, evaluate clear and cloudy, draw: in minutes.
 
     Attributes:
         out: Folder for everything.

@@ -1,6 +1,6 @@
 """Training: cross-entropy or relevance loss, clear and cloudy patches, resumable by epoch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from experiments.command import bar
 from experiments.results import claim, write_json
 from experiments.sen12ms import checkpoint
 from experiments.sen12ms.settings import Train, recorded
-from experiments.training import Epoch
+from experiments.training import Epoch, Step, resume
 from rfp_jax.datasets.sen12ms import Sen12MS
 from rfp_jax.losses import Loss, cross_entropy, relevance_loss
 
@@ -83,15 +83,15 @@ def train(config: Train, console: Console) -> Path:
     size = training.patches.size
     images = [jnp.zeros((1, size, size, channels)) for channels in training.config.channels]
     variables = jax.jit(model.init)(jax.random.key(config.seed), *images)
-    last = Epoch(0, variables, optimizer.init(variables["params"]), float("nan"))
+    start = Epoch(0, variables, optimizer.init(variables["params"]), float("nan"))
     history: list[dict[str, float]] = []
     with checkpoints.opened(config.out / STATES) as saved, bar(console) as progress:
-        if found := saved.latest(last):
-            last, history = found
-            console.print(f"{config.out}: {last.number} of {config.epochs} epochs are there")
-        while last.number < config.epochs:
-            number, variables, state, losses = last.number, last.variables, last.optimizer, []
-            batches = training.loader(
+        if found := saved.latest(start):
+            start, history = found
+            console.print(f"{config.out}: {start.number} of {config.epochs} epochs are there")
+
+        def batches(number: int) -> Iterator[tuple[Any, ...]]:
+            loader = training.loader(
                 config.batch_size,
                 epoch=number,
                 shuffle=True,
@@ -99,17 +99,13 @@ def train(config: Train, console: Console) -> Path:
                 threads=config.data.threads,
             )
             what = f"Epoch {number + 1} of {config.epochs}"
-            for at, batch in enumerate(progress.track(batches, steps, description=what)):
+            for at, batch in enumerate(progress.track(loader, steps, description=what)):
                 key = jax.random.fold_in(jax.random.key(config.seed + 1), number * steps + at)
                 images = tuple(batch[name] for name in training.config.sources)
-                variables, state, loss = step(variables, state, images, batch["label"], key)
-                losses.append(loss)
-            last = Epoch(number + 1, variables, state, float(np.mean(losses)))
-            if not np.isfinite(last.loss):
-                raise ValueError(
-                    f"the loss of epoch {last.number} is {last.loss}: try a smaller learning rate"
-                )
-            accuracy = _validate(look, variables, validation, config)
+                yield images, batch["label"], key
+
+        for last in resume(step, start, batches, until=config.epochs):
+            accuracy = _validate(look, last.variables, validation, config)
             best = max((line["accuracy"] for line in history), default=-1.0)
             line = {"epoch": last.number, "loss": last.loss, "accuracy": accuracy}
             history.append(line)
@@ -125,7 +121,7 @@ def train(config: Train, console: Console) -> Path:
 
 def make_step(
     config: Train, apply: Callable[..., Any], optimizer: optax.GradientTransformation
-) -> Callable[..., tuple[Any, Any, jax.Array]]:
+) -> Step:
     """Make the compiled training step.
 
     Args:

@@ -22,7 +22,6 @@ from jax.extend import core
 from rfp_jax._core.jaxprs import CALLS, Program, called, constants, opened
 from rfp_jax._core.precision import narrow
 from rfp_jax._core.signatures import (
-    Tree,
     TreeDef,
     eval_jaxpr,
     eval_shape,
@@ -32,6 +31,7 @@ from rfp_jax._core.signatures import (
     switch,
 )
 from rfp_jax._core.value import Value, activation, conform, join, same_structure
+from rfp_jax._util.trees import Given, Tree
 
 Tally = Tree
 """A tree of arrays that is carried through loops and branches; None in most walks."""
@@ -48,7 +48,7 @@ class Walk(Protocol):
         ...
 
     def run(
-        self, jaxpr: core.Jaxpr, consts: Sequence[Any], values: Sequence[Value], tally: Tally
+        self, jaxpr: core.Jaxpr, consts: Sequence[Given], values: Sequence[Value], tally: Tally
     ) -> State:
         """Evaluate a jaxpr with its constants on values."""
         ...

@@ -10,6 +10,7 @@ import jax
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.signatures import is_sequence
 from rfp_jax._core.value import Tracked
+from rfp_jax._util.trees import Tree
 
 R = TypeVar("R")
 
@@ -38,7 +39,7 @@ class Frozen(NamedTuple):
     """
 
     output: Any
-    push: Callable[..., Any] | None = None
+    push: Callable[..., Tree] | None = None
     bias: Callable[[], Any] | None = None
     inputs: tuple[Tracked, ...] | None = None
     in_fractions: bool = False

@@ -46,6 +46,7 @@ from rfp_jax._core.value import (
     slots,
     steered_by,
 )
+from rfp_jax._util.trees import Given
 from rfp_jax.errors import MissingRuleError, ReverseModeError
 
 REMEMBERED = (ELEMENTWISE | MOVES | LAYERS) | frozenset(
@@ -125,7 +126,7 @@ class Interpreter:
     def run(
         self,
         jaxpr: core.Jaxpr,
-        consts: Sequence[Any],
+        consts: Sequence[Given],
         values: Sequence[Value],
         tally: Tally = None,
     ) -> State:

@@ -10,8 +10,6 @@ import numpy as np
 from jax.core import Tracer
 
 from rfp_jax._core.signatures import (
-    Given,
-    Tree,
     asarray,
     is_array,
     is_arraylike,
@@ -20,6 +18,7 @@ from rfp_jax._core.signatures import (
     zeros_like,
 )
 from rfp_jax._util import shapes
+from rfp_jax._util.trees import Given, Tree
 
 Outputs: TypeAlias = Any
 """`"argmax"`, `"all"`, an integer, an integer array with one index per sample, or weights.

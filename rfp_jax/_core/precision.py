@@ -30,6 +30,7 @@ from rfp_jax._core.jaxprs import (
     shape_of,
 )
 from rfp_jax._core.signatures import Param, asarray, is_array, is_sequence, make_jaxpr, rebuilt
+from rfp_jax._util.trees import Given
 
 
 def check(dtype: DTypeLike | None) -> None:
@@ -89,7 +90,7 @@ def _wide_program(program: Program, dtype: DTypeLike | None) -> Program:
 
 
 def _evaluate(
-    jaxpr: core.Jaxpr, consts: Sequence[Any], args: Sequence[Any], dtype: DTypeLike | None
+    jaxpr: core.Jaxpr, consts: Sequence[Given], args: Sequence[Any], dtype: DTypeLike | None
 ) -> list[Any]:
     env: dict[core.Var, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     env.update(zip(jaxpr.invars, args, strict=True))

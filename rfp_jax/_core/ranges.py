@@ -75,7 +75,7 @@ def result_interval(equation: Equation) -> Interval:
         return UNBOUNDED
     if equation.name in LAYERS:
         return _layer_interval(equation)
-    if equation.name == "div" and _is_normalised(equation):
+    if equation.name == "div" and _is_normalized(equation):
         return (0.0, 1.0)
     return _by_table(equation, list(map(interval, equation.values)))
 
@@ -112,8 +112,8 @@ def _contracted_axes(equation: Equation) -> tuple[int, ...]:
     return ()
 
 
-def _is_normalised(equation: Equation) -> bool:
-    """Recognise `a / sum(a)` of a >= 0, also with a constant >= 0 added to the sum."""
+def _is_normalized(equation: Equation) -> bool:
+    """Recognize `a / sum(a)` of a >= 0, also with a constant >= 0 added to the sum."""
     part, total = equation.values
     return (
         isinstance(part, Tracked)
@@ -210,7 +210,7 @@ def _sub(f: Equation, x: Interval, y: Interval) -> Interval:
 
 
 def _is_spread(f: Equation) -> bool:
-    """Recognise `max(x) - min(x)`."""
+    """Recognize `max(x) - min(x)`."""
     high, low = (_maker(value) for value in f.values)
     return (
         high is not None

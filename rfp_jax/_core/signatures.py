@@ -28,6 +28,8 @@ from jax.extend import core
 from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
+from rfp_jax._util.trees import Given, Tree
+
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportMissingTypeArgument=false
 
@@ -36,14 +38,8 @@ Y = TypeVar("Y")
 Aux = TypeVar("Aux")
 Ts = TypeVarTuple("Ts")
 
-Tree: TypeAlias = Any
-"""A tree of arrays. Any: Python has no type for a tree of unknown structure."""
-
 Param: TypeAlias = Any
 """A parameter of a primitive. Any: each primitive has its own, and JAX declares none of them."""
-
-Given: TypeAlias = Any
-"""A user's value where an array is meant. Any: it is checked before it is used."""
 
 
 class TreeDef(Protocol):

@@ -17,8 +17,6 @@ from rfp_jax._core.argnums import Argnums, resolve
 from rfp_jax._core.jaxprs import inner_jaxprs, shape_of
 from rfp_jax._core.precision import narrow, widen
 from rfp_jax._core.signatures import (
-    Given,
-    Tree,
     TreeDef,
     asarray,
     flatten,
@@ -30,6 +28,7 @@ from rfp_jax._core.signatures import (
     structure,
 )
 from rfp_jax._core.value import Value, activation
+from rfp_jax._util.trees import Given, Tree
 
 _ARRAY = object()
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
@@ -51,7 +50,7 @@ class Trace:
     """
 
     jaxpr: core.Jaxpr
-    consts: Sequence[Any]
+    consts: Sequence[Given]
     leaves: list[jax.Array]
     names: list[str]
     tree: TreeDef
@@ -78,7 +77,7 @@ class Trace:
 
 
 def trace(
-    fun: Callable[..., Any],
+    fun: Callable[..., Tree],
     argnums: Argnums,
     args: Sequence[Any],
     kwargs: dict[str, Any],
@@ -159,7 +158,7 @@ def largest(jaxpr: core.Jaxpr) -> int:
     return max([1, *own, *inner])
 
 
-def _name(fun: Callable[..., Any]) -> str:
+def _name(fun: Callable[..., Tree]) -> str:
     return getattr(fun, "__qualname__", None) or repr(fun)
 
 

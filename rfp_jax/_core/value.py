@@ -33,7 +33,7 @@ class Facts:
 
     Attributes:
         interval: the range in which all elements lie by construction.
-        is_weight: whether the value is a weight (a gate, a softmax's weights, a normaliser) rather
+        is_weight: whether the value is a weight (a gate, a softmax's weights, a normalizer) rather
             than a signal: multiplied with a signal it counts as a constant.
         after_layer: whether it lies behind a layer with weights.
         is_source: whether it is a source itself, or elements of one: nothing was added to it.

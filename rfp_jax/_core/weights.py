@@ -1,7 +1,7 @@
 """Facts about an equation's results; which of them are weights.
 
 A weight decides how much of a signal passes: a gate (in [0, 1] by construction), the weights of a
-softmax, a normaliser, the root of a mean of squares, any function of one variable that is positive
+softmax, a normalizer, the root of a mean of squares, any function of one variable that is positive
 by construction (exp, softplus) and no polynomial. Multiplied with a signal it counts as a constant;
 standing for itself it is a function like any other.
 """
@@ -37,7 +37,7 @@ def _is_weight(equation: Equation, interval: ranges.Interval) -> bool:
     low, high = interval
     if low >= 0 and (_is_positive_function(equation) or _is_power_of_constant(equation)):
         return True
-    if _is_normaliser(equation) or _is_root_of_squares(equation):
+    if _is_normalizer(equation) or _is_root_of_squares(equation):
         return True
     weights = [value.facts.is_weight for value in equation.inputs]
     if all(weights) and equation.name in _SCALING:
@@ -85,12 +85,12 @@ _POSITIVE = frozenset("logistic exp exp2".split())
 
 
 def _is_power_of_constant(equation: Equation) -> bool:
-    """Recognise `2 ** x`."""
+    """Recognize `2 ** x`."""
     return equation.name == "pow" and not isinstance(equation.values[0], Tracked)
 
 
-def _is_normaliser(equation: Equation) -> bool:
-    """Recognise `rsqrt(x)`, `1 / x` and `x ** -n`."""
+def _is_normalizer(equation: Equation) -> bool:
+    """Recognize `rsqrt(x)`, `1 / x` and `x ** -n`."""
     if equation.name == "rsqrt":
         return True
     if equation.name == "div":
@@ -100,7 +100,7 @@ def _is_normaliser(equation: Equation) -> bool:
 
 
 def _is_root_of_squares(equation: Equation) -> bool:
-    """Recognise `sqrt` of a sum or mean of squares: a scale."""
+    """Recognize `sqrt` of a sum or mean of squares: a scale."""
     if equation.name != "sqrt" and _exponent(equation) != 0.5:
         return False
     waiting: list[Value] = list(equation.inputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 from jax.typing import DTypeLike
@@ -15,13 +14,14 @@ from rfp_jax._core.trace import trace
 from rfp_jax._transforms.survey import Survey
 from rfp_jax._transforms.verdict import Audit, Entry
 from rfp_jax._transforms.walks import walk
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.rules import Composite, LayerRule
 
 __all__ = ["Audit", "Entry", "audit"]
 
 
 def audit(
-    fun: Callable[..., Any],
+    fun: Callable[..., Tree],
     argnums: Argnums = 0,
     *,
     rules: str | Composite | LayerRule = "lrp0",
@@ -63,11 +63,11 @@ def audit(
     walk(rules)  # a name that is not known is refused before the call
 
     @functools.wraps(fun)
-    def audited(*args: Any, **kwargs: Any) -> Audit:
+    def audited(*args: Given, **kwargs: Given) -> Audit:
         leaves, tree = jax.tree.flatten((args, kwargs))
         arrays = {i: leaf for i, leaf in enumerate(leaves) if hasattr(leaf, "shape")}
 
-        def survey(arrays: dict[int, Any]) -> Survey:
+        def survey(arrays: dict[int, Given]) -> Survey:
             full = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
             args, kwargs = jax.tree.unflatten(tree, full)
             call = trace(fun, argnums, args, kwargs)

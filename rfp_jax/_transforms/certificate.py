@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ from jax.typing import DTypeLike
 
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen
+from rfp_jax._util.trees import Tree
 
 LAWS = ("the law", "the transpose")
 
@@ -98,8 +98,8 @@ def _relative(error: jax.Array, size: jax.Array) -> jax.Array:
 
 
 def _reduced(
-    magnitudes: list[jax.Array], terms: Any, squares: Any, cancels: bool
-) -> tuple[list[jax.Array], Any, jax.Array]:
+    magnitudes: list[jax.Array], terms: Tree, squares: Tree, cancels: bool
+) -> tuple[list[jax.Array], Tree, jax.Array]:
     """Reduce arrays of one shape in one pass, so that XLA compiles one loop.
 
     Args:
@@ -114,7 +114,7 @@ def _reduced(
     """
     count = len(magnitudes)
 
-    def both(x: tuple[Any, ...], y: tuple[Any, ...]) -> tuple[Any, ...]:
+    def both(x: tuple[Tree, ...], y: tuple[Tree, ...]) -> tuple[Tree, ...]:
         greatest = map(lax.max, x[:count], y[:count])
         (square, total, *lost), (more, addend, *also) = x[count:], y[count:]
         after = total + addend

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from rfp_jax._core.argnums import Argnums
 from rfp_jax._core.linearize import FrozenProgram
 from rfp_jax._core.trace import trace
 from rfp_jax._transforms.walks import walk
+from rfp_jax._util.trees import Tree
 from rfp_jax.rules import Composite, LayerRule, resolve
 
 P = ParamSpec("P")
@@ -66,11 +67,11 @@ def gate(
         call = trace(fun, argnums, args, kwargs)
 
         @jax.custom_jvp
-        def plain(consts: Sequence[Any], leaves: Sequence[jax.Array]) -> list[jax.Array]:
+        def plain(consts: Sequence[Tree], leaves: Sequence[jax.Array]) -> list[jax.Array]:
             return eval_jaxpr(call.jaxpr, consts, *leaves)
 
         @functools.partial(plain.defjvp, symbolic_zeros=True)
-        def _(primals: Any, tangents: Any) -> tuple[list[jax.Array], list[Any]]:
+        def _(primals: Tree, tangents: Tree) -> tuple[list[jax.Array], list[Tree]]:
             consts, leaves = primals
             consts_dot, leaves_dot = tangents
             here = replace(call, consts=consts, leaves=list(leaves))
@@ -91,19 +92,19 @@ def gate(
     return gated
 
 
-def _or_none(tangent: Any) -> Any:
+def _or_none(tangent: Tree) -> Tree:
     """Return a tangent, or None where it is zero by structure."""
     zero = isinstance(tangent, SymbolicZero) or tangent.dtype == jax.dtypes.float0
     return None if zero else tangent
 
 
-def _instantiate(primal: Any, tangent: Any) -> Any:
+def _instantiate(primal: Tree, tangent: Tree) -> Tree:
     """Return a tangent as `jax.jvp` wants it: an array, of float0 for integers."""
     if not jnp.issubdtype(jnp.result_type(primal), jnp.inexact):
         return np.zeros(jnp.shape(primal), jax.dtypes.float0)
     return jnp.zeros_like(primal) if isinstance(tangent, SymbolicZero) else tangent
 
 
-def _tangent(output: jax.Array, pushed: jax.Array | None) -> Any:
+def _tangent(output: jax.Array, pushed: jax.Array | None) -> Tree:
     """Return what was pushed to an output, in the form of a tangent."""
     return _instantiate(output, jnp.zeros_like(output) if pushed is None else pushed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +16,14 @@ from rfp_jax._core.outputs import Outputs, classes, cotangent, is_all
 from rfp_jax._core.precision import check
 from rfp_jax._core.trace import trace
 from rfp_jax._transforms.walks import walk
+from rfp_jax._util.trees import Tree
 from rfp_jax.rules import Composite, LayerRule
 
 P = ParamSpec("P")
 
 
 def heatmap(
-    fun: Callable[P, Any],
+    fun: Callable[P, Tree],
     argnums: Argnums = 0,
     *,
     outputs: Outputs = "argmax",
@@ -30,7 +31,7 @@ def heatmap(
     bias: str = "keep",
     rules: str | Composite | LayerRule = "lrp0",
     dtype: DTypeLike | None = None,
-) -> Callable[P, Any]:
+) -> Callable[P, Tree]:
     """Transform `fun` into a function that tells how much each input element spoke for an output.
 
     Frozen at its activations the network is a linear map M; the heatmap of a source x for the
@@ -83,7 +84,7 @@ def heatmap(
     check(dtype)
 
     @functools.wraps(fun)
-    def explained(*args: P.args, **kwargs: P.kwargs) -> Any:
+    def explained(*args: P.args, **kwargs: P.kwargs) -> Tree:
         call = trace(fun, argnums, args, kwargs).widened(dtype)
         results, pull = FrozenProgram(call, walk(rules, dtype=dtype)).pull()
         output = call.output_tree.unflatten(results[: call.output_tree.num_leaves])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec, TypedDict, Unpack, overload
+from typing import Literal, ParamSpec, TypedDict, Unpack, overload
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from rfp_jax._core.precision import check
 from rfp_jax._core.trace import has_while, trace
 from rfp_jax._transforms.result import Relevance
 from rfp_jax._transforms.walks import BiasMode, walk
+from rfp_jax._util.trees import Number, Tree
 from rfp_jax.rules import Composite, LayerRule
 from rfp_jax.sources import Split, Splits, name, split_leaves
 
@@ -33,7 +34,7 @@ TOGETHER = 16
 class Options(TypedDict, total=False):
     """The options of `relevance` that do not change the type of what it returns."""
 
-    split: Any
+    split: Tree
     outputs: Outputs
     ignore_index: int | None
     bias: BiasMode
@@ -45,7 +46,7 @@ class Options(TypedDict, total=False):
 
 @overload
 def relevance(
-    fun: Callable[P, Any],
+    fun: Callable[P, Tree],
     argnums: Argnums = 0,
     *,
     has_aux: Literal[False] = False,
@@ -53,28 +54,28 @@ def relevance(
 ) -> Callable[P, Relevance]: ...
 @overload
 def relevance(
-    fun: Callable[P, tuple[Any, Any]],
+    fun: Callable[P, tuple[Tree, Tree]],
     argnums: Argnums = 0,
     *,
     has_aux: Literal[True],
     **options: Unpack[Options],
-) -> Callable[P, tuple[Relevance, Any]]: ...
+) -> Callable[P, tuple[Relevance, Tree]]: ...
 @overload
 def relevance(
-    fun: Callable[P, Any],
+    fun: Callable[P, Tree],
     argnums: Argnums = 0,
     *,
     has_aux: bool,
     **options: Unpack[Options],
-) -> Callable[P, Any]: ...
+) -> Callable[P, Tree]: ...
 
 
 def relevance(
-    fun: Callable[P, Any],
+    fun: Callable[P, Tree],
     argnums: Argnums = 0,
     *,
     has_aux: bool = False,
-    split: Any = None,
+    split: Tree = None,
     outputs: Outputs = "all",
     ignore_index: int | None = None,
     bias: BiasMode = "keep",
@@ -82,7 +83,7 @@ def relevance(
     rules: str | Composite | LayerRule = "lrp0",
     dtype: DTypeLike | None = None,
     max_bytes: int = 2**30,
-) -> Callable[P, Any]:
+) -> Callable[P, Tree]:
     """Transform `fun` into a function that tells how much of each output came from each source.
 
     All sources and all outputs are answered in one forward pass. The conventions are those of
@@ -158,7 +159,7 @@ def relevance(
     walk(rules, bias)  # names that are not known are refused before the call
 
     @functools.wraps(fun)
-    def explained(*args: P.args, **kwargs: P.kwargs) -> Any:
+    def explained(*args: P.args, **kwargs: P.kwargs) -> Tree:
         call = trace(fun, argnums, args, kwargs, has_aux).widened(dtype)
         splits = split_leaves(split, call.tree)
         program = FrozenProgram(call, walk(rules, bias, dtype))
@@ -189,7 +190,7 @@ class _Explanation:
         self.program, self.call, self.splits = program, program.call, splits
         self.outputs, self.ignore_index, self.max_bytes = outputs, ignore_index, max_bytes
 
-    def forward(self) -> tuple[Relevance, Any]:
+    def forward(self) -> tuple[Relevance, Tree]:
         """Push every source to all outputs; then weigh those that were chosen."""
         results, rows, bias = self._pushed()
         tree = self.call.output_tree
@@ -202,7 +203,7 @@ class _Explanation:
             ys = list(map(weighted, weights, ys))
         return self._relevance(ys, rows, bias), self.call.aux(results)
 
-    def reverse(self) -> tuple[Relevance, Any]:
+    def reverse(self) -> tuple[Relevance, Tree]:
         """Pull the chosen output of each sample back to the sources; then sum over each of them."""
         results, pull = self.program.pull()
         if self.call.output_tree.num_leaves != 1:
@@ -244,7 +245,7 @@ class _Explanation:
         each = zip(self.call.leaves, self.splits, strict=True)
         return sum(1 if split is None else split.count(leaf.shape) for leaf, split in each)
 
-    def _pushed(self) -> tuple[list[Any], list[Row], Row | None]:
+    def _pushed(self) -> tuple[list[Tree], list[Row], Row | None]:
         """Return the program's results, one row per source leaf, and that of the bias."""
         walk, leaves = self.program.walk, self.call.leaves
         seeds = list(map(walk.carrier.seed, leaves))
@@ -288,7 +289,7 @@ class _Explanation:
             if split is not None:
                 seed = seeds[place]
 
-                def part(i: Any, place: int = place, split: Split = split) -> list[jax.Array]:
+                def part(i: Number, place: int = place, split: Split = split) -> list[jax.Array]:
                     return alone(place, split.part(seeds[place], i))
 
                 count = split.count(seed.shape)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Given, Tree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,11 +27,11 @@ class Relevance(NamedTuple):
         bias: what came from no source (biases, shifts), shaped like `output`.
     """
 
-    output: Any
-    sources: Any
-    bias: Any
+    output: Tree
+    sources: Tree
+    bias: Tree
 
-    def share(self, bias: bool = False) -> Any:
+    def share(self, bias: bool = False) -> Tree:
         """Return the relative relevance of each source: `|R_s| / sum |R|`, finite, adding up to 1.
 
         Where no source has any relevance, every source has the same share.
@@ -61,7 +62,7 @@ class Relevance(NamedTuple):
     def to_xarray(
         self,
         dims: Sequence[str] | None = None,
-        coords: Mapping[str, Any] | None = None,
+        coords: Mapping[str, Given] | None = None,
         names: Sequence[str] | None = None,
     ) -> xr.Dataset:
         """Return an xarray Dataset with `relevance` over sources, bias last, and `output`.
@@ -120,7 +121,7 @@ def _shares(rows: Sequence[jax.Array], bias: jax.Array | None, ndim: int) -> lis
     return [jnp.where(total > 0, s / jnp.where(total > 0, total, 1), 1 / count) for s in sizes]
 
 
-def _named_rows(sources: Any, ndim: int) -> list[tuple[str, jax.Array]]:
+def _named_rows(sources: Tree, ndim: int) -> list[tuple[str, jax.Array]]:
     """Return the rows of all sources with their names; those of a split numbered."""
     rows = []
     for path, row in jax.tree_util.tree_flatten_with_path(sources)[0]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from rfp_jax._transforms.hints import find_hints
 from rfp_jax._transforms.verdict import Audit, Entry
 from rfp_jax._transforms.walks import walk
 from rfp_jax._util.compiler import jit
+from rfp_jax._util.trees import Tree
 from rfp_jax.errors import MissingRuleError
 from rfp_jax.rules import Composite, LayerRule, affine
 
@@ -146,7 +147,7 @@ class Survey:
         interpreter = replace(walk(rules, "propagate", wide), exact=True, observer=ledger)
         found: list[list[Value]] = []
 
-        def run(consts: Sequence[Any], leaves: list[jax.Array]) -> None:
+        def run(consts: Sequence[Tree], leaves: list[jax.Array]) -> None:
             found.append(_values(interpreter, call, consts, leaves, None)[0])
 
         jax.eval_shape(run, call.consts, call.leaves)
@@ -193,12 +194,12 @@ class Survey:
             hints=find_hints(call, self.outputs, self.walk.stops, call.leaves),
         )
 
-    def _measure(self, origins: bool, consts: Sequence[Any], leaves: list[jax.Array]) -> _Measured:
+    def _measure(self, origins: bool, consts: Sequence[Tree], leaves: list[jax.Array]) -> _Measured:
         """Measure a call; its arrays are arguments, for XLA would fold constants, slowly."""
         call, size = self.call, len(self.ledger.entries)
         probe = certificate.make_probe(largest(call.jaxpr), self.walk.dtype or jnp.float32)
 
-        def walked(weights: list[jax.Array] | None) -> tuple[jax.Array, tuple[Any, ...]]:
+        def walked(weights: list[jax.Array] | None) -> tuple[jax.Array, tuple[Tree, ...]]:
             ledger = Ledger(dict(self.ledger.entries), probe=probe, weights=weights)
             walk = replace(self.walk, bodies=Bodies(), stops=[], observer=ledger)
             values, tally = _values(walk, call, consts, leaves, jnp.zeros((size, 2), float))
@@ -245,7 +246,7 @@ def _explained_bias(walk: Interpreter, outputs: Sequence[Value]) -> jax.Array:
 def _values(
     interpreter: Interpreter,
     call: Trace,
-    consts: Sequence[Any],
+    consts: Sequence[Tree],
     leaves: Sequence[jax.Array],
     tally: Tally,
 ) -> State:

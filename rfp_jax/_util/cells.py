@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rfp_jax._util import shapes
 from rfp_jax._util.ground import ground_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
             counts[(*place, into)] = block_sums(known, factor)
     with np.errstate(invalid="ignore"):
         parts, sums = parts / counts[..., None, :, :], sums / counts
-    y, x = coarse.centres
+    y, x = coarse.centers
     found = xr.Dataset(
         {
             "relevance": (relevance.dims, parts.astype(np.float32), scene.relevance.attrs),
@@ -100,7 +101,9 @@ def frequent(prediction: xr.DataArray, factor: int) -> tuple[np.ndarray, np.ndar
     return best, purity
 
 
-def block_sums(values: np.ndarray, factor: int) -> np.ndarray:
+def block_sums(
+    values: shapes.Shaped[np.ndarray, "*parts y x"], factor: int
+) -> shapes.Float[np.ndarray, "*parts -(-y//{factor}) -(-x//{factor})"]:
     """Sum blocks of `factor` x `factor` pixels, float64; the last ones have what there is.
 
     Examples:

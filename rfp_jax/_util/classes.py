@@ -19,7 +19,7 @@ class Class:
     Attributes:
         number: what `prediction` holds for it.
         name: its name.
-        color: its colour, "#rrggbb".
+        color: its color, "#rrggbb".
     """
 
     number: int

@@ -1,6 +1,6 @@
-"""The colours of sources, the same in figures and in reports.
+"""The colors of sources, the same in figures and in reports.
 
-They are from Okabe & Ito, "Color universal design", 2008: colour-blind eyes tell them apart.
+They are from Okabe & Ito, "Color universal design", 2008: color-blind eyes tell them apart.
 """
 
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import jax
 import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.stages import Lowered, Traced
+
+from rfp_jax._util.trees import Given, Tree
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _PLAIN_CONVOLUTIONS: dict[str, str | bool] = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 }
 
 
-def jit(fun: Callable[P, R], **options: Any) -> Callable[P, R]:
+class Jitted(Protocol[P, R_co]):
+    """A compiled function, which can be had as a program instead, as from `jax.jit`."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Compute the function, compiled at the first call of its signature."""
+        ...
+
+    def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced:
+        """Return the function as it is traced for arguments, or for their shapes and dtypes."""
+        ...
+
+    def lower(self, *args: P.args, **kwargs: P.kwargs) -> Lowered:
+        """Return the function as it is lowered, with the options that a call would have."""
+        ...
+
+
+def jit(fun: Callable[P, R], **options: Any) -> Jitted[P, R]:
     """`jax.jit` with the options of XLA that suit the platform, the program and its dtypes.
 
     Whether `compiler_options` help is decided for each signature of the arguments, from the program
@@ -31,8 +51,9 @@ def jit(fun: Callable[P, R], **options: Any) -> Callable[P, R]:
         options: further arguments of `jax.jit`, but `compiler_options`.
 
     Returns:
-        The compiled function. Inside another transformation it is that of `jax.jit`, since JAX
-        takes options for the outermost `jax.jit` only. For `lower` and `trace` use `jax.jit`.
+        The compiled function, with `trace` and `lower` as from `jax.jit`. Inside another
+        transformation it is that of `jax.jit`, since JAX takes options for the outermost `jax.jit`
+        only.
 
     Raises:
         TypeError: if `compiler_options` is among the options.
@@ -49,20 +70,29 @@ def jit(fun: Callable[P, R], **options: Any) -> Callable[P, R]:
     if "compiler_options" in options:
         raise TypeError("rfp_jax.jit chooses compiler_options itself: use jax.jit to set your own")
     plain = jax.jit(fun, **options)
-    chosen: dict[Hashable, Callable[..., Any]] = {}
+    chosen: dict[Hashable, Callable[..., Tree]] = {}
 
-    @functools.wraps(fun)
-    def compiled(*args: P.args, **kwargs: P.kwargs) -> R:
+    def suited(args: Any, kwargs: Any) -> Any:
+        """Return the `jax.jit` of the function with the options for these arguments."""
         leaves, tree = jax.tree.flatten((args, kwargs))
         if any(isinstance(leaf, Tracer) for leaf in leaves):
-            return plain(*args, **kwargs)
+            return plain
         key = tree, tuple(map(_signature, leaves)), jax.default_backend()
         if key not in chosen:
-            suited = options_for(plain.trace(*args, **kwargs).jaxpr, jax.default_backend())
-            chosen[key] = jax.jit(fun, compiler_options=suited, **options) if suited else plain
-        return chosen[key](*args, **kwargs)
+            found = options_for(plain.trace(*args, **kwargs).jaxpr, jax.default_backend())
+            chosen[key] = jax.jit(fun, compiler_options=found, **options) if found else plain
+        return chosen[key]
 
-    return compiled
+    @functools.wraps(fun)
+    def compiled(*args: Given, **kwargs: Given) -> Any:
+        return suited(args, kwargs)(*args, **kwargs)
+
+    def lower(*args: Given, **kwargs: Given) -> Lowered:
+        return suited(args, kwargs).lower(*args, **kwargs)
+
+    both: Any = compiled  # Any: a function with attributes is a `Jitted` for no type checker
+    both.trace, both.lower = plain.trace, lower
+    return both
 
 
 def options_for(program: ClosedJaxpr, platform: str) -> dict[str, str | bool]:

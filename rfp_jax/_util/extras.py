@@ -9,7 +9,7 @@ class MissingExtraError(ModuleNotFoundError):
 
 
 @contextmanager
-def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
+def needs_extra(what: str, extra: str) -> Iterator[None]:
     """Turn a missing optional package into an error that names the extra.
 
     Args:
@@ -25,7 +25,7 @@ def needs_extra(what: str, extra: str = "experiments") -> Iterator[None]:
         ModuleNotFoundError: As it was raised, if it names no package.
 
     Examples:
-        >>> with needs_extra("Reading the bundled digits"):
+        >>> with needs_extra("Reading the bundled digits", "experiments"):
         ...     import sklearn
     """
     try:

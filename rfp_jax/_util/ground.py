@@ -1,4 +1,4 @@
-"""Places of the pixels of a map: in its coordinate system, in metres, in degrees."""
+"""Places of the pixels of a map: in its coordinate system, in meters, in degrees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 DEGREE = 6_371_008.8 * pi / 180
-"""Metres of a degree on a sphere of the earth's mean radius."""
+"""Meters of a degree on a sphere of the earth's mean radius."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Ground:
         return left, top - rows * down, left + columns * across, top
 
     @property
-    def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """The coordinates y and x of the cells' centres."""
+    def centers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The coordinates y and x of the cells' centers."""
         (left, top), (across, down), (rows, columns) = self.corner, self.resolution, self.shape
         return top - down * (np.arange(rows) + 0.5), left + across * (np.arange(columns) + 0.5)
 
     @property
-    def metres(self) -> float:
-        """Metres per unit of x, at the middle of the map."""
+    def meters(self) -> float:
+        """Meters per unit of x, at the middle of the map."""
         if not self.crs.is_geographic:
             return float(self.crs.linear_units_factor[1])
         _, bottom, _, top = self.bounds
@@ -56,12 +56,12 @@ class Ground:
     @property
     def aspect(self) -> float:
         """Length of a unit of y, in units of x."""
-        return DEGREE / self.metres if self.crs.is_geographic else 1.0
+        return DEGREE / self.meters if self.crs.is_geographic else 1.0
 
     def nodes(self, count: int = 33) -> np.ndarray:
         """Longitude and latitude (WGS 84) at count x count nodes from the upper left, [2, y, x].
 
-        Between nodes both are bilinear, to less than a metre for scenes of 100 km.
+        Between nodes both are bilinear, to less than a meter for scenes of 100 km.
         """
         from pyproj import Transformer
 

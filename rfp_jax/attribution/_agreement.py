@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.stats import rankdata
 
 from rfp_jax._util import shapes
+from rfp_jax._util.trees import Tree
 
 
 class Agreement(NamedTuple):
@@ -24,7 +25,7 @@ class Agreement(NamedTuple):
     l1: shapes.Float[jax.Array, " B"]
 
 
-def agreement(first: Any, second: Any) -> Agreement:
+def agreement(first: Tree, second: Tree) -> Agreement:
     """Compare two attributions of the same samples.
 
     Args:
@@ -55,7 +56,7 @@ def agreement(first: Any, second: Any) -> Agreement:
 
 
 @jax.jit
-def _agreement(first: Any, second: Any) -> Agreement:
+def _agreement(first: Tree, second: Tree) -> Agreement:
     a, b = _rows(first), _rows(second)
     return Agreement(
         rank_correlation=_correlation(rankdata(a, axis=1), rankdata(b, axis=1)),
@@ -63,7 +64,7 @@ def _agreement(first: Any, second: Any) -> Agreement:
     )
 
 
-def _rows(attribution: Any) -> shapes.Float[jax.Array, "B values"]:
+def _rows(attribution: Tree) -> shapes.Float[jax.Array, "B values"]:
     """All values of a sample in one row, [B, values]."""
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(attribution)]
     if not leaves or not all(leaf.ndim for leaf in leaves):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ import numpy as np
 
 from rfp_jax._core.argnums import Argnums, resolve
 from rfp_jax._util import shapes
+from rfp_jax._util.trees import Given, Tree
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class SourceCall:
         result: How one value per source fills what `argnums` points to, as in `jax.grad`.
     """
 
-    fun: Callable[..., Any]
-    args: tuple[Any, ...]
+    fun: Callable[..., Tree]
+    args: tuple[Given, ...]
     places: tuple[int, ...]
     leaves: list[jax.Array]
-    tree: Any
-    result: Any
+    tree: Tree
+    result: Tree
 
     @classmethod
     def from_call(
-        cls, fun: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...]
+        cls, fun: Callable[..., Tree], argnums: Argnums, args: tuple[Given, ...]
     ) -> SourceCall:
         """Look at a call as a function of the arguments that `argnums` points to.
 
@@ -67,7 +67,7 @@ class SourceCall:
         result = jax.tree.structure(chosen[0] if isinstance(argnums, int) else chosen)
         return cls(fun, args, places, [jnp.asarray(leaf) for leaf in leaves], tree, result)
 
-    def __call__(self, leaves: Sequence[jax.Array]) -> Any:
+    def __call__(self, leaves: Sequence[jax.Array]) -> Tree:
         """Call the function with other sources.
 
         Args:
@@ -81,7 +81,7 @@ class SourceCall:
             args[place] = value
         return self.fun(*args)
 
-    def unstack(self, stacked: Any) -> Any:
+    def unstack(self, stacked: Tree) -> Tree:
         """Arrange values that are stacked by source like what `argnums` points to.
 
         Args:
@@ -95,7 +95,7 @@ class SourceCall:
         ]
         return jax.tree.unflatten(self.result, values)
 
-    def background(self, baseline: Any) -> list[jax.Array]:
+    def background(self, baseline: Given) -> list[jax.Array]:
         """Make background data of a baseline.
 
         Args:
@@ -123,7 +123,7 @@ class SourceCall:
 
     def outputs(
         self, masks: shapes.Bool[jax.Array | np.ndarray, "M *B S"], background: Sequence[jax.Array]
-    ) -> Any:
+    ) -> Tree:
         """Evaluate the function once for each of M coalitions, one after the other.
 
         Args:
@@ -135,7 +135,7 @@ class SourceCall:
             The outputs, with one more leading axis M.
         """
 
-        def output(mask: jax.Array) -> Any:
+        def output(mask: jax.Array) -> Tree:
             return self(
                 [
                     jnp.where(_expand(mask[..., s], leaf.ndim), leaf, absent)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._util import shapes
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.attribution._coalitions import SourceCall, all_but_one
 from rfp_jax.attribution._scores import Score, accuracy
 
@@ -40,10 +41,10 @@ class Deletion(NamedTuple):
 
 
 def deletion(
-    fun: Callable[..., Any],
+    fun: Callable[..., Tree],
     argnums: Argnums = 0,
     *,
-    baseline: Any = 0.0,
+    baseline: Given = 0.0,
     score: Score = accuracy,
 ) -> Callable[..., Deletion]:
     """Transform a network into a function that deletes sources in the order of their relevance.
@@ -86,7 +87,7 @@ def deletion(
     """
 
     @jax.jit
-    def delete(relevance: Any, target: jax.Array, *args: Any) -> Deletion:
+    def delete(relevance: Tree, target: jax.Array, *args: Given) -> Deletion:
         call = SourceCall.from_call(fun, argnums, args)
         count, samples = len(call.leaves), target.shape[0]
         ranked = _of_target(call, relevance, target)
@@ -110,7 +111,9 @@ def deletion(
     return delete
 
 
-def _of_target(call: SourceCall, relevance: Any, target: jax.Array) -> jax.Array:
+def _of_target(
+    call: SourceCall, relevance: Tree, target: shapes.Integer[jax.Array, " B"]
+) -> shapes.Inexact[jax.Array, "B S"]:
     """Relevance of each source for each sample's target, [B, S]."""
     shape = jax.eval_shape(call, call.leaves).shape
     if jax.tree.structure(relevance) != call.result:
@@ -127,5 +130,7 @@ def _of_target(call: SourceCall, relevance: Any, target: jax.Array) -> jax.Array
     return jnp.stack([_pick(share, target) for share in shares], axis=1)
 
 
-def _pick(values: jax.Array, column: jax.Array) -> jax.Array:
+def _pick(
+    values: shapes.Shaped[jax.Array, "B K"], column: shapes.Integer[jax.Array, " B"]
+) -> shapes.Shaped[jax.Array, " B"]:
     return jnp.take_along_axis(values, column[:, None], axis=1)[:, 0]

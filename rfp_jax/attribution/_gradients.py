@@ -5,17 +5,17 @@ mode gives it for every output in one pass, where reverse mode needs a pass per 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax._core.argnums import Argnums
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.attribution._coalitions import SourceCall
 
 
-def gradient_x_input(fun: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+def gradient_x_input(fun: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree]:
     """Transform a network into a function that returns gradient times input, summed by source.
 
     For source s and output k: sum over the elements i of s of x_i * d f_k / d x_i. In a network of
@@ -47,7 +47,7 @@ def gradient_x_input(fun: Callable[..., Any], argnums: Argnums = 0) -> Callable[
     """
 
     @jax.jit
-    def attribute(*args: Any) -> Any:
+    def attribute(*args: Given) -> Tree:
         call = _differentiable(fun, argnums, args)
         return call.unstack(_derivatives(call, call.leaves, call.leaves))
 
@@ -55,8 +55,8 @@ def gradient_x_input(fun: Callable[..., Any], argnums: Argnums = 0) -> Callable[
 
 
 def integrated_gradients(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, baseline: Any = 0.0, steps: int = 50
-) -> Callable[..., Any]:
+    fun: Callable[..., Tree], argnums: Argnums = 0, *, baseline: Given = 0.0, steps: int = 50
+) -> Callable[..., Tree]:
     """Transform a network into a function that returns integrated gradients, summed by source.
 
     For source s and output k: sum over the elements i of s of (x_i - b_i) times the mean of
@@ -96,12 +96,12 @@ def integrated_gradients(
     nodes, weights = np.polynomial.legendre.leggauss(steps)  # on [-1, 1], where weights sum to 2
 
     @jax.jit
-    def attribute(*args: Any) -> Any:
+    def attribute(*args: Given) -> Tree:
         call = _differentiable(fun, argnums, args)
         start = call.background(baseline)
         line = [leaf - origin for leaf, origin in zip(call.leaves, start, strict=True)]
 
-        def add_step(total: Any, step: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+        def add_step(total: Tree, step: tuple[jax.Array, jax.Array]) -> tuple[Tree, None]:
             position, weight = step
             leaves = [
                 origin + position.astype(way.dtype) * way
@@ -121,11 +121,11 @@ def integrated_gradients(
     return attribute
 
 
-def _derivatives(call: SourceCall, at: list[jax.Array], along: list[jax.Array]) -> Any:
+def _derivatives(call: SourceCall, at: list[jax.Array], along: list[jax.Array]) -> Tree:
     """Differentiate by one source at a time, along its part of a direction; stacked by source."""
     _, push = jax.linearize(lambda *leaves: call(leaves), *at)
 
-    def push_one(chosen: jax.Array) -> Any:
+    def push_one(chosen: jax.Array) -> Tree:
         return push(
             *(jnp.where(chosen[s], part, jnp.zeros_like(part)) for s, part in enumerate(along))
         )
@@ -133,7 +133,9 @@ def _derivatives(call: SourceCall, at: list[jax.Array], along: list[jax.Array]) 
     return jax.lax.map(push_one, jnp.eye(len(at), dtype=bool))
 
 
-def _differentiable(fun: Callable[..., Any], argnums: Argnums, args: tuple[Any, ...]) -> SourceCall:
+def _differentiable(
+    fun: Callable[..., Tree], argnums: Argnums, args: tuple[Given, ...]
+) -> SourceCall:
     call = SourceCall.from_call(fun, argnums, args)
     for leaf in call.leaves:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):

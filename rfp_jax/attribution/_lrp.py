@@ -1,19 +1,19 @@
 """Layer-wise relevance propagation by output: what forward propagation gets in one go."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._transforms.heatmap import heatmap
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.rules import Composite, LayerRule
 
 
 def lrp(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, rules: str | Composite | LayerRule = "lrp0"
-) -> Callable[..., Any]:
+    fun: Callable[..., Tree], argnums: Argnums = 0, *, rules: str | Composite | LayerRule = "lrp0"
+) -> Callable[..., Tree]:
     """Transform a network into a function that returns LRP, summed by source, for every output.
 
     Each output is propagated back to the input on its own, and the heatmap of a source is summed
@@ -46,7 +46,7 @@ def lrp(
     """
 
     @jax.jit
-    def attribute(*args: Any) -> Any:
+    def attribute(*args: Given) -> Tree:
         output = jax.eval_shape(fun, *args)
         if getattr(output, "ndim", None) != 2:
             raise ValueError(f"lrp needs an output of shape [B, K], got {output}")

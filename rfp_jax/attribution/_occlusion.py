@@ -1,18 +1,18 @@
 """Occlusion: how much an output falls when one source is taken away."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
 
 from rfp_jax._core.argnums import Argnums
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.attribution._coalitions import SourceCall, all_but_one
 
 
 def occlusion(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, baseline: Any = 0.0
-) -> Callable[..., Any]:
+    fun: Callable[..., Tree], argnums: Argnums = 0, *, baseline: Given = 0.0
+) -> Callable[..., Tree]:
     """Transform a network into a function that returns the occlusion of each source.
 
     The occlusion (or ablation) of source s is the output minus the output with s replaced by a
@@ -43,7 +43,7 @@ def occlusion(
     """
 
     @jax.jit
-    def attribute(*args: Any) -> Any:
+    def attribute(*args: Given) -> Tree:
         call = SourceCall.from_call(fun, argnums, args)
         count = len(call.leaves)
         masks = np.concatenate([np.ones((1, count), bool), all_but_one(count)])

@@ -1,18 +1,19 @@
 """Perceptual scores: how much accuracy is lost when one source shows other samples' data."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.attribution._coalitions import SourceCall, all_but_one
 from rfp_jax.attribution._scores import Score, accuracy, after_labels, mean_score, samples
 
 
 class PerceptualScore(NamedTuple):
-    """Perceptual scores of all sources, not normalised.
+    """Perceptual scores of all sources, not normalized.
 
     Attributes:
         score: `accuracy - replaced`, a scalar per source, arranged like what `argnums` points to.
@@ -20,13 +21,13 @@ class PerceptualScore(NamedTuple):
         replaced: Mean score with one source's data replaced, a scalar per source, arranged alike.
     """
 
-    score: Any
+    score: Tree
     accuracy: jax.Array
-    replaced: Any
+    replaced: Tree
 
 
 def perceptual_score(
-    fun: Callable[..., Any],
+    fun: Callable[..., Tree],
     argnums: Argnums = 0,
     *,
     draws: int = 10,
@@ -37,7 +38,7 @@ def perceptual_score(
 
     The perceptual score of a source is the accuracy minus the mean accuracy with the source's data
     permuted among the samples, all other sources left as they are. A permutation may leave a sample
-    its own data. Scores are not normalised: divide by `accuracy` for the share of the accuracy that
+    its own data. Scores are not normalized: divide by `accuracy` for the share of the accuracy that
     rests on the source. It costs S * draws + 1 passes over the data.
 
     Args:
@@ -72,7 +73,7 @@ def perceptual_score(
     scored = mean_score(fun, argnums, score=score, batch_size=batch_size)
 
     @jax.jit
-    def measure(key: jax.Array, labels: jax.Array, *args: Any) -> PerceptualScore:
+    def measure(key: jax.Array, labels: jax.Array, *args: Given) -> PerceptualScore:
         def order(each: jax.Array, count: int) -> jax.Array:
             return jax.random.permutation(each, count)
 
@@ -83,7 +84,7 @@ def perceptual_score(
 
 
 def perceptual_score_exact(
-    fun: Callable[..., Any],
+    fun: Callable[..., Tree],
     argnums: Argnums = 0,
     *,
     score: Score = accuracy,
@@ -125,7 +126,7 @@ def perceptual_score_exact(
     scored = mean_score(fun, argnums, score=score, batch_size=batch_size)
 
     @jax.jit
-    def measure(labels: jax.Array, *args: Any) -> PerceptualScore:
+    def measure(labels: jax.Array, *args: Given) -> PerceptualScore:
         def order(shift: jax.Array, count: int) -> jax.Array:
             return (jnp.arange(count) + shift) % count
 

@@ -1,12 +1,13 @@
-"""Sanity check by randomisation: an explanation must change when the weights are randomised."""
+"""Sanity check by randomization: an explanation must change when the weights are randomized."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.attribution._agreement import agreement
 
 
@@ -14,7 +15,7 @@ class Randomization(NamedTuple):
     """Measure how far the explanation still agrees with the original one after each step.
 
     Attributes:
-        layers: What was randomised in each step; `("all",)` for everything at once.
+        layers: What was randomized in each step; `("all",)` for everything at once.
         rank_correlation: Mean rank correlation with the original explanation, [steps]; samples for
             which it is not defined are left out.
         l1: Mean absolute difference from the original explanation, [steps].
@@ -26,14 +27,14 @@ class Randomization(NamedTuple):
 
 
 def randomization(
-    explain: Callable[[Any], Any],
-    variables: Any,
-    random_variables: Any,
+    explain: Callable[[Tree], Tree],
+    variables: Tree,
+    random_variables: Tree,
     layers: Sequence[str] | None = None,
     *,
     cascading: bool = True,
 ) -> Randomization:
-    """Randomise the weights of a network and compare its explanation with the original one.
+    """Randomize the weights of a network and compare its explanation with the original one.
 
     An explanation that stays the same does not depend on what the network has learned. The check is
     passed if the rank correlation falls to about zero.
@@ -43,12 +44,12 @@ def randomization(
             samples. For instance
             `lambda variables: rfp_jax.relevance(fun, (1, 2))(variables, x1, x2).sources`.
         variables: The trained variables, a tree of arrays.
-        random_variables: Random ones of the same structure and shapes: another initialisation of
+        random_variables: Random ones of the same structure and shapes: another initialization of
             the network, as in the paper, or `permute_parameters` of the trained ones.
-        layers: Paths of parts of `variables`, such as `"params/Dense_1"`, randomised one step at a
+        layers: Paths of parts of `variables`, such as `"params/Dense_1"`, randomized one step at a
             time; in the paper from the output to the input. Everything at once if None.
-        cascading: Whether what was randomised stays randomised in the steps that follow
-            (cascading randomisation), or goes back to the trained values (independent).
+        cascading: Whether what was randomized stays randomized in the steps that follow
+            (cascading randomization), or goes back to the trained values (independent).
 
     Returns:
         The agreement with the original explanation after each step.
@@ -75,10 +76,10 @@ def randomization(
     compiled = jax.jit(explain)
     original = compiled(variables)
     results = []
-    randomised: set[str] = set()
+    randomized: set[str] = set()
     for step in steps:
-        randomised = randomised | step if cascading else step
-        mixed = _mix(variables, random_variables, paths, randomised)
+        randomized = randomized | step if cascading else step
+        mixed = _mix(variables, random_variables, paths, randomized)
         results.append(agreement(original, compiled(mixed)))
     return Randomization(
         layers=tuple(layers) if layers is not None else ("all",),
@@ -87,7 +88,7 @@ def randomization(
     )
 
 
-def permute_parameters(key: jax.Array, variables: Any) -> Any:
+def permute_parameters(key: jax.Array, variables: Tree) -> Tree:
     """Permute the entries of every array at random.
 
     Each array keeps its values, and so their mean and spread, and loses what it has learned. An
@@ -116,7 +117,7 @@ def permute_parameters(key: jax.Array, variables: Any) -> Any:
     )
 
 
-def _paths(variables: Any) -> list[str]:
+def _paths(variables: Tree) -> list[str]:
     found, _ = jax.tree_util.tree_flatten_with_path(variables)
     return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in found]
 
@@ -128,8 +129,8 @@ def _below(layer: str, paths: list[str]) -> set[str]:
     return below
 
 
-def _mix(variables: Any, random_variables: Any, paths: list[str], randomised: set[str]) -> Any:
+def _mix(variables: Tree, random_variables: Tree, paths: list[str], randomized: set[str]) -> Tree:
     trained, tree = jax.tree.flatten(variables)
     random = jax.tree.leaves(random_variables)
     choices = zip(paths, trained, random, strict=True)
-    return jax.tree.unflatten(tree, [b if path in randomised else a for path, a, b in choices])
+    return jax.tree.unflatten(tree, [b if path in randomized else a for path, a, b in choices])

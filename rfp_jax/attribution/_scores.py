@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._util import shapes
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.attribution._coalitions import SourceCall
 
-Score = Callable[[Any, jax.Array], jax.Array]
+Score = Callable[[Tree, jax.Array], jax.Array]
 
 
 def accuracy(
@@ -42,7 +42,7 @@ def accuracy(
 
 
 def mean_score(
-    fun: Callable[..., Any],
+    fun: Callable[..., Tree],
     argnums: Argnums = 0,
     *,
     score: Score = accuracy,
@@ -71,7 +71,7 @@ def mean_score(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
-    def scored(labels: jax.Array, *args: Any) -> jax.Array:
+    def scored(labels: jax.Array, *args: Given) -> jax.Array:
         call = SourceCall.from_call(fun, argnums, args)
         labels = jnp.asarray(labels)
         count = samples(call, labels)

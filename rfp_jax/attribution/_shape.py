@@ -1,21 +1,21 @@
 """SHAPE scores: Shapley values of sources where the value of a coalition is an accuracy."""
 
 from collections.abc import Callable
-from typing import Any
 
 from rfp_jax._core.argnums import Argnums
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.attribution._scores import Score, accuracy, after_labels, mean_score
 from rfp_jax.attribution._shapley import shapley, shapley_sampled
 
 
 def shape_score(
-    fun: Callable[..., Any],
+    fun: Callable[..., Tree],
     argnums: Argnums = 0,
     *,
-    baseline: Any = 0.0,
+    baseline: Given = 0.0,
     score: Score = accuracy,
     batch_size: int | None = None,
-) -> Callable[..., Any]:
+) -> Callable[..., Tree]:
     """Transform a network into a function that returns the SHAPE score of each source.
 
     The SHAPE score is the exact Shapley value of a source where the value of a coalition is the
@@ -56,14 +56,14 @@ def shape_score(
 
 
 def shape_score_sampled(
-    fun: Callable[..., Any],
+    fun: Callable[..., Tree],
     argnums: Argnums = 0,
     *,
     permutations: int = 16,
-    baseline: Any = 0.0,
+    baseline: Given = 0.0,
     score: Score = accuracy,
     batch_size: int | None = None,
-) -> Callable[..., Any]:
+) -> Callable[..., Tree]:
     """Transform a network into a function that estimates the SHAPE score of each of many sources.
 
     See `shape_score` for what is estimated and `shapley_sampled` for how and at what cost.

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import factorial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +22,15 @@ import numpy as np
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._util import shapes
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.attribution._coalitions import SourceCall, all_coalitions
 
 MOST_SOURCES = 16
 
 
 def shapley(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, baseline: Any = 0.0
-) -> Callable[..., Any]:
+    fun: Callable[..., Tree], argnums: Argnums = 0, *, baseline: Given = 0.0
+) -> Callable[..., Tree]:
     """Transform a function into one that returns the exact Shapley value of each source.
 
     Every one of the 2^S coalitions is evaluated: 2^S passes through the network.
@@ -60,7 +60,7 @@ def shapley(
     """
 
     @jax.jit
-    def attribute(*args: Any) -> Any:
+    def attribute(*args: Given) -> Tree:
         call = SourceCall.from_call(fun, argnums, args)
         count = len(call.leaves)
         if count > MOST_SOURCES:
@@ -76,8 +76,8 @@ def shapley(
 
 
 def shapley_sampled(
-    fun: Callable[..., Any], argnums: Argnums = 0, *, permutations: int = 16, baseline: Any = 0.0
-) -> Callable[..., Any]:
+    fun: Callable[..., Tree], argnums: Argnums = 0, *, permutations: int = 16, baseline: Given = 0.0
+) -> Callable[..., Tree]:
     """Transform a function into one that estimates the Shapley value of each of many sources.
 
     Sources are added one after the other in random orders, and each is credited with the change
@@ -115,13 +115,13 @@ def shapley_sampled(
         raise ValueError(f"permutations must be at least 1, got {permutations}")
 
     @jax.jit
-    def attribute(key: jax.Array, *args: Any) -> Any:
+    def attribute(key: jax.Array, *args: Given) -> Tree:
         call = SourceCall.from_call(fun, argnums, args)
         count = len(call.leaves)
         background = call.background(baseline)
         ends = call.outputs(np.repeat([[False], [True]], count, axis=1), background)
 
-        def add_contributions(total: Any, order: jax.Array) -> tuple[Any, None]:
+        def add_contributions(total: Tree, order: jax.Array) -> tuple[Tree, None]:
             rank = jnp.argsort(order)
             some = call.outputs(rank[None] < jnp.arange(1, count)[:, None], background)
             values = jax.tree.map(

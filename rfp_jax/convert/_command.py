@@ -38,7 +38,7 @@ class Arguments:
             that has one under model_state_dict, state_dict, state_dict_ema, model, model_ema, net
             or ema.
         out_dir: folder to write; it must not exist.
-        arch: architecture of the checkpoint; recognised from its keys if not given.
+        arch: architecture of the checkpoint; recognized from its keys if not given.
         state_dict: which entry of a checkpoint to take, where several hold a state dict.
         check: .npz of inputs and outputs of your own network, to compare with as well; for ONNX,
             inputs by name, on which JAX and the runtime are compared.

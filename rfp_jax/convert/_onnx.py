@@ -153,7 +153,7 @@ def from_onnx(
     Returns:
         fun: `fun(params, *inputs)`, which returns an array, or a tuple for several outputs. It
             works for every size that the model declares as symbolic.
-        params: the model's floating-point initialisers by name. Integers, and numbers that decide
+        params: the model's floating-point initializers by name. Integers, and numbers that decide
             over shapes or stand as exponents and bounds, are part of the function.
 
     Raises:

@@ -97,7 +97,7 @@ class Block:
         inputs: names of its inputs.
         outputs: names of its outputs.
         nodes: its nodes, each after those that it needs.
-        constants: its initialisers by name.
+        constants: its initializers by name.
         types: what is declared of its tensors, by name.
     """
 
@@ -147,7 +147,7 @@ Functions = Mapping[tuple[str, str, str], onnx.FunctionProto]
 
 
 def read_block(graph: onnx.GraphProto, opsets: Mapping[str, int], path: Path) -> Block:
-    """Read a graph with its subgraphs and initialisers.
+    """Read a graph with its subgraphs and initializers.
 
     Args:
         graph: as protobuf has it.
@@ -155,7 +155,7 @@ def read_block(graph: onnx.GraphProto, opsets: Mapping[str, int], path: Path) ->
         path: the model's file, for its external data and for messages.
 
     Returns:
-        The block, with inputs that have no initialiser.
+        The block, with inputs that have no initializer.
 
     Raises:
         OnnxFileError: a tensor is damaged, stands twice, or is read before it is made.
@@ -163,7 +163,7 @@ def read_block(graph: onnx.GraphProto, opsets: Mapping[str, int], path: Path) ->
     if graph.sparse_initializer:
         raise OnnxFileError(
             f"{path}: tensor {graph.sparse_initializer[0].values.name!r} is stored as sparse; save "
-            "it as a dense initialiser"
+            "it as a dense initializer"
         )
     constants = {tensor.name: read_tensor(tensor, path) for tensor in graph.initializer}
     declared = (*graph.input, *graph.value_info, *graph.output)

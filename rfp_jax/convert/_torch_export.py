@@ -19,6 +19,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._errors import ExportError, ProgramError
 from rfp_jax.convert._torch_program import Spec, map_leaves
 
@@ -34,7 +35,7 @@ class _Plain(nn.Module):
         self.module = module
         self.training = module.training
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: Given, **kwargs: Given) -> Any:
         return plain(self.module(*args, **kwargs))
 
 

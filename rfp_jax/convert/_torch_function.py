@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._errors import ProgramError
 from rfp_jax.convert._torch_cut import cut
 from rfp_jax.convert._torch_graph import Precision, check_params, require_operations, run
@@ -150,7 +151,7 @@ class TorchFunction:
         self.compared: Comparison | None = None
         self.__name__ = "network"
 
-    def __call__(self, params: Params, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, params: Params, *args: Given, **kwargs: Given) -> Any:
         """Compute the network's output.
 
         Args:
@@ -177,14 +178,14 @@ class TorchFunction:
         require_operations(program.needed())
         return run(program, precision, params, leaves, [jnp.asarray(value) for value in values])
 
-    def source_values(self, params: Params, *args: Any, **kwargs: Any) -> tuple[jax.Array, ...]:
+    def source_values(self, params: Params, *args: Given, **kwargs: Given) -> tuple[jax.Array, ...]:
         """Compute the outputs of the submodules that are `sources`, by the module's arguments."""
         program, precision, leaves = self._prepare(params, args, kwargs)
         _, places = cut(program, self.sources)
         require_operations(program.needed(places))
         return tuple(run(program, precision, params, leaves, targets=places))
 
-    def program(self, params: Params, *args: Any, **kwargs: Any) -> Program:
+    def program(self, params: Params, *args: Given, **kwargs: Given) -> Program:
         """Return the program that runs for these arguments: what PyTorch exported, as data."""
         return self._prepare(params, args, kwargs)[0]
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert import _aten
 from rfp_jax.convert._errors import (
     ConversionError,
@@ -171,7 +172,7 @@ def fill(tree: Argument, values: Values, precision: Precision) -> Any:
 
 def apply(node: Node, values: Values, precision: Precision) -> Any:
     """Run one node; its result has the shapes and dtypes that PyTorch found."""
-    operation: Callable[..., Any] | None = _aten.find(node.operation)
+    operation: Callable[..., Tree] | None = _aten.find(node.operation)
     if operation is None:
         raise MissingOperationError({node.operation: [node.module]})
     args = fill(node.args, values, precision)

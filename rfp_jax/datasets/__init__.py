@@ -2,13 +2,13 @@
 
 from rfp_jax.datasets._catalog import load_images
 from rfp_jax.datasets._digits import load_digits
-from rfp_jax.datasets._images import LabelledImages, Split
+from rfp_jax.datasets._images import LabeledImages, Split
 from rfp_jax.datasets._mnist import DEFAULT_FOLDER, load_mnist
 from rfp_jax.datasets._multisource import MultiSource, MultiSourceConfig, Sample, SourceConfig
 
 __all__ = [
     "DEFAULT_FOLDER",
-    "LabelledImages",
+    "LabeledImages",
     "MultiSource",
     "MultiSourceConfig",
     "Sample",

@@ -3,14 +3,14 @@
 import os
 
 from rfp_jax.datasets._digits import load_digits
-from rfp_jax.datasets._images import LabelledImages, Split
+from rfp_jax.datasets._images import LabeledImages, Split
 from rfp_jax.datasets._mnist import DEFAULT_FOLDER, load_mnist
 
 
 def load_images(
     name: str, split: Split, folder: str | os.PathLike[str] = DEFAULT_FOLDER
-) -> LabelledImages:
-    """Load a set of labelled images by its name.
+) -> LabeledImages:
+    """Load a set of labeled images by its name.
 
     Args:
         name: `"digits"`, the real digits that scikit-learn brings along, or `"mnist"`.

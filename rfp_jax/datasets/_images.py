@@ -1,4 +1,4 @@
-"""Labelled grey-scale images in memory: what every source of digits is read into."""
+"""Labeled gray-scale images in memory: what every source of digits is read into."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,21 +9,21 @@ Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value
-class LabelledImages:
-    """Grey-scale images with integer grey levels, their labels and their ids.
+class LabeledImages:
+    """Gray-scale images with integer gray levels, their labels and their ids.
 
     Attributes:
-        images: Grey levels 0 to `maximum`, uint8, shape [N, H, W, 1].
+        images: Gray levels 0 to `maximum`, uint8, shape [N, H, W, 1].
         labels: Classes from 0 on, int32, shape [N].
         ids: Numbers that name the images, int64, shape [N]; unique, also between the training and
             the test images of one data set.
-        maximum: The largest grey level that the data set uses, 1 to 255.
+        maximum: The largest gray level that the data set uses, 1 to 255.
 
     Raises:
         ValueError: If the three arrays do not fit together, or there is no image at all.
 
     Examples:
-        >>> two = LabelledImages(
+        >>> two = LabeledImages(
         ...     images=np.zeros((2, 8, 8, 1), np.uint8),
         ...     labels=np.array([3, 7], np.int32),
         ...     ids=np.array([0, 1], np.int64),
@@ -56,7 +56,7 @@ class LabelledImages:
             raise ValueError("ids must be unique and not negative")
         if not 1 <= self.maximum <= 255 or self.images.max() > self.maximum:
             raise ValueError(
-                f"maximum must lie in [1, 255] and bound every grey level, got {self.maximum} "
+                f"maximum must lie in [1, 255] and bound every gray level, got {self.maximum} "
                 f"where the largest level is {self.images.max()}"
             )
 

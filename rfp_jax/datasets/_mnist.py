@@ -10,7 +10,7 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.datasets._idx import IDX_FILES, IDX_INSTRUCTIONS
-from rfp_jax.datasets._images import LabelledImages, Split, check_split
+from rfp_jax.datasets._images import LabeledImages, Split, check_split
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -20,7 +20,7 @@ _FORMAT = "array_record"
 _INFO = "dataset_info.json"
 
 
-def load_mnist(split: Split, folder: str | os.PathLike[str] = DEFAULT_FOLDER) -> LabelledImages:
+def load_mnist(split: Split, folder: str | os.PathLike[str] = DEFAULT_FOLDER) -> LabeledImages:
     """Load MNIST from a folder that holds it in one of two forms.
 
     1. Prepared by TFDS in the ArrayRecord format: `folder/mnist/<version>`, or `folder` is that
@@ -56,7 +56,7 @@ def load_mnist(split: Split, folder: str | os.PathLike[str] = DEFAULT_FOLDER) ->
         FileNotFoundError: no MNIST in no/such/folder. Download train-images-idx3-ubyte.gz, ...
     """
     check_split(split)
-    with needs_extra("Reading MNIST"):
+    with needs_extra("Reading MNIST", "experiments"):
         import array_record  # noqa: F401 (TFDS imports it late and then fails with less to say)
         import tensorflow_datasets as tfds
         from PIL import Image
@@ -71,7 +71,7 @@ def load_mnist(split: Split, folder: str | os.PathLike[str] = DEFAULT_FOLDER) ->
     records = list(source)
     images = [np.asarray(Image.open(BytesIO(record["image"]))) for record in records]
     start = 0 if split == "train" else builder.info.splits["train"].num_examples
-    return LabelledImages(
+    return LabeledImages(
         images=np.stack(images)[..., None],
         labels=np.array([record["label"] for record in records], np.int32),
         ids=np.arange(start, start + len(records), dtype=np.int64),

@@ -13,7 +13,7 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.datasets._draws import Purpose, draw, draw_order
-from rfp_jax.datasets._images import LabelledImages
+from rfp_jax.datasets._images import LabeledImages
 
 if TYPE_CHECKING:
     import grain
@@ -24,7 +24,7 @@ class SourceConfig:
     """Changes that are made to the images of one source.
 
     Attributes:
-        data_noise: Fraction of the images, in [0, 1], whose pixels become uniform random grey
+        data_noise: Fraction of the images, in [0, 1], whose pixels become uniform random gray
             levels.
         label_noise: Fraction of the images, in [0, 1], that change places among themselves, while
             the labels stay where they are.
@@ -152,7 +152,7 @@ class MultiSource:
     """
 
     def __init__(
-        self, images: LabelledImages, config: MultiSourceConfig = MultiSourceConfig()
+        self, images: LabeledImages, config: MultiSourceConfig = MultiSourceConfig()
     ) -> None:
         count, _, width, _ = images.images.shape
         if config.view == "halves" and width % 2:
@@ -239,7 +239,7 @@ class MultiSource:
             raise ValueError(
                 f"batch_size and epochs must be at least 1, got {batch_size} and {epochs}"
             )
-        with needs_extra("Reading data in batches"):
+        with needs_extra("Reading data in batches", "experiments"):
             import grain
         # A plain Grain source sees the index without its epoch; `map_with_index` hands on both.
         dataset = grain.MapDataset.range(len(self)).map_with_index(lambda index, _: self[index])

@@ -44,10 +44,10 @@ class ArrayRaster:
         return values, ~missing(values, self.tags.nodata)
 
     @property
-    def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """The coordinates y and x of pixel centres, those of the array itself."""
+    def centers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The coordinates y and x of pixel centers, those of the array itself."""
         y, x = (self.data[dim] if dim in self.data.coords else None for dim in ("y", "x"))
-        return self.grid.centres if y is None or x is None else (y.to_numpy(), x.to_numpy())
+        return self.grid.centers if y is None or x is None else (y.to_numpy(), x.to_numpy())
 
     def onto(self, grid: Grid, resampling: str) -> Raster:
         """Warp to a grid; the array is copied to memory for that."""

@@ -1,4 +1,4 @@
-"""Cloud-optimised GeoTIFFs of a map, for GDAL, QGIS and everything built on them."""
+"""Cloud-optimized GeoTIFFs of a map, for GDAL, QGIS and everything built on them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _File:
 
 
 def to_cog(scene: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write a map as cloud-optimised GeoTIFFs.
+    """Write a map as cloud-optimized GeoTIFFs.
 
     `prediction.tif` has a palette, class names (beside it, in `prediction.tif.aux.xml` for GDAL and
     `prediction.qml` for QGIS) and overviews of the most frequent class. `output.tif`,
@@ -111,7 +111,7 @@ def _rows(array: xr.DataArray, rows: slice | None) -> np.ndarray:
 
 
 def _write(scene: xr.Dataset, file: _File, path: Path) -> None:
-    """Write blocks to a plain GeoTIFF beside, and that as a cloud-optimised one."""
+    """Write blocks to a plain GeoTIFF beside, and that as a cloud-optimized one."""
     import rasterio
     from rasterio.shutil import copy
     from rasterio.windows import Window
@@ -150,7 +150,7 @@ def _write(scene: xr.Dataset, file: _File, path: Path) -> None:
 
 
 def _options(file: _File) -> dict[str, str]:
-    """Options of GDAL's driver of cloud-optimised GeoTIFFs."""
+    """Options of GDAL's driver of cloud-optimized GeoTIFFs."""
     return {
         "compress": "deflate",
         "predictor": "standard" if file.has_classes else "floating_point",
@@ -165,7 +165,7 @@ def _options(file: _File) -> dict[str, str]:
 
 
 def _classes(scene: xr.Dataset) -> list[tuple[int, str, str]]:
-    """Number, name and colour of each class."""
+    """Number, name and color of each class."""
     said = scene.prediction.attrs
     values = np.atleast_1d(said["flag_values"]).tolist()
     names = names_in(scene)

@@ -46,7 +46,7 @@ class Map:
             that take several resolutions as they are.
         times: NAME=12: dates that the bands of a source hold, date by date, for networks that take
             them as an axis behind the batch.
-        classes: file with a class a line, in the network's order; a colour (#rrggbb) may follow.
+        classes: file with a class a line, in the network's order; a color (#rrggbb) may follow.
         statistics: JSON file with the mean and std of each band that the network was trained on,
             {"NAME": {"mean": [...], "std": [...]}}.
         outputs: what is explained at each pixel: the greatest output, or all.
@@ -211,10 +211,10 @@ def _list(text: str) -> list[int | str]:
 
 
 def read_classes(path: Path) -> dict[str, str] | list[str]:
-    """Read names of classes, one a line, each with a colour behind it or none of them.
+    """Read names of classes, one a line, each with a color behind it or none of them.
 
     Raises:
-        SceneError: some have a colour, and some have none.
+        SceneError: some have a color, and some have none.
     """
     names: dict[str, str] = {}
     for line in filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())):
@@ -227,7 +227,7 @@ def read_classes(path: Path) -> dict[str, str] | list[str]:
     if not any(names.values()):
         return list(names)
     if not all(names.values()):
-        raise SceneError(f"{path}: give each class a colour, or none: {names}")
+        raise SceneError(f"{path}: give each class a color, or none: {names}")
     return names
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 PLAIN = ("byxc", "bcyx")
-"""How a network takes a source of one date: channels last, or first."""
+"""The layout in which a network takes a source of one date: channels last, or first."""
 
 
 def plain(dims: str) -> str:

@@ -27,7 +27,7 @@ LARGEST = 2.0**15
 """Values are scaled to below this, by a power of two: float16 ends at 65504."""
 
 PERCENTILE = 99
-"""So many percent of a class's relevance are within its scale of colours."""
+"""So many percent of a class's relevance are within its scale of colors."""
 
 
 def packed(values: np.ndarray) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Any]:
     """Return the facts that the page knows of a map beside its cells.
 
     Raises:
-        ValueError: there are more sources than colours.
+        ValueError: there are more sources than colors.
     """
     names = [str(name) for name in scene.source.values]
     colors = {**source_colors(name for name in names if name != "bias"), "bias": BIAS_COLOR}
@@ -54,7 +54,7 @@ def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Any]:
     return {
         "crs": ground.crs.to_string(),
         "bounds": list(ground.bounds),
-        "metres": ground.metres,
+        "meters": ground.meters,
         "aspect": 1 / ground.aspect,
         "degrees": packed(nodes),
         "nodes": nodes.shape[-1],
@@ -87,7 +87,7 @@ def view(cells: xr.Dataset, name: str) -> dict[str, Any]:
 
 
 def limits(cells: xr.Dataset) -> list[float]:
-    """For each class that is explained, the relevance that has the full colour."""
+    """For each class that is explained, the relevance that has the full color."""
     parts = np.abs(cells.relevance.to_numpy())
     known = [each[np.isfinite(each)] for each in parts.reshape(-1, *parts.shape[-3:])]
     found = [float(np.percentile(each, PERCENTILE)) if each.size else 1.0 for each in known]
@@ -95,7 +95,7 @@ def limits(cells: xr.Dataset) -> list[float]:
 
 
 def pictures(scene: xr.Dataset, rgb: Any, ground: Ground, side: int) -> dict[str, Any]:
-    """The true colours (WebP) and the predicted classes, at most `side` pixels a side."""
+    """The true colors (WebP) and the predicted classes, at most `side` pixels a side."""
     factor = -(-max(ground.shape) // side)
     found: dict[str, Any] = {}
     if rgb is not None:

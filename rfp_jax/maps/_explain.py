@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 
 from rfp_jax._transforms.relevance import relevance
 from rfp_jax._util.compiler import options_for
+from rfp_jax._util.trees import Tree
 from rfp_jax.maps._errors import NetworkSizeError, SceneError
 
 Chosen = tuple[int, ...] | None
@@ -37,8 +38,8 @@ class Network:
         is_patch: whether it returns one output for a whole window.
     """
 
-    fun: Callable[..., Any]
-    params: Any
+    fun: Callable[..., Tree]
+    params: Tree
     sources: int
     constants: tuple[Any, ...]
     dims: str
@@ -91,7 +92,7 @@ class Network:
         argnums = tuple(range(1, 1 + self.sources))
         made = relevance(self.fun, argnums, rules=self.rules, bias=self.bias)  # type: ignore
 
-        def arrays(params: Any, inputs: Any, constants: Any) -> tuple[jax.Array, jax.Array]:
+        def arrays(params: Tree, inputs: Any, constants: Any) -> tuple[jax.Array, jax.Array]:
             rel = made(params, *inputs, *constants)
             output = self._ordered(rel.output)
             parts = jnp.stack([self._ordered(part) for part in (*rel.sources, rel.bias)], 2)

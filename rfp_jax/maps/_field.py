@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.maps._dates import PLAIN
 from rfp_jax.maps._errors import GlobalNetworkError
 from rfp_jax.maps._reach.hull import Reach
@@ -60,7 +61,7 @@ class Field:
 
 
 def field(
-    fun: Callable[..., Any], params: Any, sources: Any, *, dims: str = "byxc", ratios: Any = None
+    fun: Callable[..., Tree], params: Tree, sources: Any, *, dims: str = "byxc", ratios: Any = None
 ) -> Field:
     """Find the field of a network from its program; nothing is computed but small constants.
 
@@ -130,8 +131,8 @@ class _Program:
         scales: how many pixels of the scene one of their pixels is wide.
     """
 
-    fun: Callable[..., Any]
-    params: Any
+    fun: Callable[..., Tree]
+    params: Tree
     given: Sequence[Any]
     dim: int
     scales: Sequence[int]
@@ -180,7 +181,7 @@ class _Program:
             Reach.source(4, self.dim, shape.shape[self.dim], scale)
             for shape, scale in zip(shapes, self.scales, strict=True)
         ]
-        (result,) = walk.run(closed, (), sources)
+        (result,) = walk.run(closed, sources)
         reach = result if isinstance(result, Reach) else Reach.nothing(4)
         return _Reading(walk, reach, self.dim, closed.out_avals[0].shape[self.dim], size)
 

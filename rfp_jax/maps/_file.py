@@ -83,9 +83,9 @@ class FileRaster:
         return values, valid
 
     @property
-    def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """The coordinates y and x of pixel centres."""
-        return self.grid.centres
+    def centers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The coordinates y and x of pixel centers."""
+        return self.grid.centers
 
     def onto(self, grid: Grid, resampling: str) -> Raster:
         """Warp to a grid, all of it, so that a window is a part of the whole to the last bit.

@@ -53,8 +53,8 @@ class Grid:
         return left, bottom, right, top
 
     @property
-    def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """The coordinates y and x of pixel centres, those that rioxarray gives."""
+    def centers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The coordinates y and x of pixel centers, those that rioxarray gives."""
         coords = affine_to_coords(self.transform, self.width, self.height)
         return coords["y"], coords["x"]
 
@@ -80,7 +80,7 @@ class Grid:
         return Grid(self.crs, wider, self.height // ratio, self.width // ratio)
 
     def strided(self, window: tuple[int, int], stride: tuple[int, int]) -> Grid:
-        """The grid of windows, each a pixel as wide as the stride around the window's centre."""
+        """The grid of windows, each a pixel as wide as the stride around the window's center."""
         each = zip(self.shape, window, stride, strict=True)
         rows, columns = ((n - w) // s + 1 for n, w, s in each)
         corner = Affine.translation((window[1] - stride[1]) / 2, (window[0] - stride[0]) / 2)

@@ -24,7 +24,7 @@ COLORS = (
     "#1b7837 #a6d96a #d9ef8b #fdae61 #762a83 #e7298a #d73027 #e0f3f8 #bf812d #4575b4 #666666 "
     "#ffff99 #8dd3c7 #fb8072 #80b1d3 #bc80bd #ccebc5 #ffed6f #01665e #542788"
 ).split()
-"""Colours of classes that have none of their own, one after the other."""
+"""Colors of classes that have none of their own, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Layout:
 
     Attributes:
         grid: its pixels.
-        centres: coordinates y and x of pixel centres.
+        centers: coordinates y and x of pixel centers.
         sources: names of the sources.
         classes: names of all outputs.
-        colors: their colours.
+        colors: their colors.
         chosen: which outputs are explained.
         chunk: rows and columns of a chunk.
     """
 
     grid: Grid
-    centres: tuple[np.ndarray, np.ndarray]
+    centers: tuple[np.ndarray, np.ndarray]
     sources: tuple[str, ...]
     classes: tuple[str, ...]
     colors: tuple[str, ...]
@@ -137,7 +137,7 @@ class Layout:
     @property
     def coordinates(self) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
         """The coordinates: dimensions, values, attributes."""
-        y, x = self.centres
+        y, x = self.centers
         text = np.dtypes.StringDType()
         unit = "degree" if self.grid.crs.is_geographic else "metre"
         names = "latitude", "longitude"
@@ -226,10 +226,10 @@ def chunk_of(tile: int, largest: int = 512) -> int:
 def class_names(
     classes: Sequence[str] | Mapping[str, str] | None, count: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return names and colours of the outputs.
+    """Return names and colors of the outputs.
 
     Args:
-        classes: their names, or a mapping of names to colours "#rrggbb"; None for numbers.
+        classes: their names, or a mapping of names to colors "#rrggbb"; None for numbers.
         count: how many outputs there are.
 
     Raises:
@@ -256,7 +256,7 @@ def class_names(
             or color[0] != "#"
             or not set(color[1:].lower()) <= set("0123456789abcdef")
         ):
-            raise SceneError(f"a colour of a class must be '#rrggbb', got {color!r}")
+            raise SceneError(f"a color of a class must be '#rrggbb', got {color!r}")
     return names, colors
 
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Tree
 from rfp_jax.maps._dates import with_dates
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Network
@@ -32,8 +33,8 @@ MEMORY = 2**30
 
 
 def relevance(
-    fun: Callable[..., Any],
-    params: Any,
+    fun: Callable[..., Tree],
+    params: Tree,
     sources: Mapping[str, Any],
     path: str | os.PathLike[str] | None = None,
     *,
@@ -77,7 +78,7 @@ def relevance(
             the order of the arguments.
         path: where to put the map, a folder, by custom with the suffix `.zarr`; without it the map
             is in memory.
-        classes: names of the outputs, or a mapping of names to colours `"#rrggbb"`.
+        classes: names of the outputs, or a mapping of names to colors `"#rrggbb"`.
         reference: the source whose grid the map has; by default the first one. Sources on the same
             grid are copied, others are warped.
         outputs: which outputs are explained: `"argmax"`, at each pixel the greatest; `"all"`; or a

@@ -29,7 +29,7 @@ PICTURE, PARTS, LEAST = 1500, 384, 16
 """Most pixels of pictures, and most and fewest cells of parts, a side."""
 
 SLACK = 2000
-"""Bytes for what is not known before: limits of colours, the words for a cell."""
+"""Bytes for what is not known before: limits of colors, the words for a cell."""
 
 
 def report(
@@ -61,7 +61,7 @@ def report(
         SceneError: `rgb` or a window does not fit the map, or `max_bytes` is too small for what is
             asked for.
         ValueError: it is not a complete map with a coordinate system, or there are more sources
-            than colours.
+            than colors.
     """
     with needs_extra("A page of a map", extra="maps"):
         import jinja2  # noqa: F401
@@ -131,7 +131,7 @@ class _Frame:
                 "unit": "pixels" if area is None else "km²",
                 "shares": rows,
                 "version": rfp_jax.__version__,
-                "licence": _resource("LICENSE"),
+                "license": _resource("LICENSE"),
                 "hashes": [base64.b64encode(each).decode() for each in digests],
                 **{name: Markup(text) for name, text in {**styles, **scripts}.items()},
             }

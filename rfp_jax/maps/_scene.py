@@ -53,7 +53,7 @@ class Layer:
 
     @property
     def dims(self) -> str:
-        """How windows of it lie, `"byxc"` or `"bcyx"`, several dates side by side as bands."""
+        """The layout of its windows, `"byxc"` or `"bcyx"`, several dates side by side as bands."""
         return plain(self.source.dims)
 
     def read(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -110,11 +110,11 @@ class Scene:
     nodata: tuple[str, ...] | str
 
     @property
-    def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """The coordinates y and x of pixel centres: those of the reference, bit for bit."""
+    def centers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The coordinates y and x of pixel centers: those of the reference, bit for bit."""
         layer = self.layers[self.names.index(self.reference)]
-        both = zip(layer.raster.centres, self.origin, self.grid.shape, strict=True)
-        y, x = (centres[first : first + size] for centres, first, size in both)
+        both = zip(layer.raster.centers, self.origin, self.grid.shape, strict=True)
+        y, x = (centers[first : first + size] for centers, first, size in both)
         return y, x
 
     @property
@@ -238,7 +238,7 @@ def check_prepare(scene: Scene) -> None:
             raise SceneError(
                 f"prepare of source {layer.name!r} is not pointwise: it gives other values for a "
                 "tile than for a part of it, so it reduces over pixels (a mean, a minimum, a "
-                "percentile) or looks at neighbours. Compute such numbers once for the whole scene "
+                "percentile) or looks at neighbors. Compute such numbers once for the whole scene "
                 "(rfp_jax.maps.inspect shows means and deviations) and pass them as constants"
             )
 

@@ -25,7 +25,7 @@ class Summary:
         classes: their names; one, "output", where no class is predicted.
         sources: names of the sources.
         pixels: of each class.
-        area: of each class, in square metres; None where pixels are degrees.
+        area: of each class, in square meters; None where pixels are degrees.
         shares: [class, source], the ratio of sums of |relevance|; NaN where there is no pixel.
         void: pixels without a result.
     """

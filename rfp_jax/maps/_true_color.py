@@ -1,4 +1,4 @@
-"""A picture of the ground in the colours that the eye sees."""
+"""A picture of the ground in the colors that the eye sees."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DARKEST, BRIGHTEST = 2, 98
 def true_color(scene: xr.Dataset, rgb: Any, *, side: int = 1500) -> np.ndarray:
     """Return a picture of the ground below a map.
 
-    uint8 is shown as it is; other values are stretched, all bands alike, so that colours stay true.
+    uint8 is shown as it is; other values are stretched, all bands alike, so that colors stay true.
 
     Args:
         scene: the map.

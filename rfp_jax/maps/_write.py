@@ -40,10 +40,10 @@ def plan_work(
     names, colors = class_names(classes, count_outputs(scene, network, bands, windows))
     chosen = choose(outputs, names)
     structure = lay(scene, network, bands, windows, network.explain(chosen))
-    plan, grid, centres = structure.plan, scene.grid, scene.centres
+    plan, grid, centers = structure.plan, scene.grid, scene.centers
     if windows.stride is not None and windows.window is not None:
         grid = grid.strided(windows.window, windows.stride)
-        centres = grid.centres
+        centers = grid.centers
     # Which class is greatest is known after blending: then all must be explained before.
     explained = tuple(range(len(names))) if windows.blend is not None and chosen is None else chosen
     several = max(len(plan[0].views), 1)
@@ -54,7 +54,7 @@ def plan_work(
         shapes = input_shapes(scene, bands, plan.window, batch)
         compiled = Compiled(network, explained, shapes, devices)
     chunk = (chunk_of(plan.tile[0]), chunk_of(plan.tile[1]))
-    layout = Layout(grid, centres, scene.names, names, colors, chosen, chunk)
+    layout = Layout(grid, centers, scene.names, names, colors, chosen, chunk)
     return Work(scene, plan, compiled, layout, batch), structure
 
 

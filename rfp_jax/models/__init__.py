@@ -1,6 +1,6 @@
 """The networks of the paper's experiments, as Flax Linen modules that take one array a source.
 
-Inputs are [batch, height, width, channels]. Inference is the default: batch normalisation uses its
+Inputs are [batch, height, width, channels]. Inference is the default: batch normalization uses its
 running statistics and dropout is off unless `train=True`.
 """
 

@@ -104,7 +104,7 @@ class DenseNet121(nn.Module):
         Args:
             *sources: arrays [batch, height, width, channels], at least 29 x 29 pixels, equal but
                 for their channels; published checkpoints saw 256 x 256, optical first, then radar.
-            train: normalise with the batch's statistics and update the running ones; call with
+            train: normalize with the batch's statistics and update the running ones; call with
                 `mutable=["batch_stats"]`.
 
         Returns:

@@ -1,6 +1,6 @@
 """Parts that the architectures share: sources, and layers that start out as PyTorch's do.
 
-The initialisers are PyTorch's. `torch.nn.Conv2d` and `torch.nn.Linear` draw weights *and* biases
+The initializers are PyTorch's. `torch.nn.Conv2d` and `torch.nn.Linear` draw weights *and* biases
 from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), `kaiming_uniform_` with a = sqrt(5). The networks published
 for SEN12MS then redraw every weight with `kaiming_normal_`, N(0, 2 / fan_in), and leave the biases.
 """
@@ -23,13 +23,13 @@ kaiming_normal = jax.nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
 def torch_default_bias(fan_in: int) -> Callable[..., jax.Array]:
-    """PyTorch's initialiser of a bias, U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+    """PyTorch's initializer of a bias, U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
     Args:
         fan_in: number of inputs that one output of the layer sees; a bias does not know it itself.
 
     Returns:
-        An initialiser `(key, shape, dtype) -> array`.
+        An initializer `(key, shape, dtype) -> array`.
     """
     bound = 1 / math.sqrt(fan_in)
 
@@ -40,7 +40,7 @@ def torch_default_bias(fan_in: int) -> Callable[..., jax.Array]:
 
 
 def batch_norm(*, train: bool, dtype: DTypeLike | None, param_dtype: DTypeLike) -> LayerMaker:
-    """Batch normalisation with PyTorch's numbers: epsilon 1e-5, a tenth of each batch's statistics.
+    """Batch normalization with PyTorch's numbers: epsilon 1e-5, a tenth of each batch's statistics.
 
     Args:
         train: use the batch's statistics and update the running ones; if not, use the running ones.

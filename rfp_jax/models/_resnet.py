@@ -26,7 +26,7 @@ class BasicBlock(nn.Module):
         features: channels of the block's output.
         stride: stride of the first convolution and of the shortcut.
         conv: makes a convolution without bias.
-        norm: makes a batch normalisation.
+        norm: makes a batch normalization.
     """
 
     features: int
@@ -54,7 +54,7 @@ class Bottleneck(nn.Module):
         features: channels of the 3x3 convolution; the output has four times as many.
         stride: stride of the 3x3 convolution and of the shortcut.
         conv: makes a convolution without bias.
-        norm: makes a batch normalisation.
+        norm: makes a batch normalization.
     """
 
     features: int
@@ -117,7 +117,7 @@ class ResNetEncoder(nn.Module):
 
         Args:
             x: array [batch, height, width, channels].
-            train: normalise with the batch's statistics and update the running ones.
+            train: normalize with the batch's statistics and update the running ones.
 
         Returns:
             Features [batch, 8 * width * block.expansion].
@@ -176,7 +176,7 @@ class ResNet50(nn.Module):
         Args:
             *sources: arrays [batch, height, width, channels] of any height and width, equal but for
                 their channels; published checkpoints saw optical bands first, then radar.
-            train: normalise with the batch's statistics and update the running ones; call with
+            train: normalize with the batch's statistics and update the running ones; call with
                 `mutable=["batch_stats"]`.
 
         Returns:
@@ -232,7 +232,7 @@ class FusionResNet18(nn.Module):
         Args:
             *sources: arrays [batch, height, width, channels] of any height and width, equal but for
                 their channels; one branch each.
-            train: normalise with the batch's statistics and update the running ones; call with
+            train: normalize with the batch's statistics and update the running ones; call with
                 `mutable=["batch_stats"]`.
 
         Returns:

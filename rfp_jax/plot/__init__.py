@@ -4,7 +4,7 @@ Functions `draw_*` draw on axes they are given; the others return a new figure. 
 state, so none needs a display or leaves a figure open: write one with `figure.savefig(path)`.
 
 Relevance comes as a mapping, name of the source to an array [samples, classes]. The order of the
-names is the order of the colours, so the same sources have the same colours in every picture.
+names is the order of the colors, so the same sources have the same colors in every picture.
 Pictures of scenes are in `rfp_jax.plot.maps`.
 """
 

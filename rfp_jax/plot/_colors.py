@@ -1,4 +1,4 @@
-"""The colours of every picture."""
+"""The colors of every picture."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ WRONG_COLOR = "#B03A00"
 
 
 def _fading(name: str, levels: int = 256) -> Colormap:
-    """A diverging colour map that is transparent in the middle, so that what lies below shows."""
+    """A diverging color map that is transparent in the middle, so that what lies below shows."""
     colors = colormaps[name](np.linspace(0, 1, levels))
     colors[:, 3] = np.abs(np.linspace(-1, 1, levels)) ** 0.6
     return ListedColormap(colors, name=f"{name}_fading").with_extremes(bad=BIAS_COLOR)
@@ -29,11 +29,11 @@ RELEVANCE_COLORS = _fading("RdBu_r")
 
 
 FAINTEST = 0.15
-"""The part of its colour that a source has where it dominates least; 1 is all, 0 is white."""
+"""The part of its color that a source has where it dominates least; 1 is all, 0 is white."""
 
 
 def opaque(colors: Colormap, levels: int) -> list[list[int]]:
-    """Colours of a map as they look on white paper, red, green and blue from 0 to 255.
+    """Colors of a map as they look on white paper, red, green and blue from 0 to 255.
 
     Examples:
         >>> opaque(RELEVANCE_COLORS, 3)[1]
@@ -45,16 +45,16 @@ def opaque(colors: Colormap, levels: int) -> list[list[int]]:
 
 
 def source_colors(names: Iterable[str]) -> dict[str, str]:
-    """Give each source its colour.
+    """Give each source its color.
 
     Args:
         names: names of the sources, in their order.
 
     Returns:
-        Name to colour, as "#rrggbb".
+        Name to color, as "#rrggbb".
 
     Raises:
-        ValueError: if there are more sources than colours that can be told apart.
+        ValueError: if there are more sources than colors that can be told apart.
 
     Examples:
         >>> source_colors(["left", "right"])
@@ -63,7 +63,7 @@ def source_colors(names: Iterable[str]) -> dict[str, str]:
     names = list(names)
     if len(names) > len(SOURCE_COLORS):
         raise ValueError(
-            f"got {len(names)} sources, and {len(SOURCE_COLORS)} colours that can be told apart: "
+            f"got {len(names)} sources, and {len(SOURCE_COLORS)} colors that can be told apart: "
             "draw fewer sources, or sum some"
         )
     return dict(zip(names, SOURCE_COLORS, strict=False))

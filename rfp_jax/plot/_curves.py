@@ -24,7 +24,7 @@ def draw_curve(
         condition: where was measured, [points].
         values: what was measured, [points], or [repeats, points]; the band reaches from the
             smallest to the largest. Values that are not finite are left out.
-        color: colour of the curve.
+        color: color of the curve.
         label: its name in the legend.
 
     Raises:
@@ -68,7 +68,7 @@ def curves(
         values: name of the condition to the name of the quantity to the name of the curve (of the
             source, say) to what was measured, [points] or [repeats, points]. All conditions have
             the same quantities.
-        colors: name of the curve to its colour, such as `source_colors` gives.
+        colors: name of the curve to its color, such as `source_colors` gives.
         title: title of the figure.
 
     Returns:

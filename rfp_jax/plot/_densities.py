@@ -34,7 +34,7 @@ def draw_density(ax: Axes, values: ArrayLike, is_member: ArrayLike, *, color: st
         ax: the axes to draw on.
         values: array [samples]; values that are not finite are left out.
         is_member: whether each sample is of the class, bool [samples].
-        color: colour of both curves.
+        color: color of both curves.
 
     Examples:
         >>> ax = Figure().subplots()

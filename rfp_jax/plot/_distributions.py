@@ -58,7 +58,7 @@ def draw_violins(
         values: array [samples]; values that are not finite are left out.
         labels: the class of each sample, int [samples].
         classes: how many classes there are.
-        color: colour of the violins.
+        color: color of the violins.
         names: names of the classes; their numbers unless given.
 
     Examples:
@@ -146,7 +146,7 @@ def violins(
 
 
 def _shade_halves(ax: Axes, above: tuple[str, str], below: tuple[str, str]) -> None:
-    """Colour what lies above and below zero, and say at the right edge which source won there."""
+    """Color what lies above and below zero, and say at the right edge which source won there."""
     bottom, top = ax.get_ylim()
     for (name, color), end, place in ((above, top, "top"), (below, bottom, "bottom")):
         ax.axhspan(0, end, color=color, alpha=0.15, linewidth=0, zorder=0)

@@ -19,7 +19,7 @@ with needs_extra("Drawing pictures", "plot"):
 if TYPE_CHECKING:
     from rfp_jax._util.ground import Ground
 
-HATCHED: dict[str, Any] = {
+HATCHED: dict[str, Any] = {  # as Matplotlib takes them
     "hatch": "////",
     "facecolor": "white",
     "edgecolor": BIAS_COLOR,
@@ -55,7 +55,7 @@ def draw_ground(ax: Axes, ground: Ground) -> None:
 
 
 def draw_cells(ax: Axes, colors: np.ndarray, ground: Ground) -> None:
-    """Draw a colour for each cell.
+    """Draw a color for each cell.
 
     Args:
         ax: the axes to draw on.
@@ -74,11 +74,11 @@ def draw_cells(ax: Axes, colors: np.ndarray, ground: Ground) -> None:
 
 
 def draw_ramps(ax: Axes, ramps: Mapping[str, np.ndarray], words: tuple[str, str, str]) -> None:
-    """Draw below a map which colour is how much.
+    """Draw below a map which color is how much.
 
     Args:
         ax: the axes of the map.
-        ramps: names to colours, from least to most: [levels, 3] or [levels, 4], from 0 to 1.
+        ramps: names to colors, from least to most: [levels, 3] or [levels, 4], from 0 to 1.
         words: what stands at the left end, in the middle, and at the right end.
     """
     height = 0.045 * len(ramps)
@@ -93,10 +93,10 @@ def draw_ramps(ax: Axes, ramps: Mapping[str, np.ndarray], words: tuple[str, str,
 
 
 def _draw_bar(ax: Axes, ground: Ground) -> None:
-    """A bar of a round length in metres, at the lower left."""
+    """A bar of a round length in meters, at the lower left."""
     left, bottom, right, top = ground.bounds
-    length = round_length(BAR * (right - left) * ground.metres)
-    width, edge = length / ground.metres, 0.03 * (right - left)
+    length = round_length(BAR * (right - left) * ground.meters)
+    width, edge = length / ground.meters, 0.03 * (right - left)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
     x, y, high = left + edge, bottom + edge, 0.02 * (top - bottom)
     frame = {"facecolor": "black", "edgecolor": "white", "linewidth": 0.5}

@@ -45,12 +45,12 @@ def name_ticks(ax: Axes, names: Sequence[str]) -> None:
 def draw_image(
     ax: Axes, image: ArrayLike, limits: tuple[float, float], *, alpha: float = 1
 ) -> None:
-    """Draw one image, in colour if it has three channels, each pixel 1 wide.
+    """Draw one image, in color if it has three channels, each pixel 1 wide.
 
     Args:
         ax: the axes to draw on.
-        image: [height, width], [height, width, 1], or colours [height, width, 3] from 0 to 1.
-        limits: the values shown white and black where there are no colours.
+        image: [height, width], [height, width, 1], or colors [height, width, 3] from 0 to 1.
+        limits: the values shown white and black where there are no colors.
         alpha: from 0, invisible, to 1.
     """
     image = np.asarray(image)
@@ -59,16 +59,16 @@ def draw_image(
     if image.ndim == 3 and image.shape[-1] == 3:
         ax.imshow(np.clip(image, 0, 1), extent=extent, alpha=alpha)
     else:
-        grey = image.reshape(height, width)
-        ax.imshow(grey, cmap="gray_r", vmin=limits[0], vmax=limits[1], extent=extent, alpha=alpha)
+        gray = image.reshape(height, width)
+        ax.imshow(gray, cmap="gray_r", vmin=limits[0], vmax=limits[1], extent=extent, alpha=alpha)
 
 
 def draw_scale(figure: Figure, limit: float, *, exceeded: bool) -> None:
-    """Draw the bar that says which colour is which relevance.
+    """Draw the bar that says which color is which relevance.
 
     Args:
         figure: the figure to draw below.
-        limit: the relevance that has the full colour.
+        limit: the relevance that has the full color.
         exceeded: whether some values are beyond it; then the bar is pointed.
     """
     bar = figure.colorbar(

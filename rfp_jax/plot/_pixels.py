@@ -18,14 +18,14 @@ with needs_extra("Drawing pictures", "plot"):
 def draw_heatmap(
     ax: Axes, image: ArrayLike, relevance: ArrayLike, *, limit: float, limits: tuple[float, float]
 ) -> None:
-    """Draw the relevance of an image's pixels over the image, which is shown pale and grey.
+    """Draw the relevance of an image's pixels over the image, which is shown pale and gray.
 
     Args:
         ax: the axes to draw on.
-        image: [height, width], [height, width, 1], or colours [height, width, 3] from 0 to 1.
+        image: [height, width], [height, width, 1], or colors [height, width, 3] from 0 to 1.
         relevance: [height, width], or [height, width, channels], which is summed over channels;
-            grey where it is no number.
-        limit: the relevance that has the full colour, red; minus this is blue.
+            gray where it is no number.
+        limit: the relevance that has the full color, red; minus this is blue.
         limits: the values of the image shown white and black.
 
     Examples:
@@ -35,7 +35,7 @@ def draw_heatmap(
         2
     """
     image = np.asarray(image)
-    if image.ndim == 3 and image.shape[-1] == 3:  # its colours would mix with those of relevance
+    if image.ndim == 3 and image.shape[-1] == 3:  # its colors would mix with those of relevance
         image, limits = -image.mean(-1), (-1, 0)
     draw_image(ax, image, limits, alpha=0.35)
     total = _per_pixel(relevance)
@@ -54,17 +54,17 @@ def heatmap(
 ) -> Figure:
     """Draw which pixels of which source spoke for an output: each image, and its relevance over it.
 
-    The colours are centred at 0 and have one scale for all sources and samples, so that they can be
+    The colors are centered at 0 and have one scale for all sources and samples, so that they can be
     compared. Below each heatmap stands its sum, the relevance of the source.
 
     Args:
-        images: name of the source to its images, [samples, height, width], [..., 1], or colours
-            [..., 3] from 0 to 1. Sources may differ in size. Each has its own limits of grey.
+        images: name of the source to its images, [samples, height, width], [..., 1], or colors
+            [..., 3] from 0 to 1. Sources may differ in size. Each has its own limits of gray.
         relevance: name of the source to its heatmaps, [samples, height, width] or [..., channels],
             for instance from `rfp_jax.heatmap`.
         names: what stands beside each sample, for instance its class.
         title: title of the figure.
-        limit: the relevance that has the full colour; by default the greatest magnitude.
+        limit: the relevance that has the full color; by default the greatest magnitude.
         columns: how many samples stand side by side.
 
     Returns:

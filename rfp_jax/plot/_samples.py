@@ -91,7 +91,7 @@ def draw_bars(
 
 
 def draw_sources(ax: Axes, images: Mapping[str, ArrayLike], *, limits: tuple[float, float]) -> None:
-    """Draw the images of one sample's sources side by side, each framed in its source's colour.
+    """Draw the images of one sample's sources side by side, each framed in its source's color.
 
     Args:
         ax: the axes to draw on.

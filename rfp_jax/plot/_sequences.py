@@ -29,7 +29,7 @@ def tokens(
             end is not drawn.
         names: what stands before each row, for instance the explained output.
         title: title of the figure.
-        limit: the relevance that has the full colour; by default the greatest magnitude.
+        limit: the relevance that has the full color; by default the greatest magnitude.
 
     Returns:
         The figure, as wide as its sequences are long.

@@ -1,8 +1,8 @@
 """Pictures of scenes: which class, which source, how clearly, and where nothing is known.
 
 They take a map as `rfp_jax.maps.relevance` and `rfp_jax.maps.open` return it, or a part of one, and
-show the true colours, the classes, and the sources with coordinates along the axes and a scale bar.
-It is hatched where there are no data. The colour-blind tell the colours of sources apart; how much
+show the true colors, the classes, and the sources with coordinates along the axes and a scale bar.
+It is hatched where there are no data. The color-blind tell the colors of sources apart; how much
 is lightness, which print keeps. Of maps of more than 750 pixels a side, block means are drawn.
 """
 
@@ -46,14 +46,14 @@ SIDE = 750
 """So many cells a side are drawn at most."""
 
 PERCENTILE = 99
-"""So many percent of the relevance are within the scale of colours."""
+"""So many percent of the relevance are within the scale of colors."""
 
 LEVELS = 255
-"""Colours of a ramp."""
+"""Colors of a ramp."""
 
 
 def draw_true_color(ax: Axes, scene: xr.Dataset, rgb: ArrayLike) -> None:
-    """Draw the ground in the colours that the eye sees.
+    """Draw the ground in the colors that the eye sees.
 
     Args:
         ax: the axes to draw on.
@@ -77,7 +77,7 @@ def draw_true_color(ax: Axes, scene: xr.Dataset, rgb: ArrayLike) -> None:
 
 
 def draw_classes(ax: Axes, scene: xr.Dataset) -> None:
-    """Draw the predicted classes in their own colours, of cells the most frequent one.
+    """Draw the predicted classes in their own colors, of cells the most frequent one.
 
     Args:
         ax: the axes to draw on.
@@ -112,7 +112,7 @@ def draw_classes(ax: Axes, scene: xr.Dataset) -> None:
 
 
 def draw_share(ax: Axes, scene: xr.Dataset, source: str, *, of: str | None = None) -> None:
-    """Draw the share of a source, `|R_s| / sum |R|`, from white, none, to its colour, all.
+    """Draw the share of a source, `|R_s| / sum |R|`, from white, none, to its color, all.
 
     Args:
         ax: the axes to draw on.
@@ -121,7 +121,7 @@ def draw_share(ax: Axes, scene: xr.Dataset, source: str, *, of: str | None = Non
         of: the class whose relevance it is; by default the predicted one.
 
     Raises:
-        ValueError: there is no such source or class, or there are more sources than colours.
+        ValueError: there is no such source or class, or there are more sources than colors.
     """
     shares, colors = _shares(scene, of)
     if source not in colors:
@@ -133,9 +133,9 @@ def draw_share(ax: Axes, scene: xr.Dataset, source: str, *, of: str | None = Non
 
 
 def draw_dominance(ax: Axes, scene: xr.Dataset, *, of: str | None = None) -> None:
-    """Draw which source dominates (its colour), and how clearly (how much of it).
+    """Draw which source dominates (its color), and how clearly (how much of it).
 
-    The colour is full where the share of the source is 1, and faint where all have the same.
+    The color is full where the share of the source is 1, and faint where all have the same.
 
     Args:
         ax: the axes to draw on.
@@ -143,7 +143,7 @@ def draw_dominance(ax: Axes, scene: xr.Dataset, *, of: str | None = None) -> Non
         of: the class whose relevance it is; by default the predicted one.
 
     Raises:
-        ValueError: there is no such class, or there are more sources than colours.
+        ValueError: there is no such class, or there are more sources than colors.
     """
     shares, colors = _shares(scene, of)
     least = 1 / len(colors)
@@ -166,7 +166,7 @@ def draw_relevance(
         scene: a map.
         source: name of the source, or "bias".
         of: the class whose relevance it is; by default the predicted one.
-        limit: the relevance that has the full colour; by default the 99th percentile of all
+        limit: the relevance that has the full color; by default the 99th percentile of all
             sources, so that their maps can be compared.
 
     Raises:
@@ -210,7 +210,7 @@ def overview(
 
     Raises:
         ValueError: it is no complete map, there is no such class, `rgb` has another size, or there
-            are more sources than colours.
+            are more sources than colors.
 
     Examples:
         >>> import xarray as xr, rioxarray
@@ -278,7 +278,7 @@ def _of_class(scene: xr.Dataset, of: str | None) -> xr.DataArray:
 
 
 def _shares(scene: xr.Dataset, of: str | None) -> tuple[np.ndarray, dict[str, str]]:
-    """The shares `|R_s| / sum |R|` [source, y, x], without the bias, and the colours of sources."""
+    """The shares `|R_s| / sum |R|` [source, y, x], without the bias, and the colors of sources."""
     relevance = _of_class(scene, of)
     speaking = relevance.isel(source=relevance.source != "bias")
     size = np.abs(speaking.to_numpy())
@@ -288,13 +288,13 @@ def _shares(scene: xr.Dataset, of: str | None) -> tuple[np.ndarray, dict[str, st
 
 
 def _tinted(color: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """From white, 0, to a colour, 1; transparent where nothing is known."""
+    """From white, 0, to a color, 1; transparent where nothing is known."""
     amount = np.nan_to_num(strength)[..., None]
     return np.concatenate([1 + (color - 1) * amount, np.isfinite(strength)[..., None]], -1)
 
 
 def _draw(ax: Axes, scene: xr.Dataset, colors: np.ndarray) -> None:
-    """Draw colours of cells on the ground of a map."""
+    """Draw colors of cells on the ground of a map."""
     ground = ground_of(scene)
     draw_ground(ax, ground)
     draw_cells(ax, colors, ground.coarser(-(-max(ground.shape) // SIDE)))

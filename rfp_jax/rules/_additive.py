@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -30,7 +28,7 @@ def affine(f: Equation, *x: jax.Array) -> Frozen:
 def derivative(f: Equation, *x: jax.Array) -> Frozen:
     """The affine map by its derivative: where f itself, though linear, has no transpose in JAX."""
 
-    def push(*c: jax.Array) -> Any:
+    def push(*c: jax.Array) -> jax.Array | list[jax.Array]:
         return jax.jvp(f, x, c)[1]
 
     return Frozen(f(*x), push, lambda: f(*map(jnp.zeros_like, x)))

@@ -8,9 +8,9 @@ forward dual, and are not offered.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from rfp_jax._core.equation import Equation
+from rfp_jax._util.trees import Given
 from rfp_jax.rules._layer import LayerRule
 from rfp_jax.rules._named import alpha_beta, epsilon, flat, gamma, zbox, zplus
 from rfp_jax.rules._ruleset import Composite, resolve
@@ -67,7 +67,7 @@ def EpsilonAlpha2Beta1Flat(eps: float = 1e-6) -> Composite:
     )
 
 
-def EpsilonGammaBox(low: Any, high: Any, eps: float = 1e-6, g: float = 0.25) -> Composite:
+def EpsilonGammaBox(low: Given, high: Given, eps: float = 1e-6, g: float = 0.25) -> Composite:
     """ε for dense layers, γ for convolutions, z-box, with the input's bounds, for the first."""
     return composite(
         "EpsilonGammaBox",

@@ -1,4 +1,4 @@
-"""A layer: a linear operation with weights, with the bias and the normalisation that follow it.
+"""A layer: a linear operation with weights, with the bias and the normalization that follow it.
 
 Rules that look at weights need all of `y = s (x w) + b`, but a program computes it in steps: the
 product, then a bias, then perhaps the shift and scale of a batch norm. Each step leaves its layer

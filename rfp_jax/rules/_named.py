@@ -12,14 +12,13 @@ Denominators are kept from zero by a stabilizer: `d + sign(d) ε` with `sign(0) 
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
 from rfp_jax._core.frozen import Frozen
+from rfp_jax._util.trees import Given
 from rfp_jax.rules._layer import Layer, LayerRule
 
 STABILIZER = 1e-12
@@ -150,7 +149,7 @@ def wsquare(stabilizer: float = STABILIZER) -> LayerRule:
     return LayerRule("wsquare()", rule, in_fractions=True, parameters=(stabilizer,))
 
 
-def zbox(low: Any, high: Any, stabilizer: float = STABILIZER) -> LayerRule:
+def zbox(low: Given, high: Given, stabilizer: float = STABILIZER) -> LayerRule:
     """z-box: `R_i = Σ_j (x_i w_ij - l_i w_ij⁺ - h_i w_ij⁻) / Σ_i (...) R_j` for inputs in [l, h].
 
     Montavon et al. 2017, "Explaining nonlinear classification decisions with deep Taylor
@@ -194,7 +193,7 @@ def identity() -> LayerRule:
     return LayerRule("identity()", rule, in_fractions=True, bias="drops")
 
 
-def _key(value: Any) -> Any:
+def _key(value: Given) -> object:
     """Return something hashable that is equal for equal bounds."""
     if isinstance(value, Tracer):
         return id(value)

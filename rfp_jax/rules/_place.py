@@ -11,18 +11,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule
+from rfp_jax._util.trees import Given
 from rfp_jax.errors import MissingRuleError
 from rfp_jax.rules._taylor import taylor
 
 
-def secant(reference: Any) -> Rule:
+def secant(reference: Given) -> Rule:
     """Pass contributions by the secant of a function from a reference to its operand.
 
     `y = f(x)`: a contribution c becomes `c (f(x) - f(r)) / (x - r)`; at `x = r` the derivative

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +79,7 @@ def aumann_shapley(
     def constants() -> list[jax.Array]:
         return [f.constant_part(factor) for factor in factors]
 
-    def along(t: Any, present: list[int], c: Sequence[Any]) -> jax.Array:
+    def along(t: float | jax.Array, present: list[int], c: Sequence[jax.Array | None]) -> jax.Array:
         at = [b + jnp.asarray(t, b.dtype) * (xi - b) for b, xi in zip(constants(), x, strict=True)]
 
         def at_present(*given: jax.Array) -> jax.Array:
@@ -99,7 +98,7 @@ def aumann_shapley(
             each = zip(nodes, weights, strict=True)
             return functools.reduce(jnp.add, (along(t, present, c) * w for t, w in each))
 
-        def add(total: jax.Array, node: tuple[Any, Any]) -> tuple[jax.Array, None]:
+        def add(total: jax.Array, node: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
             return total + along(node[0], present, c) * node[1], None
 
         steps = (jnp.asarray(nodes, y.dtype), jnp.asarray(weights, y.dtype))
@@ -145,7 +144,9 @@ def _expand(f: Equation) -> tuple[list[Tracked], int, Callable[..., jax.Array]]:
         total = _degree(f, [1] * len(f.inputs))
 
     def function(*given: jax.Array) -> jax.Array:
-        values: dict[int, Any] = {id(factor): x for factor, x in zip(factors, given, strict=True)}
+        values: dict[int, jax.Array] = {
+            id(factor): x for factor, x in zip(factors, given, strict=True)
+        }
         for value, made in affine:
             assert variable is not None
             values[id(value)] = made.as_function(variable)(values[id(variable)])

@@ -1,6 +1,6 @@
 r"""Products and quotients of values that both depend on a source.
 
-A weight (a gate, a softmax's weights, a normaliser) times a signal: the weight is a constant, the
+A weight (a gate, a softmax's weights, a normalizer) times a signal: the weight is a constant, the
 signal carries all relevance. LSTM gates: Arras et al. 2017, "Explaining recurrent neural network
 predictions in sentiment analysis", section 3.2. Attention weights on values: the value path of Ali
 et al. 2022, "XAI for Transformers: better explanations through conservative propagation", section

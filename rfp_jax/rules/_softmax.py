@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +25,7 @@ from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked, Value
 from rfp_jax.rules._elementwise import elementwise, exponential
-from rfp_jax.rules._normaliser import normalised
+from rfp_jax.rules._normalizer import normalized
 from rfp_jax.rules._product import product, quotient, split_product
 
 _EXPONENTIALS = ("exp", "exp2")
@@ -55,8 +54,8 @@ def softmax_or_product(f: Equation, *x: jax.Array) -> Frozen:
 
 @chained
 def softmax_or_split(f: Equation, *x: jax.Array) -> Frozen:
-    """A softmax by its gradient; a normaliser as a constant; else half of the product to each."""
-    return _by_reciprocal(f) or normalised(f, *x) or split_product(f, *x)
+    """A softmax by its gradient; a normalizer as a constant; else half of the product to each."""
+    return _by_reciprocal(f) or normalized(f, *x) or split_product(f, *x)
 
 
 def _by_reciprocal(f: Equation) -> Frozen | None:
@@ -214,7 +213,7 @@ def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
 
 
 def _is_log_softmax(value: Tracked) -> bool:
-    """Recognise `u - log(sum(exp(u)))`."""
+    """Recognize `u - log(sum(exp(u)))`."""
     made = producer(value)
     if made is None or made.name != "sub" or len(made.inputs) != 2:
         return False
@@ -239,7 +238,7 @@ def replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
 
     Between the two stand sums, products and moves alone, so the search goes no further than these.
     """
-    values: dict[int, Any] = {id(variable): x}
+    values: dict[int, jax.Array] = {id(variable): x}
 
     def visit(value: Tracked) -> None:
         made = producer(value)

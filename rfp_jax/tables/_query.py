@@ -288,7 +288,7 @@ def by_bins(
 
 
 def accuracy(table: xr.Dataset) -> float:
-    """The fraction of labelled samples that are predicted right, every class of them; NaN if none.
+    """The fraction of labeled samples that are predicted right, every class of them; NaN if none.
 
     Samples that failed do not count. Of probabilities the class with the highest one is the label.
     """
@@ -297,7 +297,7 @@ def accuracy(table: xr.Dataset) -> float:
 
 
 def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
-    """Summarise a table in a few numbers, computed block by block.
+    """Summarize a table in a few numbers, computed block by block.
 
     Args:
         table: a relevance table.
@@ -306,10 +306,10 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
 
     Returns:
         `samples`, `failures`, `nonfinite` (evaluated, but with a number that is not finite),
-        `labelled`, `accuracy` (None without labels of classes; of several labels all must be
+        `labeled`, `accuracy` (None without labels of classes; of several labels all must be
         right), `share`: the mean share of each source, and by the kind of label: `scores` of
         several labels (see `rfp_jax.tables.MultiLabel`), or `errors` of targets (see
-        `rfp_jax.tables.Regression`). Of outputs with places `labelled` and `accuracy` count places,
+        `rfp_jax.tables.Regression`). Of outputs with places `labeled` and `accuracy` count places,
         `regions` are the rows, and there are `iou` of each class and `mean_iou` (see
         `rfp_jax.tables.Pixels`).
     """
@@ -333,7 +333,7 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
         counts["samples"] = len(seen)
     return {
         **counts,
-        "labelled": measure.labelled,
+        "labeled": measure.labeled,
         "accuracy": measure.accuracy,
         **measure.details,
         "share": dict(zip(sources, mean.tolist(), strict=True)),
@@ -396,7 +396,7 @@ def to_geodataframe(
     """Return one row per sample, with its place on the map and the share of each source.
 
     Args:
-        table: a relevance table, with the centre of each sample and its coordinate system as
+        table: a relevance table, with the center of each sample and its coordinate system as
             metadata.
         x: the metadata that holds eastings or longitudes.
         y: the metadata that holds northings or latitudes.

@@ -187,7 +187,7 @@ def test_nothing_measured_does_not_pass():
     assert not Row("linen", "net").passed
 
 
-def test_randomize_draws_what_initialisers_leave():
+def test_randomize_draws_what_initializers_leave():
     tree = {
         "weight": jnp.array([[1.0, 2.0]]),
         "bias": jnp.zeros(50),

@@ -15,7 +15,7 @@ from rfp_jax.convert import from_onnx
 def one_node(op, inputs, constants=None, opset=17, outputs=1, domain="", **attributes):
     """A model of one node. `inputs` and `constants` are arrays; None is an input left out.
 
-    The node's inputs are those of `inputs` and then of `constants`, which become initialisers.
+    The node's inputs are those of `inputs` and then of `constants`, which become initializers.
     """
     given = [(f"x{i}", array, False) for i, array in enumerate(inputs)]
     given += [(f"c{i}", array, True) for i, array in enumerate(constants or [])]

@@ -75,7 +75,7 @@ def test_declared_sizes_are_compared_with_the_data_before_anything_is_allocated(
     assert "tensor 'w' declares the shape" in refused(model, tmp_path)
 
 
-def test_sparse_initialisers_are_refused(tmp_path):
+def test_sparse_initializers_are_refused(tmp_path):
     model = dense()
     sparse = model.graph.sparse_initializer.add(dims=[10**9, 10**9])
     sparse.values.CopyFrom(numpy_helper.from_array(np.ones(1, np.float32), "s"))

@@ -21,7 +21,7 @@ WEIGHTS = np.random.default_rng(1).normal(size=(4, 2)).astype("float32")
 
 
 def network(path, shape="n, 4", external=False, body=None):
-    """Two nodes and an initialiser, whose data may lie in a file beside the model."""
+    """Two nodes and an initializer, whose data may lie in a file beside the model."""
     text = f"""
         <ir_version: 8, opset_import: ["" : 17]>
         fusion (float[{shape}] x) => (float[n, 2] y)

@@ -35,7 +35,7 @@ def node(op, inputs, outputs, **attributes):
 
 
 def fusion(size="n"):
-    """Two sensors, each with a convolution; joined, normalised, halved, enlarged, classified."""
+    """Two sensors, each with a convolution; joined, normalized, halved, enlarged, classified."""
     constants = {
         "wa": weights(4, 3, 3, 3), "wb": weights(4, 2, 3, 3), "ba": weights(4), "bb": weights(4),
         "scale": np.abs(weights(8)) + 0.5, "shift": weights(8), "mean": weights(8),
@@ -108,7 +108,7 @@ def test_outputs_are_those_of_onnxruntime_at_any_batch_size():
         assert_agree(model, {"a": A[:size], "b": B[:size]})
 
 
-def test_parameters_are_the_floating_point_initialisers():
+def test_parameters_are_the_floating_point_initializers():
     model = fusion()
     fun, params = from_onnx(save(model))
     names = {tensor.name for tensor in model.graph.initializer}
@@ -175,7 +175,7 @@ def test_a_transformer_is_cut_behind_its_embedding():
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_softmax_and_normalisation_stay_whole():
+def test_softmax_and_normalization_stay_whole():
     fun, params = from_onnx(save(transformer()), inputs=["x"])
     report = rfp_jax.audit(fun, argnums=1)(params, jnp.asarray(weights(2, 5, 8)))
     kinds = {entry.path: entry.primitive for entry in report.entries if "attention" in entry.path}

@@ -57,7 +57,7 @@ class Compiled(torch.nn.Module):
 )
 def test_prefixes_are_taken_off(smallnet, prefix):
     given = prefixed(prefix, smallnet)
-    assert flax.recognise(given) == "smallnet"
+    assert flax.recognize(given) == "smallnet"
     same(flax.to_flax("smallnet", given), flax.to_flax("smallnet", smallnet))
 
 
@@ -121,7 +121,7 @@ def test_settings_beside_a_state_dict_do_no_harm(tmp_path, smallnet):
     assert not Path("runs").exists()
 
 
-# ---- weight normalisation ----------------------------------------------------------------------
+# ---- weight normalization ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["old", "new"])
@@ -143,7 +143,7 @@ def test_weight_norm_is_multiplied_out(smallnet, form, dim):
     given = network.state_dict()
     network(*(torch.zeros(1, 1, 28, 14),) * 2)  # the old form multiplies out when it is called
     assert "fc2.weight" not in given
-    assert flax.recognise(given) == "smallnet"
+    assert flax.recognize(given) == "smallnet"
     found = flax.to_flax("smallnet", given)["params"]
     for name, place in (("fc2", found["fc2"]), ("branch1.0", found["branch1"]["conv1"])):
         expected = network.get_submodule(name).weight.detach().numpy()
@@ -158,7 +158,7 @@ def test_weight_norm_is_multiplied_out(smallnet, form, dim):
 @pytest.mark.parametrize("arch", ["torchvision_resnet50", "torchvision_densenet121"])
 def test_networks_of_torchvision_give_its_outputs(arch):
     state_dict = golden_state_dict(key_shapes(arch), 0)
-    assert flax.recognise(state_dict) == arch
+    assert flax.recognize(state_dict) == arch
     images = np.random.default_rng(1).standard_normal((2, 12, 64, 64)).transpose(0, 2, 3, 1)
     variables = flax.to_flax(arch, state_dict)
     model = flax.get_architecture(arch).model(num_classes=17)
@@ -175,7 +175,7 @@ def test_vgg16_of_both_libraries_has_our_shapes(arch, channels):
     shapes = key_shapes(arch) | {"features.0.weight": (64, channels, 3, 3)}
     zero = np.zeros((), np.float16)  # one number, seen in every shape
     state_dict = {key: np.broadcast_to(zero, shape) for key, shape in shapes.items()}
-    assert flax.recognise(state_dict) == arch
+    assert flax.recognize(state_dict) == arch
     network = MODELS[arch].__name__  # its keys are those of the library
     with torch.device("meta"):
         ours = MODELS[arch]((channels,), 17, 49).state_dict()
@@ -204,7 +204,7 @@ def test_the_nearest_architecture_is_named(smallnet):
     del shapes["layer1.0.conv3.weight"]
     backbone = {f"backbone.body.{key}": shape for key, shape in shapes.items()}
     with pytest.raises(flax.UnknownArchitectureError) as raised:
-        flax.recognise(backbone)
+        flax.recognize(backbone)
     fitting = sum(not key.endswith("num_batches_tracked") for key in shapes)
     for part in (
         "Nearest is torchvision_resnet50",
@@ -214,7 +214,7 @@ def test_the_nearest_architecture_is_named(smallnet):
     ):
         assert part in str(raised.value)
     with pytest.raises(flax.UnknownArchitectureError, match=r"common prefix is 'a\.b\.'"):
-        flax.recognise(["a.b.c", "a.b.d.e"])
+        flax.recognize(["a.b.c", "a.b.d.e"])
 
 
 # ---- files -------------------------------------------------------------------------------------

@@ -45,8 +45,8 @@ def test_contrastive_logits():
     agree([*rel.sources, rel.bias], [[1.5, 1.0], [1.5, 1.0], [0.0, 0.0]])
 
 
-def _labelled(x, y):
-    """A recurrent labelling [batch, time, K]."""
+def _labeled(x, y):
+    """A recurrent labeling [batch, time, K]."""
     w, v, k = draw(3, 4, seed=1), draw(4, 4, seed=2), draw(4, 5, seed=3)
 
     def step(h, now):
@@ -73,7 +73,7 @@ MIXING = {
         lambda x, y: relu(x @ draw(3, 4, seed=1) + y @ draw(3, 4, seed=2)) @ draw(4, 5),
         (2, 4, 5, 3),
     ),
-    "recurrent labelling": (_labelled, (2, 6, 3)),
+    "recurrent labeling": (_labeled, (2, 6, 3)),
     "batch norm in training": (_batch_norm, (4, 3)),
     "contrastive": (lambda x, y: jnp.tanh(x) @ jnp.tanh(y).T, (4, 3)),
     "attention over samples": (lambda x, y: softmax(x @ x.T) @ y, (4, 3)),

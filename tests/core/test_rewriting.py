@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from rfp_jax import RelevanceStopsWarning, heatmap, relevance
-from tests.oracles.writings import ARITY, CALLS, DEFAULT, FORMS, SHAPE, Node, numbers
+from tests.oracles.expressions import CALLS, Node, numbers
+from tests.oracles.writings import ARITY, DEFAULT, FORMS
+from tests.oracles.writings_of_one import SHAPE
 
 pytestmark = [pytest.mark.usefixtures("x64"), pytest.mark.slow]
 

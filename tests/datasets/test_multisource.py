@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits as load_bundled_digits
 
 from rfp_jax.datasets import (
-    LabelledImages,
+    LabeledImages,
     MultiSource,
     MultiSourceConfig,
     SourceConfig,
@@ -93,7 +93,7 @@ def test_inversion_flips_the_sign_of_one_source(digits):
 
 def test_shuffle_permutes_every_image_in_its_own_way():
     ramp = np.broadcast_to(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), (50, 8, 8, 1))
-    ramps = LabelledImages(ramp, np.zeros(50, np.int32), np.arange(50), maximum=63)
+    ramps = LabeledImages(ramp, np.zeros(50, np.int32), np.arange(50), maximum=63)
     shuffled = SourceConfig(shuffle=True)
     first, second = make(ramps, view="full", source1=shuffled, source2=shuffled)["images"]
     orders = np.rint((np.stack([first, second]) + 1) * 31.5).astype(int).reshape(100, 64)
@@ -124,7 +124,7 @@ def test_data_noise_hits_the_fraction_and_says_where(digits, fraction):
     np.testing.assert_array_equal(batch["label"], digits.labels)
 
 
-def test_data_noise_is_uniform_over_the_grey_levels(digits):
+def test_data_noise_is_uniform_over_the_gray_levels(digits):
     noisy = SourceConfig(data_noise=1.0)
     left, right = make(digits, source1=noisy, source2=noisy)["images"]
     levels = np.rint((np.concatenate([left, right], axis=2) + 1) * MAXIMUM / 2).astype(int)
@@ -218,7 +218,7 @@ def test_one_noisy_label_has_nothing_to_exchange(digits):
     seed=st.integers(0, 2**63),
 )
 def test_flags_count_what_the_fractions_ask_for(count, data_noise, label_noise, seed):
-    images = LabelledImages(
+    images = LabeledImages(
         np.zeros((count, 2, 2, 1), np.uint8), np.arange(count) % 10, np.arange(count), 255
     )
     spoilt = SourceConfig(data_noise=data_noise, label_noise=label_noise)
@@ -247,7 +247,7 @@ def test_sum_pairs_two_different_images(digits):
 
 
 def test_partners_are_drawn_from_all_other_images():
-    five = LabelledImages(np.zeros((5, 2, 2, 1), np.uint8), np.arange(5), np.arange(5), 255)
+    five = LabeledImages(np.zeros((5, 2, 2, 1), np.uint8), np.arange(5), np.arange(5), 255)
     data = MultiSource(five, MultiSourceConfig(sum_labels=True))
     partners = np.stack([data.arrays(epoch)["source_id"][:, 1] for epoch in range(200)])
     for own in range(5):
@@ -396,7 +396,7 @@ def images(count=2, width=4, **changes):
         "ids": np.arange(count),
         "maximum": 255,
     }
-    return LabelledImages(**(fields | changes))
+    return LabeledImages(**(fields | changes))
 
 
 def test_images_that_do_not_fit_are_refused():

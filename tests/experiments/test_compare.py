@@ -109,10 +109,10 @@ def test_methods_that_are_the_same_agree_and_the_control_does_not(rows):
         assert rows[name].l1 < 1e-5
     control = rows["random numbers"]
     assert abs(control.rank_correlation) < 0.3
-    assert set(control.randomised.values()) == {1.0}  # it does not look at the weights
+    assert set(control.randomized.values()) == {1.0}  # it does not look at the weights
     for name in ("RFP", "Shapley value"):
-        assert list(rows[name].randomised) == ["params/last", "params/hidden", "params/other"]
-        assert rows[name].randomised["params/other"] < 0.6
+        assert list(rows[name].randomized) == ["params/last", "params/hidden", "params/other"]
+        assert rows[name].randomized["params/other"] < 0.6
 
 
 def test_costs_are_counted_passes(case, rows):
@@ -156,7 +156,7 @@ def test_command_tries_every_method_on_a_trained_network(tmp_path, capsys, monke
     command.main(settings, samples=16, out=out)
     rows = json.loads((out / "compare.json").read_text())
     assert rows[0]["method"] == "RFP"
-    assert next(iter(rows[0]["randomised"])) == "params/Dense_1"
+    assert next(iter(rows[0]["randomized"])) == "params/Dense_1"
     assert (out / "compare.png").stat().st_size > 10_000
     assert str(out / "compare.png") in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"samples_in_batch: 16 there, 8 now"):

@@ -85,7 +85,7 @@ def test_parts_are_cut_out_and_turned_together():
         down, across = np.divmod(np.sort(label[0], axis=None), 6)
         assert (np.ptp(down), np.ptp(across), len(set(label[0].flat))) == (3, 3, 16)
         steps = {abs(int(step)) for step in np.diff(label[0], axis=0).flat}
-        assert steps in ({1}, {6})  # neighbours stay neighbours
+        assert steps in ({1}, {6})  # neighbors stay neighbors
         seen.add(label.tobytes())
     assert len(seen) > 60  # of 9 places and 8 ways to turn
     (whole,) = augment([labels], np.random.default_rng(0), 6)

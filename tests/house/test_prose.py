@@ -76,3 +76,63 @@ def test_headings_name_their_section():
         for page, heading in headings
         if QUESTION.match(heading) and heading not in SAID_SO
     }
+
+
+AMERICAN = {
+    "colour": "color",
+    "behaviour": "behavior",
+    "neighbour": "neighbor",
+    "favour": "favor",
+    "centre": "center",
+    "grey": "gray",
+    "metre": "meter",
+    "labelled": "labeled",
+    "labelling": "labeling",
+    "cancelled": "canceled",
+    "travelled": "traveled",
+    "modelling": "modeling",
+    "licence": "license",
+    "artefact": "artifact",
+    "catalogue": "catalog",
+    "analyse": "analyze",
+    "judgement": "judgment",
+    "defence": "defense",
+    "fibre": "fiber",
+    "spelt": "spelled",
+    "learnt": "learned",
+}
+"""British words that are part of others, too (`neighbouring`), and what stands in their place."""
+IZE = re.compile(
+    r"(recogn|normal|random|initial|summar|standard|optim|stabil|quant|minim|maxim|synthes|"
+    r"general|organ|visual|parallel|linear|serial|vector|util|categor|character|special|regular|"
+    r"penal|symbol|factor|discret|memor)is(e|ing|ation|able)",
+    re.IGNORECASE,
+)
+OTHERS_NAMES = re.compile(
+    r'grey_closing|"metre"|British spelling: .*|`labelled` of .*|`randomised` of .*'
+)
+"""Words that others chose: SciPy, coordinate systems, version 0.1 of this package."""
+
+
+def british(text: str) -> list[str]:
+    """List the British words of a text with the American ones."""
+    text = OTHERS_NAMES.sub("", text)
+    words = [f"{word} -> {said}" for word, said in AMERICAN.items() if word in text.lower()]
+    return words + [f"{found[0]} -> {found[1]}iz{found[2]}" for found in IZE.finditer(text)]
+
+
+@pytest.mark.parametrize("text", ["Its colours", "def normalise_s2(x):", "a neighbouring pixel"])
+def test_a_british_word_is_found(text):
+    assert len(british(text)) == 1
+
+
+def test_spelling_is_american():
+    texts = tracked(".py", ".md", ".html", ".css", ".js", ".toml", ".yml", ".yaml", ".cff")
+    own = [
+        path
+        for path in texts
+        if path != Path(__file__) and "mathjax" not in path.parts and "leaflet" not in path.name
+    ]
+    assert len(own) > 400
+    found = {str(path.relative_to(ROOT)): british(path.read_text()) for path in own}
+    assert not {path: words for path, words in found.items() if words}

@@ -15,7 +15,9 @@ from jaxtyping import TypeCheckError, jaxtyped
 
 from rfp_jax import losses, sources
 from rfp_jax._core import carrier, outputs
-from rfp_jax.attribution import _agreement, _coalitions, _scores, _shapley
+from rfp_jax._util import cells
+from rfp_jax.attribution import _agreement, _coalitions, _deletion, _scores, _shapley
+from rfp_jax.datasets.sen12ms import _clouds, denormalize_s2, normalize_s1, normalize_s2
 
 logits, labels = jnp.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.3]]), jnp.array([1, 0, 1])
 relevance = SimpleNamespace(sources={"sar": logits, "optical": 2 * logits}, bias=logits)
@@ -32,6 +34,13 @@ CALLS = [
     (_shapley._weighted_sums, (np.ones((2, 4)), jnp.ones((4, 3))), (np.ones((2, 3)), logits[:2])),
     (_agreement._rows, ((logits, logits),), None),
     (_agreement._correlation, (logits, 2 * logits), (logits, logits[:2])),
+    (_deletion._pick, (logits, labels), (logits, labels[:2])),
+    (cells.block_sums, (np.ones((2, 3, 5)), 2), (np.ones(3), 2)),
+    (normalize_s1, (np.ones((4, 4, 2)),), (np.ones((4, 4, 3)),)),
+    (normalize_s2, (np.ones((4, 4, 10)),), (np.ones(()),)),
+    (denormalize_s2, (np.ones((1, 4, 4, 3)),), (np.ones(()),)),
+    (_clouds.cloud_score, (np.ones((8, 9, 13)),), (np.ones((8, 13)),)),
+    (_clouds.cloud_mask, (np.ones((8, 9, 13)),), (np.ones((8, 13)),)),
     (outputs.weighted, (jnp.ones(2), logits), (jnp.ones(4), logits)),
     (sources.segments, (np.array([0, 0, 1]),), (np.ones(3),)),
     (sources.masks, (np.ones((2, 3)),), (np.ones(()),)),

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,12 +13,13 @@ from packaging.requirements import Requirement
 import rfp_jax
 from rfp_jax._command import COMMANDS
 from tests.house.first_example import first_example
+from tests.house.typed_program import PROGRAM
 
 ROOT = Path(__file__).parents[2]
 EXTRA = {"convert": "convert", "map": "maps", "report": "tables", "sen12ms": "experiments"}
 """The packages that a command needs."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one environment for all
+pytestmark = pytest.mark.slow
 
 
 CALL = """
@@ -139,3 +142,18 @@ def test_a_function_names_the_extra_that_it_lacks(environment):
     lines = done.stdout.splitlines()
     for (call, extra), line in zip(CALLS.items(), lines, strict=True):
         assert line.endswith(f"pip install 'rfp-jax[{extra}]'"), (call, line)
+
+
+def test_pyright_sees_two_planted_errors_and_no_other(tmp_path, environment):
+    """The package is the installed wheel: nothing of the source tree is in reach."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({"include": ["program.py"]}))
+    python = environment.folder / "bin" / "python"
+    command = ["pyright", "--outputjson", "--pythonpath", python, "-p", tmp_path]
+    done = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+    )
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    lines = PROGRAM.splitlines()
+    planted = [number for number, line in enumerate(lines) if "# planted" in line]
+    assert {each["range"]["start"]["line"] for each in found} == set(planted), found

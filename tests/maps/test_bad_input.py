@@ -93,7 +93,7 @@ def test_footprints_that_wrap_around_the_antimeridian(geotiff, refused):
         "the reference wraps around the edge of EPSG:4326, the system of source 'b'.*gdalwarp",
     )
     next_zone = geotiff("v.tif", ones(1, 40, 40), 2000.0, (150000.0, 8200000.0), "EPSG:32701")
-    sources = {"a": both, "b": next_zone}  # metres have no edge there
+    sources = {"a": both, "b": next_zone}  # meters have no edge there
     scene = maps.relevance(add, None, sources, progress=False)
     assert (scene.valid == 3).mean() > 0.3
 

@@ -131,7 +131,7 @@ def test_classes(tmp_path):
     file.write_text("open water\nforest\n\n")
     assert read_classes(file) == ["open water", "forest"]
     file.write_text("open water #0000ff\nforest\n")
-    with pytest.raises(maps.SceneError, match="each class a colour, or none"):
+    with pytest.raises(maps.SceneError, match="each class a color, or none"):
         read_classes(file)
     file.write_text("forest\nforest\n")
     with pytest.raises(maps.SceneError, match="twice"):

@@ -23,7 +23,7 @@ def ones(*shape, value=1.0):
     return np.full(shape, value, np.float32)
 
 
-def test_coordinates_are_pixel_centres(geotiff, tmp_path):
+def test_coordinates_are_pixel_centers(geotiff, tmp_path):
     path = geotiff("a.tif", np.arange(37.0 * 53, dtype=np.float32).reshape(37, 53))
     scene = maps.relevance(add, None, {"a": path}, tmp_path / "m.zarr", progress=False)
     expected = rioxarray.open_rasterio(path)
@@ -104,9 +104,9 @@ def test_an_easting_ramp_keeps_its_place(geotiff, raster, kind):
     (_, found), _ = scene.read(slice(0, 80), slice(0, 80))
     # float32 has steps of 0.06 there, so the raster is read as GDAL gives it
     values, _ = scene.layers[1].raster.read(slice(0, 80), slice(0, 80))
-    inside = values[0, 2:-2, 2:-2] - scene.centres[1][2:-2]
+    inside = values[0, 2:-2, 2:-2] - scene.centers[1][2:-2]
     assert abs(inside).max() < 1e-3
-    assert abs(found[0, 2:-2, 2:-2, 0] - scene.centres[1][2:-2]).max() < 0.07
+    assert abs(found[0, 2:-2, 2:-2, 0] - scene.centers[1][2:-2]).max() < 0.07
 
 
 def test_scales_are_chosen_never_guessed(geotiff):

@@ -197,7 +197,7 @@ def test_damage_is_named(folder):
 def test_sizes_are_announced():
     grid = Grid(rasterio.CRS.from_epsg(32633), rasterio.Affine(10, 0, 0, 0, -10, 0), 10980, 10980)
     bands = tuple(f"B{i}" for i in range(12))
-    layout = Layout(grid, grid.centres, bands, ("a", "b"), ("#000000",) * 2, None, (512, 512))
+    layout = Layout(grid, grid.centers, bands, ("a", "b"), ("#000000",) * 2, None, (512, 512))
     assert layout.bytes("relevance") == 6_269_140_800
     assert "relevance [13, 10980, 10980] 6,269,140,800 bytes" in layout.announcement()
 

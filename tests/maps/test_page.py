@@ -163,7 +163,7 @@ def test_markup_is_text(written):
     assert data["explained"] == [0, 1, 2]
 
 
-def test_leaflet_comes_with_its_licence(written):
+def test_leaflet_comes_with_its_license(written):
     assert "Volodymyr Agafonkin" in written.read_text()
 
 
@@ -171,7 +171,7 @@ def test_leaflet_comes_with_its_licence(written):
     ("change", "options", "error", "message"),
     [
         ({"complete": 0}, {}, ValueError, "not complete: call rfp_jax.maps.relevance again"),
-        ({"sources": 8}, {}, ValueError, "8 sources, and 7 colours.*draw fewer sources, or sum"),
+        ({"sources": 8}, {}, ValueError, "8 sources, and 7 colors.*draw fewer sources, or sum"),
         ({}, {"rgb": 2}, maps.SceneError, "rgb has 2 bands.*bands=\\(4, 3, 2\\)"),
         ({}, {"rgb": "far"}, maps.SceneError, "does not overlap"),
         ({}, {"windows": {"w": (0, 0, 1, 1)}}, maps.SceneError, "window 'w' is .*inside"),

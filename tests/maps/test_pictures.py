@@ -15,7 +15,7 @@ from rfp_jax.plot._ground import round_length
 
 
 def drawn(draw, scene, *args, **options):
-    """Axes, and the colours [y, x, 4] of their map."""
+    """Axes, and the colors [y, x, 4] of their map."""
     ax = Figure().subplots()
     draw(ax, scene, *args, **options)
     (image,) = ax.images
@@ -32,7 +32,7 @@ def key(ax):
     return [label.get_text() for label in inset.get_xticklabels()]
 
 
-def test_a_class_has_its_colour_and_markup_is_text():
+def test_a_class_has_its_color_and_markup_is_text():
     scene = make()
     ax, colors = drawn(pictures.draw_classes, scene)
     expected = {0: "#0000ff", 1: "#00aa00", 2: "#ff0000"}
@@ -46,7 +46,7 @@ def test_a_class_has_its_colour_and_markup_is_text():
 
 
 @pytest.mark.parametrize("of", [None, CLASSES[2]])
-def test_a_share_goes_from_white_to_the_colour_of_the_source(of):
+def test_a_share_goes_from_white_to_the_color_of_the_source(of):
     scene = make(classes=CLASSES)
     ax, colors = drawn(pictures.draw_share, scene, "radar", of=of)
     relevance = scene.relevance.values[:, :2]  # without the bias
@@ -60,7 +60,7 @@ def test_a_share_goes_from_white_to_the_colour_of_the_source(of):
     assert key(ax) == ["0 %", "share", "100 %"]
 
 
-def test_the_dominating_source_has_its_colour_the_more_the_clearer():
+def test_the_dominating_source_has_its_color_the_more_the_clearer():
     parts = np.array([[[9.0, 5, 0, 1]], [[1.0, 5, 8, 1]], [[-3.0, 1, 1, 1]]])
     parts[..., 3] = np.nan
     _, colors = drawn(pictures.draw_dominance, small(parts))
@@ -70,10 +70,10 @@ def test_the_dominating_source_has_its_colour_the_more_the_clearer():
     for found, color, strength in zip(colors[0], (first, first, second), strengths, strict=False):
         np.testing.assert_allclose(found[:3], 1 + (color - 1) * strength, atol=1e-6)
     assert colors[0, :, 3].tolist() == [1, 1, 1, 0]
-    assert to_grey(colors[0, 1, :3]) > to_grey(colors[0, 0, :3])  # in print, too
+    assert to_gray(colors[0, 1, :3]) > to_gray(colors[0, 0, :3])  # in print, too
 
 
-def to_grey(color):
+def to_gray(color):
     return float(np.dot(color, (0.2126, 0.7152, 0.0722)))
 
 
@@ -85,7 +85,7 @@ def small(parts):
     return xr.Dataset(variables, coords).rio.write_crs(CRS)
 
 
-def test_relevance_is_centred_at_zero():
+def test_relevance_is_centered_at_zero():
     parts = np.zeros((3, 1, 4))
     parts[0, 0] = [-2, 0, 2, 1]
     ax, colors = drawn(pictures.draw_relevance, small(parts), "optical", limit=2.0)
@@ -93,7 +93,7 @@ def test_relevance_is_centred_at_zero():
     assert zero.tolist() == [1, 1, 1]
     assert against[2] > against[0]  # blue
     assert for_it[0] > for_it[2]  # red
-    assert to_grey(for_it) < to_grey(half) < 1
+    assert to_gray(for_it) < to_gray(half) < 1
     assert key(ax) == ["−2 against", "0", "for +2"]
     _, bias = drawn(pictures.draw_relevance, small(parts), "bias", limit=2.0)
     assert (bias == 1).all()
@@ -113,15 +113,15 @@ def test_axes_have_coordinates_a_scale_bar_and_hatching():
     assert "600500" in [label.get_text() for label in ax.get_xticklabels()]
 
 
-def test_a_bar_of_metres_on_degrees():
+def test_a_bar_of_meters_on_degrees():
     ax, _ = drawn(pictures.draw_dominance, make(crs="EPSG:4326"))
     (text,) = (text.get_text() for text in ax.texts)
     number, unit = text.split()
     bar = ax.patches[1]
-    metres = float(number) * (1000 if unit == "km" else 1)
+    meters = float(number) * (1000 if unit == "km" else 1)
     latitude = np.mean(ax.get_ylim())
     assert bar.get_width() == pytest.approx(
-        metres / 111_195 / np.cos(np.radians(latitude)), rel=1e-3
+        meters / 111_195 / np.cos(np.radians(latitude)), rel=1e-3
     )
     assert ax.get_aspect() == pytest.approx(1 / np.cos(np.radians(latitude)), rel=1e-3)
 
@@ -195,7 +195,7 @@ def test_round_lengths():
         assert f"{length:.0e}"[0] in "125"
 
 
-def test_the_ground_in_true_colours():
+def test_the_ground_in_true_colors():
     scene = make()
     values = np.random.default_rng(1).uniform(100, 3000, (3, 61, 83))
     values[:, :4, :5] = np.nan

@@ -1,6 +1,7 @@
-"""The models: shapes, dtypes, sources, training, and PyTorch's initialisers.
+"""The models: shapes, dtypes, sources, training, and PyTorch's initializers.
 
-That they compute what PyTorch computes is tested in tests/convert/test_flax.py and test_golden.py.
+That they compute what PyTorch computes is tested in tests/convert/test_flax_networks.py and in
+test_golden.py.
 """
 
 import functools
@@ -144,7 +145,7 @@ def test_max_pool_is_pytorchs(window, stride, padding, size):
     [(FusionResNet18, "fusion_resnet18", False), (DenseNet121, "densenet121", True)],
 )
 def test_training_step_is_pytorchs(model, arch, joined):
-    """Normalisation by the batch, and a tenth of its statistics kept, in float64."""
+    """Normalization by the batch, and a tenth of its statistics kept, in float64."""
     with jax.enable_x64(True):
         sources = [x.astype(np.float64) for x in _sources(model, batch=4)]
         variables = _variables(model(), sources)
@@ -250,7 +251,7 @@ def test_biases_start_within_pytorchs_bound(model, fan_ins):
         assert 0.8 * bound <= np.abs(bias).max() <= bound, path
 
 
-def test_normalisation_starts_as_pytorchs():
+def test_normalization_starts_as_pytorchs():
     sources = _sources(DenseNet121)
     variables = jax.eval_shape(DenseNet121().init, jax.random.key(0), *sources)
     paths = flatten_dict(variables["batch_stats"], sep="/")

@@ -81,7 +81,7 @@ class Relu:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Batch normalisation on running statistics."""
+    """Batch normalization on running statistics."""
 
     def build(self, numbers: Numbers, channels: int) -> Forms:
         mean, shift = numbers(channels), numbers(channels)

@@ -19,7 +19,7 @@ def rng() -> np.random.Generator:
 
 
 def bars(ax):
-    """Class to the (bottom, top, colour) of its bars; a bar is as wide as its class is apart."""
+    """Class to the (bottom, top, color) of its bars; a bar is as wide as its class is apart."""
     found = {}
     for patch in ax.patches:
         if patch.get_width() < 1:  # the shade of the true class is 1 wide
@@ -46,7 +46,7 @@ def test_stacked_bars_add_up_to_the_output(rng):
     np.testing.assert_allclose(ax.lines[-1].get_ydata(), output)
 
 
-def test_a_source_has_one_colour_in_every_picture(rng):
+def test_a_source_has_one_color_in_every_picture(rng):
     relevance = {"left": rng.normal(size=(20, 4)), "right": rng.normal(size=(20, 4))}
     labels = np.arange(20) % 4
     images = {"left": np.zeros((20, 8, 4)), "right": np.ones((20, 8, 4))}
@@ -215,8 +215,8 @@ def test_examples_take_a_table(rng):
         plot.examples(images, {name: np.ones((8, 3)) for name in images})
 
 
-def test_more_sources_than_colours_is_refused():
-    with pytest.raises(ValueError, match="8 sources, and 7 colours"):
+def test_more_sources_than_colors_is_refused():
+    with pytest.raises(ValueError, match="8 sources, and 7 colors"):
         plot.source_colors(map(str, range(8)))
 
 
@@ -227,11 +227,11 @@ def test_global_settings_of_matplotlib_stay(rng):
 
 
 def _pixels(image):
-    """The colours that an image's artist shows, [height, width, 4]."""
+    """The colors that an image's artist shows, [height, width, 4]."""
     return image.to_rgba(image.get_array())
 
 
-def test_heatmap_has_one_scale_centred_at_zero(rng):
+def test_heatmap_has_one_scale_centered_at_zero(rng):
     images = {"optical": rng.random((3, 6, 5, 3)), "SAR": rng.random((3, 4, 4))}
     relevance = {"optical": rng.normal(size=(3, 6, 5, 10)), "SAR": rng.normal(size=(3, 4, 4))}
     figure = plot.heatmap(images, relevance, names="abc", columns=2)
@@ -248,10 +248,10 @@ def test_heatmap_has_one_scale_centred_at_zero(rng):
         np.testing.assert_allclose(heat.get_array(), expected)
         assert float(ax.get_xlabel().replace("−", "-")) == pytest.approx(expected.sum(), rel=1e-2)
         assert pale.get_extent() == heat.get_extent()
-        assert pale.get_array().ndim == 2  # grey: colours below would mix with those of relevance
+        assert pale.get_array().ndim == 2  # gray: colors below would mix with those of relevance
 
 
-def test_heatmap_shows_sign_by_colour_and_nothing_at_zero():
+def test_heatmap_shows_sign_by_color_and_nothing_at_zero():
     ax = Figure().subplots()
     relevance = np.array([[2.0, -2.0, 0.0, np.nan]])
     plot.draw_heatmap(ax, np.zeros((1, 4)), relevance, limit=2.0, limits=(0, 1))
@@ -262,7 +262,7 @@ def test_heatmap_shows_sign_by_colour_and_nothing_at_zero():
     assert missing[0] == missing[1] == missing[2]
 
 
-def test_colour_bar_says_that_values_are_beyond_it(rng):
+def test_color_bar_says_that_values_are_beyond_it(rng):
     images, relevance = {"a": np.ones((1, 4, 4))}, {"a": rng.normal(size=(1, 4, 4))}
     for limit, beyond in ((0.1, True), (9.0, False), (None, False)):
         bar = plot.heatmap(images, relevance, limit=limit).axes[-1]
@@ -320,7 +320,7 @@ def test_curve_is_the_mean_of_its_repeats_in_the_band_of_all():
         assert (at.min(), at.max()) == (low, high)
 
 
-def test_curves_of_a_quantity_have_one_scale_and_one_colour():
+def test_curves_of_a_quantity_have_one_scale_and_one_color():
     colors = plot.source_colors(["left", "right"]) | {"": "black"}
     values = {
         "noise": {"share": {"left": [0.5, 0.1], "right": [0.5, 0.9]}, "accuracy": {"": [1, 0.5]}},

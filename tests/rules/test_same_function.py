@@ -33,7 +33,7 @@ def top_two_masked(p, a, b):
     return (softmax(jnp.where(p(a) >= values[:, 1:], p(a), -jnp.inf)) * b).sum(1)
 
 
-def top_two_renormalised(p, a, b):
+def top_two_renormalized(p, a, b):
     weights, places = lax.top_k(softmax(p(a)), 2)
     return (weights / total(weights) * jnp.take_along_axis(b, places, 1)).sum(1)
 
@@ -87,7 +87,7 @@ FORMS = {
             "sigmoid experts": sigmoid,
         }.items()
     },
-    "top two of three": (top_two, top_two_masked, top_two_renormalised),
+    "top two of three": (top_two, top_two_masked, top_two_renormalized),
     # polynomials, expanded and factored
     "product as squares": (
         lambda p, a, b: p(a) * p(b),

@@ -9,7 +9,8 @@ from core.test_rewriting import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.oracles.writings import ARITY, CALLS, DEFAULT, FORMS, Node, numbers
+from tests.oracles.expressions import CALLS, Node, numbers
+from tests.oracles.writings import ARITY, DEFAULT, FORMS
 
 pytestmark = pytest.mark.usefixtures("x64")
 

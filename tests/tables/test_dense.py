@@ -125,7 +125,7 @@ def test_accuracy_and_iou_count_pixels(made, over):
     known = label != 255
     found = tables.summary(tables.open(path, over=over))
     assert found["accuracy"] == pytest.approx((label == predicted)[known].mean())
-    assert found["labelled"] == known.sum()
+    assert found["labeled"] == known.sum()
     assert (found["samples"], found["failures"]) == (len(data), 0)
     for k, name in enumerate(CLASSES):
         both = ((label == k) & (predicted == k))[known].sum()
@@ -209,7 +209,7 @@ def test_without_labels_rows_are_regions_of_the_prediction(tmp_path):
     assert table.pixels.values.sum(1).tolist() == [n for each in counts for n in each if n]
     assert "label" not in table.coords
     found = tables.summary(table)
-    assert (found["accuracy"], found["labelled"]) == (None, 0)
+    assert (found["accuracy"], found["labeled"]) == (None, 0)
     assert "iou" not in found
     with pytest.raises(ValueError, match="was made without labels"):
         tables.open(tmp_path / "t.zarr", over="label")

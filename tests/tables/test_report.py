@@ -1,4 +1,4 @@
-"""The report: its numbers against the table, its safety, its behaviour in a real browser."""
+"""The report: its numbers against the table, its safety, its behavior in a real browser."""
 
 import base64
 import csv
@@ -94,8 +94,8 @@ class Page(HTMLParser):
 
 
 def picture(index):
-    grey = np.full((6, 4), index, np.uint8)
-    return {EVIL[1]: grey, "optical": np.stack([grey, grey, 255 - grey], -1)}
+    gray = np.full((6, 4), index, np.uint8)
+    return {EVIL[1]: gray, "optical": np.stack([gray, gray, 255 - gray], -1)}
 
 
 @pytest.fixture(scope="module")
@@ -315,8 +315,8 @@ def test_names_do_nothing_in_a_browser_and_all_pictures_show(written, tmp_path):
     browse(written, "", "--window-size=1200,2400", f"--screenshot={shot}")
     from PIL import Image
 
-    colours = Image.open(shot).convert("RGB").getcolors(1 << 24)
-    assert len(colours) > 50  # a page that shows nothing has one
+    colors = Image.open(shot).convert("RGB").getcolors(1 << 24)
+    assert len(colors) > 50  # a page that shows nothing has one
 
 
 ACT = """
@@ -367,12 +367,12 @@ def test_without_labels_pictures_and_metadata(tmp_path):
     assert not [a for a in page.all("img") if a["src"].startswith("data:image/png")]
 
 
-def test_many_sources_have_colours_of_their_own(tmp_path):
+def test_many_sources_have_colors_of_their_own(tmp_path):
     names = tuple(f"B{i}" for i in range(12))
     tables.report(make(sources=names), tmp_path / "r.html", samples=2)
     page = Page((tmp_path / "r.html").read_text())
-    colours = {a["style"] for a in page.all("i") if a["style"].startswith("background:#")}
-    assert len({style[11:18] for style in colours}) == 13
+    colors = {a["style"] for a in page.all("i") if a["style"].startswith("background:#")}
+    assert len({style[11:18] for style in colors}) == 13
 
 
 def test_the_same_table_gives_the_same_file(tmp_path):

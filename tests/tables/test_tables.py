@@ -118,7 +118,7 @@ def test_summary_by_hand():
     table = make()
     found = tables.summary(table)
     assert (found["samples"], found["failures"], found["nonfinite"]) == (40, 1, 1)
-    assert found["labelled"] == 39
+    assert found["labeled"] == 39
     known = np.arange(40) != 3
     assert found["accuracy"] == (table.label == table.prediction).values[known].mean()
     assert tables.accuracy(table) == found["accuracy"]

@@ -177,7 +177,7 @@ def test_it_can_be_sent_to_another_process(table):
     xr.testing.assert_identical(pickle.loads(pickle.dumps(table)).load(), table.load())
 
 
-def test_centres_become_points_on_one_map(table):
+def test_centers_become_points_on_one_map(table):
     geopandas = pytest.importorskip("geopandas")
     pyproj = pytest.importorskip("pyproj")
     frame = tables.to_geodataframe(table, x="easting", y="northing")
@@ -203,7 +203,7 @@ def test_a_sample_without_a_place_has_no_point(table):
     assert frame.geometry[4:].equals(whole.geometry[4:])
 
 
-def test_centres_need_their_coordinates(table):
+def test_centers_need_their_coordinates(table):
     with pytest.raises(
         ValueError, match="no metadata called 'x'; there are cloud_cover, cloudy, crs, day"
     ):

@@ -65,7 +65,7 @@ def test_labels_go_through_jit():
 
 
 def _products(fun, *args):
-    """Matrix products in the optimised program."""
+    """Matrix products in the optimized program."""
     return jax.jit(fun).lower(*args).compile().as_text().count(" dot(")
 
 

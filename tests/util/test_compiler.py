@@ -109,6 +109,22 @@ def test_jit_works_inside_transformations_with_static_arguments_and_numbers():
         rfp_jax.jit(fun, compiler_options={})
 
 
+def test_jit_lowers_what_a_call_computes(network):
+    quick = rfp_jax.jit(explain)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), network)
+    assert str(quick.trace(*shapes).jaxpr) == str(jax.jit(explain).trace(*shapes).jaxpr)
+    program = quick.lower(*shapes).compile()
+    if jax.default_backend() == "cpu":
+        assert fused_convolutions(program) == 0
+    jax.tree.map(np.testing.assert_array_equal, program(*network), quick(*network))
+
+
+def test_jit_lowers_other_programs_as_jax_jit_does():
+    quick = rfp_jax.jit(lambda x, power: x**power, static_argnums=1)
+    lowered = quick.lower(jax.ShapeDtypeStruct((2,), jnp.float32), 3)
+    assert lowered.compile()(jnp.array([2.0, 3.0])).tolist() == [8.0, 27.0]
+
+
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
 def test_accelerators_need_none(platform):
     assert rfp_jax.compiler_options(platform) == {}

@@ -207,7 +207,7 @@ def test_pickles_in_a_checkpoint_have_a_budget(tmp_path, legacy):
         read_checkpoint(path)
 
 
-# ---- arrays, images, artefacts -----------------------------------------------------------------
+# ---- arrays, images, artifacts -----------------------------------------------------------------
 
 
 def test_arrays_that_grow_are_refused(tmp_path):
@@ -239,7 +239,7 @@ def test_an_image_in_one_huge_block_is_refused(tmp_path):
         read_s2(path, size=16)
 
 
-def test_entries_of_an_artefact_that_overlap_are_refused(tmp_path):
+def test_entries_of_an_artifact_that_overlap_are_refused(tmp_path):
     """Two names for the same bytes: together they would have more than the file."""
     path = tmp_path / "a.rfp"
     with zipfile.ZipFile(path, "w") as archive:

@@ -1,4 +1,4 @@
-"""Attention as it is defined, softmax(q k^T) v, which the rules recognise."""
+"""Attention as it is defined, softmax(q k^T) v, which the rules recognize."""
 
 from __future__ import annotations
 

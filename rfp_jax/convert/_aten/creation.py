@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation
 
 
 def _made(f: Operation) -> Operation:
     """Ignore device, layout and memory of a new array."""
 
-    def operation(*args: Any, dtype: Any = None, **_: Any) -> jax.Array:
+    def operation(*args: Given, dtype: Any = None, **_: Any) -> jax.Array:
         return f(*args) if dtype is None else f(*args).astype(dtype)
 
     return operation
@@ -28,7 +29,7 @@ def _identity(x: Any, *_: Any, **__: Any) -> Any:
     return x
 
 
-def cast(x: jax.Array, *args: Any, dtype: Any = None, **_: Any) -> jax.Array:
+def cast(x: jax.Array, *args: Given, dtype: Any = None, **_: Any) -> jax.Array:
     """An array of another dtype; it is the first argument that is one."""
     found = [arg for arg in args if isinstance(arg, np.dtype)]
     wanted = dtype or (found[0] if found else None)

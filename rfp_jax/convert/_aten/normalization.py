@@ -1,4 +1,4 @@
-"""Normalisation. Scales are weights: a signal is multiplied by `rsqrt(variance + eps)`."""
+"""Normalization. Scales are weights: a signal is multiplied by `rsqrt(variance + eps)`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _scaled(x: jax.Array, weight: Optional, bias: Optional) -> jax.Array:
 
 
 def _over(x: jax.Array, axes: tuple[int, ...], eps: float) -> tuple[jax.Array, ...]:
-    """Normalise over axes; also the mean and the reciprocal standard deviation."""
+    """Normalize over axes; also the mean and the reciprocal standard deviation."""
     mean = x.mean(axes, keepdims=True)
     scale = lax.rsqrt(jnp.square(x - mean).mean(axes, keepdims=True) + eps)
     return (x - mean) * scale, mean, scale
@@ -30,7 +30,7 @@ def _over(x: jax.Array, axes: tuple[int, ...], eps: float) -> tuple[jax.Array, .
 def native_layer_norm(
     x: jax.Array, shape: Sequence[int], weight: Optional = None, bias: Optional = None, eps=1e-5
 ) -> tuple[jax.Array, ...]:
-    """Normalise over the last axes; also the mean and the scale."""
+    """Normalize over the last axes; also the mean and the scale."""
     y, mean, scale = _over(x, tuple(range(x.ndim - len(shape), x.ndim)), eps)
     weight, bias = (v if v is None else align(v, x)[0] for v in (weight, bias))
     return _scaled(y, weight, bias), mean, scale
@@ -44,7 +44,7 @@ def layer_norm(
     eps: float = 1e-5,
     _: bool = True,
 ) -> jax.Array:
-    """Normalise over the last axes."""
+    """Normalize over the last axes."""
     return native_layer_norm(x, shape, weight, bias, eps)[0]
 
 
@@ -69,7 +69,7 @@ def batch_norm(
     eps: float = 1e-5,
     _: bool = True,
 ) -> jax.Array:
-    """Normalise each channel, by running statistics, or by the batch's if there are none."""
+    """Normalize each channel, by running statistics, or by the batch's if there are none."""
     weight, bias = (v if v is None else along(1, v, x.ndim) for v in (weight, bias))
     if training or mean is None or variance is None:
         others = tuple(axis for axis in range(x.ndim) if axis != 1)
@@ -104,7 +104,7 @@ def group_norm(
     eps: float = 1e-5,
     _: bool = True,
 ) -> jax.Array:
-    """Normalise each group of channels of each sample."""
+    """Normalize each group of channels of each sample."""
     grouped = x.reshape(x.shape[0], groups, -1)
     y = _over(grouped, (2,), eps)[0].reshape(x.shape)
     weight, bias = (v if v is None else along(1, v, x.ndim) for v in (weight, bias))
@@ -122,7 +122,7 @@ def instance_norm(
     eps: float,
     _: bool,
 ) -> jax.Array:
-    """Normalise each channel of each sample, or by running statistics."""
+    """Normalize each channel of each sample, or by running statistics."""
     if use_input_stats:
         return group_norm(x, x.shape[1], weight, bias, eps)
     return batch_norm(x, weight, bias, mean, variance, False, momentum, eps)

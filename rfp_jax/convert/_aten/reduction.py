@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation, axes
 
 Dims = int | Sequence[int] | None
@@ -64,7 +65,7 @@ def variance(
     return squares.sum(over, keepdims=keepdim) / max(count - less, 0)
 
 
-def variance_and_mean(x: jax.Array, *args: Any, **kwargs: Any) -> tuple[jax.Array, jax.Array]:
+def variance_and_mean(x: jax.Array, *args: Given, **kwargs: Given) -> tuple[jax.Array, jax.Array]:
     """Variance and mean over the same axes."""
     dim = args[0] if args and not isinstance(args[0], bool) else kwargs.get("dim")
     keepdim = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
@@ -114,7 +115,7 @@ def difference(
     prepend: jax.Array | None = None,
     append: jax.Array | None = None,
 ) -> jax.Array:
-    """Differences of neighbours along an axis."""
+    """Differences of neighbors along an axis."""
     return jnp.diff(x, n, dim, prepend, append)
 
 

@@ -30,7 +30,7 @@ def _ratio(size: int, wanted: int, factor: float | None) -> float:
 
 
 def _coordinates(size: int, wanted: int, factor: float | None, corners: bool) -> np.ndarray:
-    """Return the coordinates of the output pixels' centres among those of the input."""
+    """Return the coordinates of the output pixels' centers among those of the input."""
     if corners:
         return np.arange(wanted) * ((size - 1) / max(wanted - 1, 1))
     return (np.arange(wanted) + 0.5) * _ratio(size, wanted, factor) - 0.5
@@ -43,14 +43,14 @@ def nearest(size: int, wanted: int, factor: float | None, _: bool) -> Taps:
 
 
 def nearest_exact(size: int, wanted: int, factor: float | None, _: bool) -> Taps:
-    """The pixel whose centre is nearest."""
-    centre = np.arange(wanted, dtype=np.float32) + np.float32(0.5)
-    at = np.floor(centre * np.float32(_ratio(size, wanted, factor))).astype(int)
+    """The pixel whose center is nearest."""
+    center = np.arange(wanted, dtype=np.float32) + np.float32(0.5)
+    at = np.floor(center * np.float32(_ratio(size, wanted, factor))).astype(int)
     return Taps(at.clip(0, size - 1)[:, None], np.ones((wanted, 1)))
 
 
 def linear(size: int, wanted: int, factor: float | None, corners: bool) -> Taps:
-    """Two neighbours."""
+    """Two neighbors."""
     at = np.maximum(_coordinates(size, wanted, factor, corners), 0)
     left = np.floor(at).astype(int).clip(0, size - 1)
     right = np.minimum(left + 1, size - 1)
@@ -59,7 +59,7 @@ def linear(size: int, wanted: int, factor: float | None, corners: bool) -> Taps:
 
 
 def cubic(size: int, wanted: int, factor: float | None, corners: bool) -> Taps:
-    """Four neighbours, by the cubic convolution of Keys with a = -0.75."""
+    """Four neighbors, by the cubic convolution of Keys with a = -0.75."""
     at = _coordinates(size, wanted, factor, corners)
     places = np.floor(at).astype(int)[:, None] + np.arange(-1, 3)
     return Taps(places.clip(0, size - 1), _keys(np.abs(at[:, None] - places), -0.75))
@@ -79,11 +79,11 @@ def antialiased(filter_: Callable[[np.ndarray], np.ndarray], radius: int) -> Ker
         width = max(ratio, 1.0)
         support = radius * width
         taps = 2 * math.ceil(support) + 1
-        centre = (np.arange(wanted) + 0.5) * ratio
-        first = np.maximum((centre - support + 0.5).astype(int), 0)
-        end = np.minimum((centre + support + 0.5).astype(int), size)
+        center = (np.arange(wanted) + 0.5) * ratio
+        first = np.maximum((center - support + 0.5).astype(int), 0)
+        end = np.minimum((center + support + 0.5).astype(int), size)
         places = first[:, None] + np.arange(taps)
-        weights = filter_(np.abs(places - centre[:, None] + 0.5) / width)
+        weights = filter_(np.abs(places - center[:, None] + 0.5) / width)
         weights = np.where(places < end[:, None], weights, 0)
         return Taps(places.clip(0, size - 1), weights / weights.sum(-1, keepdims=True))
 

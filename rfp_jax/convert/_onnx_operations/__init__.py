@@ -7,8 +7,8 @@ Operators that ONNX itself defines by others (`Attention`, `SwiGLU`, `CenterCrop
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations import (
     control,
     elementwise,
@@ -41,7 +41,7 @@ TABLE: dict[str, Operation] = {
 }
 
 
-def register_onnx_operation(name: str, fun: Callable[..., Any]) -> None:
+def register_onnx_operation(name: str, fun: Callable[..., Tree]) -> None:
     """Say what an operator computes, for all models that are read from now on.
 
     Args:

@@ -1,4 +1,4 @@
-"""Layers that normalise: by what was learned, or by the sample's own mean and variance."""
+"""Layers that normalize: by what was learned, or by the sample's own mean and variance."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def lp_norm(x: jax.Array, *, axis: int = -1, p: int = 2) -> jax.Array:
 def local_response_norm(
     x: jax.Array, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
 ) -> jax.Array:
-    """By the squares of neighbouring channels."""
+    """By the squares of neighboring channels."""
     window = (1, size) + (1,) * (x.ndim - 2)
     around = [(0, 0)] * x.ndim
     around[1] = (math.floor((size - 1) / 2), math.ceil((size - 1) / 2))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias, get_args
+from typing import Annotated, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+
+from rfp_jax._util.trees import Tree
 
 Known: TypeAlias = Annotated[np.ndarray, "known when the program is traced"]
 """An operand whose value is needed when the program is traced: a shape, an axis."""
@@ -30,11 +32,11 @@ class Operation:
         parameters: its parameters by name.
     """
 
-    fun: Callable[..., Any]
+    fun: Callable[..., Tree]
     parameters: Mapping[str, inspect.Parameter]
 
     @classmethod
-    def from_function(cls, fun: Callable[..., Any]) -> Operation:
+    def from_function(cls, fun: Callable[..., Tree]) -> Operation:
         """Read the signature of a function."""
         return cls(fun, inspect.signature(fun).parameters)
 

@@ -117,7 +117,7 @@ def resize(
     mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
 ) -> jax.Array:
-    """Another size by the nearest, by two or by four neighbours an axis."""
+    """Another size by the nearest, by two or by four neighbors an axis."""
     chosen = [axis % x.ndim for axis in (axes or range(x.ndim))]
     counts, factors = target(x.shape, chosen, scales, sizes, keep_aspect_ratio_policy)
     rank, crop = len(chosen), coordinate_transformation_mode == "tf_crop_and_resize"

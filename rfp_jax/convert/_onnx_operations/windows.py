@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations.operation import int64, on_axis
 
 Ints = Sequence[int] | None
@@ -77,7 +78,7 @@ class Windows:
         """All that is put around."""
         return [(a, b + c) for (a, b), c in zip(self.pads, self.surplus, strict=True)]
 
-    def reduce(self, x: Any, start: Any, combine: Callable[..., Any]) -> Any:
+    def reduce(self, x: Any, start: Any, combine: Callable[..., Tree]) -> Any:
         """Combine the elements of each window of arrays `[sample, channel, ...]`."""
         return lax.reduce_window(
             x,

@@ -19,7 +19,7 @@ from rfp_jax.convert.flax._errors import (
 
 with needs_extra("Converting to Flax", "models"):
     from rfp_jax.convert.flax._files import convert_file
-    from rfp_jax.convert.flax._mapping import get_architecture, recognise, to_flax, to_torch
+    from rfp_jax.convert.flax._mapping import get_architecture, recognize, to_flax, to_torch
     from rfp_jax.convert.flax._store import (
         Converted,
         Manifest,
@@ -50,7 +50,7 @@ __all__ = [
     "load_variables",
     "read_checkpoint",
     "read_manifest",
-    "recognise",
+    "recognize",
     "save_manifest",
     "save_variables",
     "to_flax",

@@ -7,7 +7,7 @@ import jax
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import new_folder
-from rfp_jax.convert.flax._mapping import get_architecture, read_size, recognise, to_flax
+from rfp_jax.convert.flax._mapping import get_architecture, read_size, recognize, to_flax
 from rfp_jax.convert.flax._store import (
     Manifest,
     load_variables,
@@ -32,7 +32,7 @@ def convert_file(
     Args:
         checkpoint: the file, as `read_checkpoint` takes it.
         directory: the folder to write; it must not exist.
-        arch: as of `to_flax`; None recognises it from the keys.
+        arch: as of `to_flax`; None recognizes it from the keys.
         state_dict: as of `read_checkpoint`: the entry to take where there are several.
         check: an `.npz` of inputs and outputs of your own network, to compare with as well:
             `np.savez(file, input=x.numpy(), output=model(x).numpy())`. Inputs are
@@ -67,7 +67,7 @@ def convert_file(
 
     with new_folder(Path(directory)) as folder:
         content = read_checkpoint(checkpoint, state_dict)
-        arch = recognise(content.state_dict) if arch is None else arch
+        arch = recognize(content.state_dict) if arch is None else arch
         save_variables(folder, to_flax(arch, content.state_dict))
         variables = load_variables(folder)
         found = self_check(arch, content.state_dict, variables)

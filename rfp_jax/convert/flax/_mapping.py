@@ -53,7 +53,7 @@ def get_architecture(arch: str) -> Architecture:
     return ARCHITECTURES[arch]
 
 
-def recognise(keys: Iterable[str]) -> str:
+def recognize(keys: Iterable[str]) -> str:
     """Name of the architecture that a state dict's keys belong to.
 
     Args:
@@ -66,7 +66,7 @@ def recognise(keys: Iterable[str]) -> str:
         UnknownArchitectureError: if the keys belong to no known architecture; names the nearest.
 
     Examples:
-        >>> recognise(["encoder.0.weight", "encoder.4.0.conv1.weight", "FC.weight"])
+        >>> recognize(["encoder.0.weight", "encoder.4.0.conv1.weight", "FC.weight"])
         'resnet50'
     """
     names = _own_names(keys)
@@ -101,7 +101,7 @@ def to_flax(arch: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
     PyTorch flattens channels first, Flax channels last. Sizes (input channels, classes, inputs of
     the dense layer) are read off the shapes. Keys may carry the `module.` of `DataParallel`, the
     `_orig_mod.` of `torch.compile`, a `model.` or `net.` before every key, and `n_averaged`; weight
-    normalisation is multiplied out; one of two aliases of a tensor suffices; `num_batches_tracked`,
+    normalization is multiplied out; one of two aliases of a tensor suffices; `num_batches_tracked`,
     which nothing uses, is left out.
 
     Args:
@@ -110,7 +110,7 @@ def to_flax(arch: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `{"params": ..., "batch_stats": ...}` as `rfp_jax.models` makes them ("batch_stats" where
-        there is batch normalisation), of NumPy arrays with the dtypes of the state dict.
+        there is batch normalization), of NumPy arrays with the dtypes of the state dict.
 
     Raises:
         UnknownArchitectureError: if `arch` is none of the above.
@@ -299,7 +299,7 @@ def _compare(
 def _hint(architecture: Architecture, keys: Iterable[str]) -> str:
     """Name the architecture that the keys look like, if it is another one."""
     try:
-        name = recognise(keys)
+        name = recognize(keys)
     except UnknownArchitectureError:
         return ""
     return "" if name == architecture.name else f"The keys look like those of {name}."

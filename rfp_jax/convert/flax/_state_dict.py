@@ -9,7 +9,7 @@
 | `weight_norm` | `weight_g`, `weight_v` | `weight` = g v / |v| |
 | `parametrizations.weight_norm` | `parametrizations.weight.original0`, `original1` | the same |
 
-Source of weight normalisation: Salimans & Kingma, NeurIPS 2016, equation 2.
+Source of weight normalization: Salimans & Kingma, NeurIPS 2016, equation 2.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ import numpy as np
 
 PREFIXES = ("module.", "model.", "net.")
 _COMPILED = "_orig_mod."
-_NORMALISED = (
+_NORMALIZED = (
     (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
     (".weight_g", ".weight_v"),
 )
@@ -52,7 +52,7 @@ def _shared_prefix(keys: Any) -> str | None:
 
 
 def join_weight_norm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights of layers under weight normalisation: `weight = g v / |v|`.
+    """Weights of layers under weight normalization: `weight = g v / |v|`.
 
     The norm is taken over the axes in which `g` has size 1.
 
@@ -63,7 +63,7 @@ def join_weight_norm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         The same, with one weight in the place of each pair, of the dtype of `v`.
     """
     joined = dict(arrays)
-    for magnitude, direction in _NORMALISED:
+    for magnitude, direction in _NORMALIZED:
         for key in [key for key in joined if key.endswith(magnitude)]:
             layer = key.removesuffix(magnitude)
             g, v = joined[key], joined.get(layer + direction)
@@ -82,7 +82,7 @@ def join_weight_norm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def join_names(keys: Iterable[str]) -> list[str]:
     """Names that `join_weight_norm` gives arrays of these names."""
     names = dict.fromkeys(keys)
-    for pair in _NORMALISED:
+    for pair in _NORMALIZED:
         for key in list(names):
             layer = key.removesuffix(pair[0])
             if key != layer and layer + pair[1] in names:

@@ -1,6 +1,6 @@
 """The same networks in PyTorch, with the keys of the published checkpoints.
 
-The conversion checks itself against them, and so do the tests. They compute only; initialisation is
+The conversion checks itself against them, and so do the tests. They compute only; initialization is
 left at PyTorch's defaults because every weight comes from a state dict.
 """
 

@@ -1,6 +1,6 @@
 """SEN12MS, SEN12MS-CR and SEN12MS-CR-TS: Sentinel-1 and Sentinel-2 patches, clear and cloudy.
 
-`rfp-jax sen12ms` has commands that check, split, pack, convert and synthesise
+`rfp-jax sen12ms` has commands that check, split, pack, convert and synthesize
 an archive.
 """
 
@@ -11,7 +11,7 @@ from rfp_jax.datasets.sen12ms._geotiff import MissingFileError, PatchError, Unit
 from rfp_jax.datasets.sen12ms._labels import CLASSES, Classes
 from rfp_jax.datasets.sen12ms._layout import SIZE, Patch, Split
 from rfp_jax.datasets.sen12ms._lists import MissingLabelError
-from rfp_jax.datasets.sen12ms._normalise import denormalise_s2, normalise_s1, normalise_s2
+from rfp_jax.datasets.sen12ms._normalize import denormalize_s2, normalize_s1, normalize_s2
 from rfp_jax.datasets.sen12ms._pack import Packed, open_patches, pack
 from rfp_jax.datasets.sen12ms._pickles import UnsafePickleError
 from rfp_jax.datasets.sen12ms._series import Acquisition, Place, TimeSeries
@@ -44,10 +44,10 @@ __all__ = [
     "cloud_cover",
     "cloud_mask",
     "cloud_score",
-    "denormalise_s2",
+    "denormalize_s2",
     "draw_validation",
-    "normalise_s1",
-    "normalise_s2",
+    "normalize_s1",
+    "normalize_s2",
     "open_patches",
     "pack",
     "synthesize",

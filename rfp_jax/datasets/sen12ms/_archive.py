@@ -25,7 +25,7 @@ from rfp_jax.datasets.sen12ms._layout import (
     Split,
 )
 from rfp_jax.datasets.sen12ms._lists import read_labels, read_list, read_split
-from rfp_jax.datasets.sen12ms._normalise import normalise_s1, normalise_s2
+from rfp_jax.datasets.sen12ms._normalize import normalize_s1, normalize_s2
 
 Optical = Literal["s2", "rgb"]
 SYNTHETIC = "SYNTHETIC.json"
@@ -36,8 +36,8 @@ class Reading(NamedTuple):
     """The parts of a patch that were read; None where one was not asked for.
 
     Attributes:
-        optical: normalised Sentinel-2, float32 [size, size, 10 or 3].
-        sar: normalised Sentinel-1, float32 [size, size, 2].
+        optical: normalized Sentinel-2, float32 [size, size, 10 or 3].
+        sar: normalized Sentinel-1, float32 [size, size, 2].
         cloud_cover: estimated cloud cover of the optical image, 0 to 1.
     """
 
@@ -175,21 +175,21 @@ class Archive:
             cover: whether to estimate the cloud cover of the optical image, which needs all bands.
 
         Returns:
-            What was asked for, normalised.
+            What was asked for, normalized.
 
         Raises:
             PatchError: if a file is missing, damaged or of another kind; names it.
         """
-        radar = normalise_s1(read_s1(self.file(index, "s1"), size=self.size)) if sar else None
+        radar = normalize_s1(read_s1(self.file(index, "s1"), size=self.size)) if sar else None
         if optical is None:
             return Reading(None, radar, None)
         path = self._optical(index, cloudy)
         bands = S2_BANDS if optical == "s2" else RGB_BANDS
         if not cover:
-            return Reading(normalise_s2(read_s2(path, bands, size=self.size)), radar, None)
+            return Reading(normalize_s2(read_s2(path, bands, size=self.size)), radar, None)
         whole = read_s2(path, size=self.size)
         chosen = whole[..., np.subtract(bands, 1)]
-        return Reading(normalise_s2(chosen), radar, cloud_cover(whole))
+        return Reading(normalize_s2(chosen), radar, cloud_cover(whole))
 
     def land_cover(self, index: int) -> np.ndarray:
         """Read the IGBP class of every pixel of a patch.

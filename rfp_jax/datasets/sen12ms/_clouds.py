@@ -10,14 +10,20 @@ Zhu, "Aggregating cloud-free Sentinel-2 images with Google Earth Engine", ISPRS 
 2019.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from scipy import ndimage
+
+from rfp_jax._util import shapes
 
 THRESHOLD = 0.2
 """A pixel whose score is at least this is under a cloud (Meraner et al. 2020)."""
 
 
-def cloud_score(image: np.ndarray) -> np.ndarray:
+def cloud_score(
+    image: shapes.Shaped[np.ndarray, "height width bands"],
+) -> shapes.Float[np.ndarray, "height width"]:
     """Score how much each pixel looks like a cloud.
 
     Args:
@@ -52,7 +58,9 @@ def cloud_score(image: np.ndarray) -> np.ndarray:
     return ndimage.uniform_filter(closed, size=7, mode="nearest").clip(0, 1)
 
 
-def cloud_mask(image: np.ndarray) -> np.ndarray:
+def cloud_mask(
+    image: shapes.Shaped[np.ndarray, "height width bands"],
+) -> shapes.Bool[np.ndarray, "height width"]:
     """Estimate which pixels are under clouds: those whose score is at least 0.2.
 
     Args:
@@ -72,7 +80,7 @@ def cloud_mask(image: np.ndarray) -> np.ndarray:
     return cloud_score(image) >= THRESHOLD
 
 
-def cloud_cover(image: np.ndarray) -> float:
+def cloud_cover(image: shapes.Shaped[np.ndarray, "height width bands"]) -> float:
     """Estimate which fraction of an image is under clouds.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from rfp_jax._util.extras import needs_extra
 
-with needs_extra("This command"):
+with needs_extra("This command", "experiments"):
     import tyro
     from rich.console import Console
     from rich.progress import Progress
@@ -64,7 +64,7 @@ def pack(
     threads: int = 8,
     skip_broken: bool = False,
 ) -> int:
-    """Write normalised patches into ArrayRecord shards, once, for fast reading.
+    """Write normalized patches into ArrayRecord shards, once, for fast reading.
 
     Args:
         root: The archive.

@@ -100,7 +100,7 @@ class Sen12MS:
     A sample is a dict of
 
     - `optical`: float32 [size, size, 10 or 3], and `sar`: float32 [size, size, 2], as far as the
-      inputs have them, normalised as for the published networks;
+      inputs have them, normalized as for the published networks;
     - `label`: int32 [], or bool [classes];
     - `id`: the patch's name;
     - `cloudy`: whether the optical image is the cloudy twin;
@@ -207,7 +207,7 @@ class Sen12MS:
             raise ValueError(
                 f"batch_size must be at least 1 and epoch not negative, got {batch_size}, {epoch}"
             )
-        with needs_extra("Reading data in batches"):
+        with needs_extra("Reading data in batches", "experiments"):
             import grain
         order = np.arange(len(self))
         if shuffle:

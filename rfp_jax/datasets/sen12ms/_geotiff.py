@@ -122,7 +122,7 @@ def _warn(path: Path, seems: str, expected: str, image: np.ndarray) -> None:
 
 
 def _read(path: Path, bands: Sequence[int] | None, *, count: int, size: int) -> np.ndarray:
-    with needs_extra("Reading GeoTIFFs"):
+    with needs_extra("Reading GeoTIFFs", "experiments"):
         import rasterio
         from rasterio.errors import RasterioError
     if not path.is_file():

@@ -1,11 +1,11 @@
-"""Normalised patches in ArrayRecord shards, for accelerators that starve on decoding GeoTIFFs.
+"""Normalized patches in ArrayRecord shards, for accelerators that starve on decoding GeoTIFFs.
 
     OUT/<split>/pack.json                what was packed, how, and the size of every shard
     OUT/<split>/index.npz                names, probabilities, twins, cloud cover, places of records
     OUT/<split>/patches-00000.array_record ...   one record an image, its pixels and nothing else
 
 A record is the pixels of one image in C order, `optical` [size, size, 10] or `sar` [size, size, 2],
-little-endian. Images are normalised as the reader does it, so a packed patch is the read one, bit
+little-endian. Images are normalized as the reader does it, so a packed patch is the read one, bit
 for bit in float32. Float16 halves the size, at a relative precision of 5e-4.
 """
 
@@ -95,7 +95,7 @@ def pack(
         PatchError, LookupError: if a patch cannot be read, unless `skip_broken`.
         OSError: if the disk is full, for instance; nothing remains.
     """
-    with needs_extra("Packing patches"):
+    with needs_extra("Packing patches", "experiments"):
         from array_record.python.array_record_module import ArrayRecordWriter
     folder = Path(out).expanduser() / source.split
     count = len(source)
@@ -147,7 +147,7 @@ class Packed:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        with needs_extra("Reading packed patches"):
+        with needs_extra("Reading packed patches", "experiments"):
             import grain
         self.folder = Path(folder).expanduser()
         self.manifest = _read_manifest(self.folder)

@@ -24,7 +24,7 @@ from rfp_jax.datasets.sen12ms._archive import Optical, Reading
 from rfp_jax.datasets.sen12ms._clouds import cloud_cover
 from rfp_jax.datasets.sen12ms._geotiff import read_s1, read_s2
 from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SIZE
-from rfp_jax.datasets.sen12ms._normalise import normalise_s1, normalise_s2
+from rfp_jax.datasets.sen12ms._normalize import normalize_s1, normalize_s2
 
 Sensor = Literal["s1", "s2"]
 
@@ -126,7 +126,7 @@ class TimeSeries:
             cover: whether to estimate the cloud cover of the optical image.
 
         Returns:
-            What was asked for, normalised as SEN12MS is.
+            What was asked for, normalized as SEN12MS is.
 
         Raises:
             KeyError: if there is no such time.
@@ -136,12 +136,12 @@ class TimeSeries:
         there = self.times(index)[time]
         radar = None
         if sar:
-            radar = normalise_s1(read_s1(self._there(there.s1, index, time, "s1"), size=self.size))
+            radar = normalize_s1(read_s1(self._there(there.s1, index, time, "s1"), size=self.size))
         if optical is None:
             return Reading(None, radar, None)
         whole = read_s2(self._there(there.s2, index, time, "s2"), size=self.size)
         bands = S2_BANDS if optical == "s2" else RGB_BANDS
-        image = normalise_s2(whole[..., np.subtract(bands, 1)])
+        image = normalize_s2(whole[..., np.subtract(bands, 1)])
         return Reading(image, radar, cloud_cover(whole) if cover else None)
 
     def _there(self, path: Path | None, index: int, time: int, sensor: Sensor) -> Path:

@@ -68,7 +68,7 @@ def synthesize(
             "at least 10 patches of at least 16 pixels and a seed that is not negative are needed, "
             f"got {patches} of {size} pixels, seed {seed}"
         )
-    with needs_extra("Writing GeoTIFFs"):
+    with needs_extra("Writing GeoTIFFs", "experiments"):
         import rasterio  # noqa: F401  (found missing here rather than in the middle)
     folder = Path(out).expanduser()
     labels: dict[str, np.ndarray] = {}

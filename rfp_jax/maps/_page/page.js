@@ -37,7 +37,7 @@ const Bar = L.Control.extend({
     const element = L.DomUtil.create("div", "scalebar"), bar = document.createElement("span"), text = document.createTextNode("");
     element.append(text, bar);
     const update = () => {
-      const perPixel = data.metres / (2 ** map.getZoom() * data.aspect), most = 120 * perPixel;
+      const perPixel = data.meters / (2 ** map.getZoom() * data.aspect), most = 120 * perPixel;
       const ten = 10 ** Math.floor(Math.log10(most));
       const nice = [5, 2, 1].find((n) => n * ten <= most) * ten;
       text.data = nice >= 1000 ? `${nice / 1000} km` : `${nice} m`;
@@ -67,7 +67,7 @@ function shares(view, c, i) {
   return sizes.map((size) => (total > 0 ? size / total : 1 / SPEAKING) + 0 * total);
 }
 
-// Colours.
+// Colors.
 
 const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
 const mix = (color, t) => color.map((v) => Math.round(255 + (v - 255) * t));
@@ -169,7 +169,7 @@ function choose(found) {
   const wide = (right - left) / view.columns, high = (top - bottom) / view.rows;
   const x = left + (column + 0.5) * wide, y = top - (row + 0.5) * high;
   frame.setBounds(corners([x - wide / 2, y - high / 2, x + wide / 2, y + high / 2])).addTo(map);
-  const [longitude, latitude] = degrees(x, y), digits = data.metres > 10 ? 6 : 1;
+  const [longitude, latitude] = degrees(x, y), digits = data.meters > 10 ? 6 : 1;
   const best = view.best ? view.best[i] : VOID;
   const purity = view.purity ? ` (${Math.round((view.purity[i] / 255) * 100)} % of its pixels)` : "";
   const words = [

@@ -126,7 +126,7 @@ def concatenate(eqn: core.JaxprEqn, operands: Sequence[Value], shifts: Shifts) -
     if not any(r.lo.shape[d] > 1 or d in r.steps for r in reaches):
         joined = join(reaches)
         for value in operands:
-            if isinstance(value, Constant):  # as wide as its neighbours, but along `d`
+            if isinstance(value, Constant):  # as wide as its neighbors, but along `d`
                 wide = {i for i, n in enumerate(value.collapsed.shape) if n > 1 and i != d}
                 if wide & set(joined.outer(result)) and _varies(value, joined, result):
                     raise Blocked("joins what depends on the position in the window")

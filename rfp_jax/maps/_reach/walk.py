@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core, source_info_util
 
-from rfp_jax._core.dimensions import shape_of
+from rfp_jax._core.jaxprs import CALLS, Program, called, constants, opened, shape_of
 from rfp_jax.maps._reach.hull import Constant, Memo, Reach, join
 from rfp_jax.maps._reach.shifts import Blocked, Shifts, Value, as_reach, depends
 from rfp_jax.maps._reach.table import RULES
@@ -54,12 +54,11 @@ class Walk:
     widths: list[tuple[Operation, int]] = field(default_factory=list)
     source: str = ""
 
-    def run(self, jaxpr: Any, consts: Sequence[Value], arguments: Sequence[Value]) -> list[Value]:
+    def run(self, program: Program, arguments: Sequence[Value]) -> list[Value]:
         """Return the reach of a program's results, or their values where they reach nothing."""
-        consts = [*consts, *map(_constant, getattr(jaxpr, "consts", ()))]
-        jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+        jaxpr = opened(program)
         known: dict[core.Var, Value] = dict(zip(jaxpr.invars, arguments, strict=True))
-        known |= dict(zip(jaxpr.constvars, consts, strict=True))
+        known |= dict(zip(jaxpr.constvars, map(_constant, constants(program)), strict=True))
 
         def read(atom: core.Var | core.Literal) -> Value:
             return _constant(atom.val) if isinstance(atom, core.Literal) else known[atom]
@@ -139,14 +138,9 @@ def _copied(eqn: core.JaxprEqn, operand: Value) -> Constant:
     return Constant(lambda memo: jnp.reshape(operand.evaluate(memo), shape))
 
 
-def _call(*keys: str) -> _Control:
-    """A call is read in place; one of the keys has its program."""
-
-    def call(walk: Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
-        (key,) = (key for key in keys if key in eqn.params)
-        return walk.run(eqn.params[key], (), operands)
-
-    return call
+def _call(walk: Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
+    """A call is read in place."""
+    return walk.run(called(eqn), operands)
 
 
 def _side_by_side(walk: Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
@@ -156,7 +150,7 @@ def _side_by_side(walk: Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list
 
 def _cond(walk: Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
     index, *operands = operands
-    branches = [walk.run(branch, (), operands) for branch in eqn.params["branches"]]
+    branches = [walk.run(branch, operands) for branch in eqn.params["branches"]]
     found = []
     for var, results in zip(eqn.outvars, zip(*branches, strict=True), strict=True):
         reaches = [as_reach(value, var) for value in results]
@@ -194,8 +188,8 @@ def _while(walk: Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]
     cond_consts, body_consts = operands[:n_cond], operands[n_cond : n_cond + n_body]
 
     def step(carry: list[Value]) -> list[Value]:
-        (goes_on,) = walk.run(p["cond_jaxpr"], (), [*cond_consts, *carry])
-        after = walk.run(p["body_jaxpr"], (), [*body_consts, *carry])
+        (goes_on,) = walk.run(p["cond_jaxpr"], [*cond_consts, *carry])
+        after = walk.run(p["body_jaxpr"], [*body_consts, *carry])
         if not isinstance(goes_on, Reach):
             return after
         pairs = zip(after, eqn.outvars, strict=True)
@@ -222,7 +216,7 @@ def _scan(walk: Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
     ]
 
     def step(carry: list[Value]) -> list[Value]:
-        return walk.run(p["jaxpr"], (), [*consts, *carry, *xs])
+        return walk.run(p["jaxpr"], [*consts, *carry, *xs])
 
     start = list(map(as_reach, later[:n_carry], atoms[:n_carry]))
     carry, rest = _loop(eqn, start, step, p["length"])
@@ -235,11 +229,7 @@ def _scan(walk: Walk, eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
 
 
 _CONTROL: dict[str, _Control] = {
-    **dict.fromkeys(["jit", "pjit", "remat2", "checkpoint", "remat"], _call("jaxpr")),
-    "composite": _call("jaxpr", "call_jaxpr"),  # before and in JAX 0.12
-    **dict.fromkeys(["custom_jvp_call", "custom_vjp_call"], _call("call_jaxpr")),
-    **dict.fromkeys(["call", "closed_call", "core_call", "eval_jaxpr"], _call("call_jaxpr")),
-    "custom_vmap_call": _call("call"),
+    **dict.fromkeys(CALLS, _call),
     **dict.fromkeys(["optimization_barrier", "device_put"], _side_by_side),
     "cond": _cond,
     "while": _while,

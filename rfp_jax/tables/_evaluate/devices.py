@@ -13,6 +13,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rfp_jax._util.compiler import options_for
+from rfp_jax._util.trees import Tree
 from rfp_jax.tables._evaluate.options import Devices
 from rfp_jax.tables._evaluate.samples import Schema
 
@@ -42,8 +43,8 @@ class CompiledBatch:
         bytes: memory that one device needs, by XLA's analysis.
     """
 
-    run: Callable[..., Any]
-    params: Any
+    run: Callable[..., Tree]
+    params: Tree
     sharding: NamedSharding
     batch: int
     bytes: int
@@ -63,8 +64,8 @@ class CompiledBatch:
 
 
 def compile_batch(
-    fun: Callable[..., Any],
-    params: Any,
+    fun: Callable[..., Tree],
+    params: Tree,
     schema: Schema,
     batch: int,
     devices: Devices,
@@ -98,8 +99,8 @@ def compile_batch(
 
 
 def compile_largest(
-    fun: Callable[..., Any],
-    params: Any,
+    fun: Callable[..., Tree],
+    params: Tree,
     schema: Schema,
     devices: Devices,
     *,
@@ -149,7 +150,7 @@ def batched(schema: Schema, batch: int) -> tuple[jax.ShapeDtypeStruct, ...]:
     return tuple(jax.ShapeDtypeStruct((batch, *x.shape), x.dtype) for x in schema.arrays)
 
 
-def _bytes(compiled: jax.stages.Compiled, params: Any) -> int:
+def _bytes(compiled: jax.stages.Compiled, params: Tree) -> int:
     need, fixed = compiled.memory_analysis(), _size(params)
     if need is None:  # some back ends do not tell
         return fixed
@@ -157,7 +158,7 @@ def _bytes(compiled: jax.stages.Compiled, params: Any) -> int:
     return fixed + need.temp_size_in_bytes + IN_FLIGHT * moving
 
 
-def _size(params: Any) -> int:
+def _size(params: Tree) -> int:
     return sum(np.dtype(x.dtype).itemsize * math.prod(x.shape) for x in jax.tree.leaves(params))
 
 

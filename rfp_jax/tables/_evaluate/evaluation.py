@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 
 from rfp_jax._transforms.relevance import relevance
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Tree
 from rfp_jax.tables import _query
 from rfp_jax.tables._evaluate import layout, processes
 from rfp_jax.tables._evaluate.errors import TableMismatchError
@@ -29,18 +30,18 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    fun: Callable[..., Any],
+    fun: Callable[..., Tree],
     data: DataSource,
     path: str | os.PathLike[str],
     *,
-    params: Any,
+    params: Tree,
     sources: Sequence[str],
     classes: Sequence[str],
     other_inputs: Sequence[str] = (),
     labels: str | None = None,
     rules: Any = "lrp0",
     bias: str | None = None,
-    method: Callable[..., Callable[..., Any]] = relevance,
+    method: Callable[..., Callable[..., Tree]] = relevance,
     dtype: DTypeLike | None = None,
     columns: Columns | Sequence[str] | None = None,
     places: Places | None = None,

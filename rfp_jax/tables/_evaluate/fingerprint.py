@@ -14,6 +14,8 @@ import jax
 import numpy as np
 from jax.extend import core
 
+from rfp_jax._util.trees import Given, Tree
+
 
 def versions() -> dict[str, str]:
     """Versions of what the numbers of a table depend on."""
@@ -38,7 +40,7 @@ def describe(value: object) -> str:
     return _without_addresses(repr(value))
 
 
-def hash_parameters(params: Any) -> str:
+def hash_parameters(params: Tree) -> str:
     """SHA-256 over the names, shapes, dtypes and values of a tree of arrays."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -47,7 +49,7 @@ def hash_parameters(params: Any) -> str:
     return digest.hexdigest()
 
 
-def hash_program(fun: Callable[..., Any], *args: Any) -> str:
+def hash_program(fun: Callable[..., Tree], *args: Given) -> str:
     """SHA-256 over what a function computes: its operations in order, with their constants.
 
     It differs where model code or rules differ, whatever they are called. Names, source lines and

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.tables._evaluate import fingerprint
 from rfp_jax.tables._evaluate import schema as schemas
 from rfp_jax.tables._evaluate.devices import (
@@ -49,8 +50,8 @@ class Job:
         identity: what must be the same for a run to go on with a table, as JSON.
     """
 
-    arrays: Callable[..., Any]
-    params: Any
+    arrays: Callable[..., Tree]
+    params: Tree
     reader: Reader
     schema: Schema
     table: Table
@@ -60,8 +61,8 @@ class Job:
     @classmethod
     def from_arguments(
         cls,
-        explain: Callable[[tuple[int, ...]], Callable[..., Any]],
-        params: Any,
+        explain: Callable[[tuple[int, ...]], Callable[..., Tree]],
+        params: Tree,
         data: DataSource,
         *,
         sources: Sequence[str],
@@ -105,10 +106,10 @@ class Job:
         explained = explain(keys.argnums)
         params = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), params)
 
-        def form_of(inputs: schemas.Inputs, is_labelled: bool) -> Form | None:
+        def form_of(inputs: schemas.Inputs, is_labeled: bool) -> Form | None:
             given = batched(Schema(inputs, None, {}), PROBED)
             output = jax.eval_shape(explained, params, *given).output
-            form = find_form(output, PROBED, classes, places, is_labelled=is_labelled)
+            form = find_form(output, PROBED, classes, places, is_labeled=is_labeled)
             if form is None:  # refuse what has not as many outputs as classes
                 jax.eval_shape(as_arrays(explained, sources, classes), params, *given)
             return form

@@ -58,7 +58,7 @@ class Form:
         dims: a letter for each dimension of the output: "b" the batch, "c" the classes.
         sizes: places along each of the other dimensions.
         classes: how many classes there are.
-        is_labelled: whether samples have labels.
+        is_labeled: whether samples have labels.
         ignore_index: the label of places that do not count, beside those that are unknown.
         keep_maps: whether maps are kept.
     """
@@ -66,14 +66,14 @@ class Form:
     dims: str
     sizes: tuple[int, ...]
     classes: int
-    is_labelled: bool
+    is_labeled: bool
     ignore_index: int | None
     keep_maps: bool
 
     @property
     def regions(self) -> int:
         """Regions of a sample: of each class by the label, then of each by the prediction."""
-        return self.classes * (1 + self.is_labelled)
+        return self.classes * (1 + self.is_labeled)
 
     @property
     def along(self) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class Form:
         return {
             "dims": self.dims,
             "sizes": list(self.sizes),
-            "labelled": self.is_labelled,
+            "labeled": self.is_labeled,
             "ignore_index": self.ignore_index,
             "keep_maps": self.keep_maps,
             "regions": self.regions,
@@ -209,7 +209,7 @@ class Form:
 
 
 def find_form(
-    output: Any, batch: int, classes: Sequence[str], places: Places | None, *, is_labelled: bool
+    output: Any, batch: int, classes: Sequence[str], places: Places | None, *, is_labeled: bool
 ) -> Form | None:
     """Return the form of a model's outputs; None for one output of each class a sample.
 
@@ -218,7 +218,7 @@ def find_form(
         batch: how large that is.
         classes: names of the classes.
         places: what the caller says of places.
-        is_labelled: whether samples have labels.
+        is_labeled: whether samples have labels.
 
     Raises:
         ValueError: classes may be either of two dimensions, or `places` does not fit.
@@ -253,7 +253,7 @@ def find_form(
         return None
     (dims,) = found
     sizes = tuple(n for letter, n in zip(dims, shape, strict=True) if letter not in "bc")
-    return Form(dims, sizes, count, is_labelled, given.ignore_index, given.keep_maps)
+    return Form(dims, sizes, count, is_labeled, given.ignore_index, given.keep_maps)
 
 
 def _fits(dims: str, shape: Sequence[int], batch: int, classes: int) -> bool:

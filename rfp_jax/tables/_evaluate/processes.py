@@ -65,7 +65,7 @@ def join() -> None:
     """Join the other processes of a job, if this process was started as one of several.
 
     Call it before anything else of JAX; in a process that stands alone it does nothing. SLURM
-    (`srun`) and Open MPI are recognised. Elsewhere set `JAX_COORDINATOR_ADDRESS` (host:port of
+    (`srun`) and Open MPI are recognized. Elsewhere set `JAX_COORDINATOR_ADDRESS` (host:port of
     process 0), `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`; Kubernetes gives the last one to the pods
     of an indexed job, as `JOB_COMPLETION_INDEX`.
 

@@ -32,7 +32,7 @@ MAP_BYTES = 2**27
 
 def samples_of_regions(form: Form, samples: Sequence[Sample]) -> list[Sample]:
     """Repeat each sample for each of its regions; the label is the region's true class."""
-    labels = [*range(form.classes)] if form.is_labelled else []
+    labels = [*range(form.classes)] if form.is_labeled else []
     labels += [None] * (form.regions - len(labels))
     return [
         each._replace(label=None if each.failure else label) for each in samples for label in labels
@@ -64,10 +64,10 @@ def choose(table: xr.Dataset, places: Mapping[str, Any], over: Over | None) -> x
     Raises:
         ValueError: there are no labels, or `over` is not known.
     """
-    over = over or ("label" if places["labelled"] else "prediction")
+    over = over or ("label" if places["labeled"] else "prediction")
     if over not in ("label", "prediction"):
         raise ValueError(f"over={over!r}: must be 'label' or 'prediction'")
-    if over == "label" and not places["labelled"]:
+    if over == "label" and not places["labeled"]:
         raise ValueError("over='label': the table was made without labels; leave over= out")
     count, classes = places["regions"], table.sizes["class"]
     first = 0 if over == "label" else count - classes

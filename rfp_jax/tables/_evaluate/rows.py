@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.tables._evaluate.devices import IN_FLIGHT, CompiledBatch
 from rfp_jax.tables._evaluate.places import Dense, Form
 from rfp_jax.tables._evaluate.plan import Slots
@@ -18,7 +19,7 @@ from rfp_jax.tables._evaluate.table import Row
 
 
 def as_arrays(
-    explained: Callable[..., Any],
+    explained: Callable[..., Tree],
     sources: Sequence[str],
     classes: Sequence[str],
     form: Form | None = None,
@@ -39,8 +40,8 @@ def as_arrays(
         and classes are not those of their names.
     """
 
-    def arrays(params: Any, *given: jax.Array) -> tuple[jax.Array, jax.Array] | Dense:
-        has_label = form is not None and form.is_labelled
+    def arrays(params: Tree, *given: jax.Array) -> tuple[jax.Array, jax.Array] | Dense:
+        has_label = form is not None and form.is_labeled
         inputs, label = (given[:-1], given[-1]) if has_label else (given, None)
         relevance = explained(params, *inputs)
         batch = inputs[0].shape[0]

@@ -108,7 +108,7 @@ class Schema:
     @property
     def arrays(self) -> tuple[jax.ShapeDtypeStruct, ...]:
         """Return the arrays of a sample that go to the device."""
-        if self.form is None or not self.form.is_labelled:
+        if self.form is None or not self.form.is_labeled:
             return self.inputs
         return (*self.inputs, self.form.label)
 
@@ -236,7 +236,7 @@ class Reader:
 
     def _places(self, raw: Mapping[str, Any], schema: Schema) -> tuple[np.ndarray, ...]:
         """Return the label of outputs with places, if there are labels."""
-        if schema.form is None or not schema.form.is_labelled:
+        if schema.form is None or not schema.form.is_labeled:
             return ()
         try:
             return (schema.form.read(entry(raw, self.columns.label)),)

@@ -131,7 +131,7 @@ def infer(
         if form is None:
             return Schema(inputs, _label(reader, labels, label), metadata)
         check_labels(form, labels, label)
-        return Schema(inputs, "class" if form.is_labelled else None, metadata, form)
+        return Schema(inputs, "class" if form.is_labeled else None, metadata, form)
     raise refused[0]
 
 

@@ -18,7 +18,7 @@ class Measure(Protocol):
     """Counts samples, and says how right the model is on them."""
 
     @property
-    def labelled(self) -> int:
+    def labeled(self) -> int:
         """Return how many samples have a label."""
         ...
 
@@ -42,8 +42,8 @@ def of_table(table: xr.Dataset, kind: str | None) -> Measure:
     classes = [str(name) for name in table["class"].values]
     if "pixels" not in table:
         return of_kind(kind, classes)
-    labelled = kind == "class" or nested(table.attrs).get("places", {}).get("labelled", False)
-    return Pixels(tuple(classes), np.zeros((len(classes),) * 2, np.int64), labelled)
+    labeled = kind == "class" or nested(table.attrs).get("places", {}).get("labeled", False)
+    return Pixels(tuple(classes), np.zeros((len(classes),) * 2, np.int64), labeled)
 
 
 def of_kind(kind: str | None, classes: Sequence[str]) -> Measure:
@@ -55,14 +55,14 @@ def of_kind(kind: str | None, classes: Sequence[str]) -> Measure:
         "multi": MultiLabel(tuple(classes), zeros, zeros, zeros),
         "target": Regression(tuple(classes), zeros, zeros, zeros, zeros, zeros),
     }
-    return measures.get(kind, Unlabelled())
+    return measures.get(kind, Unlabeled())
 
 
 @dataclass(frozen=True)
-class Unlabelled:
+class Unlabeled:
     """Samples without labels."""
 
-    labelled: int = 0
+    labeled: int = 0
     accuracy: None = None
 
     @property
@@ -80,17 +80,17 @@ class OneLabel:
     """Samples of one class, or of probabilities, the highest of which counts.
 
     Attributes:
-        labelled: samples with a label.
+        labeled: samples with a label.
         hits: those that are predicted right.
     """
 
-    labelled: int = 0
+    labeled: int = 0
     hits: int = 0
 
     @property
     def accuracy(self) -> float | None:
         """The fraction that is predicted right."""
-        return self.hits / self.labelled if self.labelled else None
+        return self.hits / self.labeled if self.labeled else None
 
     @property
     def details(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class OneLabel:
             label = np.where(known, np.nan_to_num(label).argmax(1), -1)
         known = label >= 0
         hits = int((label == prediction)[known].sum())
-        return replace(self, labelled=self.labelled + int(known.sum()), hits=self.hits + hits)
+        return replace(self, labeled=self.labeled + int(known.sum()), hits=self.hits + hits)
 
 
 @dataclass(frozen=True)
@@ -118,27 +118,27 @@ class Pixels:
     Attributes:
         classes: their names.
         counts: [class of the region, class by the other of label and prediction].
-        is_labelled: whether the places have labels.
+        is_labeled: whether the places have labels.
     """
 
     classes: tuple[str, ...]
     counts: np.ndarray
-    is_labelled: bool = True
+    is_labeled: bool = True
 
     @property
-    def labelled(self) -> int:
+    def labeled(self) -> int:
         """Return how many places have a label."""
-        return int(self.counts.sum()) if self.is_labelled else 0
+        return int(self.counts.sum()) if self.is_labeled else 0
 
     @property
     def accuracy(self) -> float | None:
         """The fraction of them whose class is predicted right; None without labels."""
-        return float(np.trace(self.counts)) / self.labelled if self.labelled else None
+        return float(np.trace(self.counts)) / self.labeled if self.labeled else None
 
     @property
     def details(self) -> dict[str, Any]:
         """`iou` of each class by name, and `mean_iou`; nothing without labels."""
-        if not self.labelled:
+        if not self.labeled:
             return {}
         right = np.diagonal(self.counts)
         union = self.counts.sum(0) + self.counts.sum(1) - right
@@ -168,7 +168,7 @@ class MultiLabel:
         true: right predictions of each class (tp).
         predicted: predictions of each class (tp + fp).
         present: samples of each class (tp + fn).
-        labelled: samples.
+        labeled: samples.
         hits: samples all of whose classes are predicted right, and no other.
     """
 
@@ -176,13 +176,13 @@ class MultiLabel:
     true: np.ndarray
     predicted: np.ndarray
     present: np.ndarray
-    labelled: int = 0
+    labeled: int = 0
     hits: int = 0
 
     @property
     def accuracy(self) -> float | None:
         """The fraction of exact matches."""
-        return self.hits / self.labelled if self.labelled else None
+        return self.hits / self.labeled if self.labeled else None
 
     @property
     def details(self) -> dict[str, Any]:
@@ -203,7 +203,7 @@ class MultiLabel:
             true=self.true + (label & prediction).sum(0),
             predicted=self.predicted + prediction.sum(0),
             present=self.present + label.sum(0),
-            labelled=self.labelled + len(label),
+            labeled=self.labeled + len(label),
             hits=self.hits + int((label == prediction).all(1).sum()),
         )
 
@@ -219,7 +219,7 @@ class Regression:
         squared: sums of `(output - target)^2`.
         mean: mean targets.
         spread: sums of `(target - mean)^2`.
-        labelled: samples with a target.
+        labeled: samples with a target.
     """
 
     outputs: tuple[str, ...]
@@ -228,7 +228,7 @@ class Regression:
     squared: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
-    labelled: int = 0
+    labeled: int = 0
 
     @property
     def accuracy(self) -> float | None:
@@ -263,7 +263,7 @@ class Regression:
             squared=self.squared + (difference**2).sum(0),
             mean=self.mean + apart * n / both,
             spread=self.spread + spread + apart**2 * counts * n / both,
-            labelled=self.labelled + int(known.any(1).sum()),
+            labeled=self.labeled + int(known.any(1).sum()),
         )
 
 

@@ -166,7 +166,7 @@ class Table:
         if not form.keep_maps:
             return found
         described = words_of_maps(named, units)
-        if not form.is_labelled:
+        if not form.is_labeled:
             del described["map_label"]
         for name, attributes in described.items():
             has_class = name in ("map_prediction", "map_label")

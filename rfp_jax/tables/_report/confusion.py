@@ -56,7 +56,7 @@ def confusion(facts: Facts) -> list[MatrixRow]:
         classes.
     """
     count = len(facts.classes)
-    if not facts.labelled or not 1 < count <= MOST_CLASSES:
+    if not facts.labeled or not 1 < count <= MOST_CLASSES:
         return []
     matrix = np.zeros((count, count), int)
     np.add.at(matrix, (facts.chosen, facts.predicted), 1)

@@ -28,12 +28,12 @@ class Part(NamedTuple):
 
     Attributes:
         name: of the source.
-        colour: the same everywhere.
+        color: the same everywhere.
         share: its share, between 0 and 1.
     """
 
     name: str
-    colour: str
+    color: str
     share: float = 0.0
 
 
@@ -65,7 +65,7 @@ class Facts:
         relevance: [sample, source], with the bias.
         shares: [sample, source], without.
         chosen: the class of each sample that is looked at, [sample].
-        labelled: whether that is the true class; else it is the one with the highest output.
+        labeled: whether that is the true class; else it is the one with the highest output.
         predicted: the predicted class of each sample, [sample]; the one looked at without labels.
         classes: names of the classes.
         noise: relevance of a smaller magnitude is a rounding error, and shown as 0.
@@ -74,7 +74,7 @@ class Facts:
     relevance: xr.DataArray
     shares: xr.DataArray
     chosen: np.ndarray
-    labelled: bool
+    labeled: bool
     predicted: np.ndarray
     classes: tuple[str, ...]
     noise: float
@@ -91,11 +91,11 @@ class Facts:
             shares.append(_query.share(block, which).isel(sample=known))
             chosen.append(looked_at.values[known])
         whole, classes = _joined(relevance), np.concatenate(chosen)
-        labelled = which == "label"
-        predicted = whole.prediction.values if labelled else classes
+        labeled = which == "label"
+        predicted = whole.prediction.values if labeled else classes
         names = tuple(map(str, table["class"].values))
         noise = rounding_error(whole.values)
-        return cls(whole, _joined(shares), classes, labelled, predicted, names, noise)
+        return cls(whole, _joined(shares), classes, labeled, predicted, names, noise)
 
     @property
     def right(self) -> np.ndarray:
@@ -110,14 +110,14 @@ class Facts:
     @property
     def words(self) -> str:
         """Return what the numbers are of."""
-        which = "true class" if self.labelled else "class with the highest output"
+        which = "true class" if self.labeled else "class with the highest output"
         return (
             f"Relevance for the {which} of each sample: output = bias + sum over sources. The "
             "share of a source is the magnitude of its relevance over that of all sources."
         )
 
-    def colour(self, source: str) -> str:
-        """A source's colour, the same everywhere."""
+    def color(self, source: str) -> str:
+        """A source's color, the same everywhere."""
         if source == BIAS:
             return BIAS_COLOR
         place = self.sources.index(source)
@@ -129,14 +129,14 @@ class Facts:
 
     @property
     def legend(self) -> list[Part]:
-        """The sources, then the bias, with their colours."""
-        return [Part(name, self.colour(name)) for name in (*self.sources, BIAS)]
+        """The sources, then the bias, with their colors."""
+        return [Part(name, self.color(name)) for name in (*self.sources, BIAS)]
 
     def parts(self, shares: np.ndarray) -> list[Part]:
         """The shares of all sources, [source]; none where there is no number."""
         known = np.nan_to_num(shares).tolist()
         named = zip(self.sources, known, strict=True)
-        return [Part(name, self.colour(name), share) for name, share in named]
+        return [Part(name, self.color(name), share) for name, share in named]
 
     def rows(self) -> Iterator[ClassRow]:
         """Lines of the table of classes, and one for all."""

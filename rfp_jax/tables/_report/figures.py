@@ -59,7 +59,7 @@ def figures(facts: Facts, bins: Sequence[str]) -> list[Drawn]:
 
     with mpl.rc_context(STYLE):
         drawn = [_by_class(facts)]
-        if facts.labelled and 0 < facts.right.sum() < len(facts.right):
+        if facts.labeled and 0 < facts.right.sum() < len(facts.right):
             drawn.append(_right_and_wrong(facts))
         drawn += [_by_metadata(facts, name) for name in bins]
     return drawn
@@ -101,14 +101,14 @@ def _by_metadata(facts: Facts, name: str) -> Drawn:
     edges = np.linspace(low, high if high > low else low + 1, INTERVALS + 1)
     members = bin_members(where, edges)
     filled = [k for k, rows in enumerate(members) if len(rows)]
-    centres = (edges[:-1] + edges[1:])[filled] / 2
+    centers = (edges[:-1] + edges[1:])[filled] / 2
     with _Figure(7.0, 3.6) as figure:
         for s, source in enumerate(facts.sources):
             quartiles = [np.percentile(shares[members[k], s], (25, 50, 75)) for k in filled]
             lower, middle, upper = np.reshape(quartiles, (-1, 3)).T
-            colour = facts.colour(source)
-            figure.axes.plot(centres, middle, marker="o", markersize=4, color=colour, label=source)
-            figure.axes.fill_between(centres, lower, upper, color=colour, alpha=0.18, linewidth=0)
+            color = facts.color(source)
+            figure.axes.plot(centers, middle, marker="o", markersize=4, color=color, label=source)
+            figure.axes.fill_between(centers, lower, upper, color=color, alpha=0.18, linewidth=0)
         figure.axes.set(xlabel=name, ylabel="share of relevance", ylim=(-0.02, 1.02))
         figure.legend()
     return figure.drawn(f"Share of each source against {name}: median and quartiles.")
@@ -135,13 +135,13 @@ def _boxes(
             medianprops={"color": "#1c2430"},
         )
         for box in boxes["boxes"]:
-            box.set(facecolor=facts.colour(source), alpha=0.75, linewidth=0.8)
+            box.set(facecolor=facts.color(source), alpha=0.75, linewidth=0.8)
     tilt = sum(map(len, names)) > 90
     axes.set_xticks(
         range(len(groups)), names, rotation=35 if tilt else 0, ha="right" if tilt else "center"
     )
     axes.set_xlim(-0.6, len(groups) - 0.4)
-    handles = [_patch(facts.colour(source), source) for source in values]
+    handles = [_patch(facts.color(source), source) for source in values]
     axes.legend(
         handles=handles,
         loc="lower left",
@@ -152,10 +152,10 @@ def _boxes(
     )
 
 
-def _patch(colour: str, label: str) -> Any:
+def _patch(color: str, label: str) -> Any:
     from matplotlib.patches import Patch
 
-    return Patch(facecolor=colour, alpha=0.75, label=label)
+    return Patch(facecolor=color, alpha=0.75, label=label)
 
 
 class _Figure:

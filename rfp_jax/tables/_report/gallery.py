@@ -25,14 +25,14 @@ class Bar(NamedTuple):
 
     Attributes:
         name: of the source.
-        colour: its colour.
+        color: its color.
         left: where the bar begins, in percent of the width; the middle is 0.
         width: in percent.
         number: the relevance.
     """
 
     name: str
-    colour: str
+    color: str
     left: float
     width: float
     number: str
@@ -75,7 +75,7 @@ class Gallery:
 
     Attributes:
         table: the samples, in memory.
-        facts: of the whole table, for names and colours.
+        facts: of the whole table, for names and colors.
         index: where in the whole table each sample is.
         total: how many samples the whole table has.
         pictures: makes pictures of a sample, given that index; None for none.
@@ -90,11 +90,11 @@ class Gallery:
     @property
     def words(self) -> str:
         """Return how many samples there are, and what is shown of them."""
-        which = "true" if self.facts.labelled else "highest"
+        which = "true" if self.facts.labeled else "highest"
         again = "; where the prediction is wrong, for the predicted class as well"
         return (
             f"{len(self.index)} of {self.total} samples. Bars: relevance for the {which} class"
-            f"{again if self.facts.labelled else ''}; to the right it speaks for the class, to the "
+            f"{again if self.facts.labeled else ''}; to the right it speaks for the class, to the "
             "left against it, on one scale for all."
         )
 
@@ -103,7 +103,7 @@ class Gallery:
         """Return what the samples can be sorted by: keys of cards, and their names."""
         options = {"order": "order in the table"}
         options |= {f"share{s}": f"share of {name}" for s, name in enumerate(self.facts.sources)}
-        options |= {"class": "class"} | ({"correct": "correctness"} if self.facts.labelled else {})
+        options |= {"class": "class"} | ({"correct": "correctness"} if self.facts.labeled else {})
         options |= {
             f"meta{m}": name for m, name in enumerate(self.metadata) if self._sortable(name)
         }
@@ -153,7 +153,7 @@ class Gallery:
     def _bar(self, name: str, value: float, scale: float) -> Bar:
         half = min(abs(value) / scale, 1.0) * 50
         left = 50.0 if value >= 0 else 50 - half
-        return Bar(name, self.facts.colour(name), left, half, self.facts.number(value))
+        return Bar(name, self.facts.color(name), left, half, self.facts.number(value))
 
     def _pictures(self, row: int, where: int) -> dict[str, str]:
         if "number" in self.table.coords:  # rows are regions of samples
@@ -185,7 +185,7 @@ def thumbnails(
     Args:
         data: the data source that the table was made from.
         channels: for each picture the key of an array, [height, width, channels], in a sample, and
-            one channel (grey) or three (red, green, blue) of it.
+            one channel (gray) or three (red, green, blue) of it.
         size: the longer side in pixels at most.
 
     Returns:
@@ -227,8 +227,8 @@ def _stretched(array: Any, channels: int | Sequence[int], size: int) -> np.ndarr
 def _png(name: str, picture: np.ndarray) -> str:
     from PIL import Image
 
-    grey = picture.ndim == 2
-    if picture.dtype != np.uint8 or not (grey or (picture.ndim == 3 and picture.shape[2] == 3)):
+    gray = picture.ndim == 2
+    if picture.dtype != np.uint8 or not (gray or (picture.ndim == 3 and picture.shape[2] == 3)):
         raise ValueError(
             f"the picture '{name}' must be uint8, [height, width] or [height, width, 3], got "
             f"{picture.dtype}{list(picture.shape)}"

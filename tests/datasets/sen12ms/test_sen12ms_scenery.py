@@ -35,9 +35,9 @@ def test_both_sensors_tell_classes_apart_and_clouds_hide_them_from_one():
 
     def score(data, sensor):
         mine, its = (np.stack([each[sensor] for each in d]) for d in (train, data))
-        centres = np.stack([mine[labels == k].mean(0) for k in range(len(classes))])
+        centers = np.stack([mine[labels == k].mean(0) for k in range(len(classes))])
         spread = mine.std(0)
-        distance = (((its[:, None] - centres) / spread) ** 2).sum(-1)
+        distance = (((its[:, None] - centers) / spread) ** 2).sum(-1)
         return (distance.argmin(1) == labels).mean()
 
     by_luck = chance + 5 * np.sqrt(chance * (1 - chance) / samples)
@@ -47,7 +47,7 @@ def test_both_sensors_tell_classes_apart_and_clouds_hide_them_from_one():
     assert score(cloudy, 1) == score(clear, 1)  # clouds do not touch it
 
 
-def test_fractal_is_standardised_and_smoother_with_a_steeper_slope():
+def test_fractal_is_standardized_and_smoother_with_a_steeper_slope():
     rng = np.random.default_rng(0)
     rough, smooth = (fractal(rng, 64, corner=2, slope=s) for s in (1.0, 4.0))
     for surface in (rough, smooth):

@@ -1,12 +1,10 @@
-"""Normalisers, `1 / sqrt(...)`: the scale of a LayerNorm or an RMSNorm is a constant.
+"""Normalizers, `1 / sqrt(...)`: the scale of a LayerNorm or an RMSNorm is a constant.
 
 Achtibat et al. 2024, "AttnLRP: attention-aware layer-wise relevance propagation for transformers",
-proposition 3.4: relevance passes a normalisation as if its scale did not depend on the input.
+proposition 3.4: relevance passes a normalization as if its scale did not depend on the input.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import numpy as np
@@ -16,19 +14,20 @@ from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.frozen import Frozen
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Stopped, Tracked, Value
+from rfp_jax._util.trees import Given
 from rfp_jax.rules._product import signal
 
 _SCALED = MOVES | {"mul", "div", "neg"}
 
 
-def normalised(f: Equation, *x: jax.Array) -> Frozen | None:
-    """`f(x, 1 / sqrt(...))` is linear in x; None if not exactly one factor is a normaliser."""
+def normalized(f: Equation, *x: jax.Array) -> Frozen | None:
+    """`f(x, 1 / sqrt(...))` is linear in x; None if not exactly one factor is a normalizer."""
     if len(f.inputs) != 2 or f.kind is Kind.FUNCTION:
         return None
-    return signal(f, *x) if sum(map(is_normaliser, f.inputs)) == 1 else None
+    return signal(f, *x) if sum(map(is_normalizer, f.inputs)) == 1 else None
 
 
-def is_normaliser(value: Value) -> bool:
+def is_normalizer(value: Value) -> bool:
     """Return whether a value is the inverse of a square root, moved or times a constant."""
     while isinstance(value, Tracked) and (made := producer(value)) is not None:
         if made.name == "rsqrt":
@@ -44,7 +43,7 @@ def is_normaliser(value: Value) -> bool:
     return False
 
 
-def _is_minus_half(exponent: Any) -> bool:
+def _is_minus_half(exponent: Given) -> bool:
     if isinstance(exponent, Tracked | Stopped | Tracer):
         return False
     return bool(np.all(np.asarray(exponent) == -0.5))

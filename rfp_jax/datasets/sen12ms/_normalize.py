@@ -1,11 +1,15 @@
-"""Normalisation of the published networks: `(x - mean) / std`, channel by channel.
+"""Normalization of the published networks: `(x - mean) / std`, channel by channel.
 
 Optical bands are raw digital numbers, SAR is in dB. The statistics are those published with the
 networks: Schmitt & Wu, "Remote sensing image classification with the SEN12MS dataset", ISPRS
 Annals V-2-2021, and their code.
 """
 
+from __future__ import annotations
+
 import numpy as np
+
+from rfp_jax._util import shapes
 
 S2_MEAN = np.array(
     [
@@ -25,8 +29,10 @@ S1_MEAN = np.array([-11.76858, -18.294598], np.float32)
 S1_STD = np.array([4.525339, 4.3586307], np.float32)
 
 
-def normalise_s2(image: np.ndarray) -> np.ndarray:
-    """Normalise optical bands.
+def normalize_s2(
+    image: shapes.Shaped[np.ndarray, "*pixels bands"],
+) -> shapes.Float[np.ndarray, "*pixels bands"]:
+    """Normalize optical bands.
 
     Args:
         image: digital numbers, [..., 10], the bands `S2_BANDS`; or [..., 3], `RGB_BANDS`.
@@ -38,7 +44,7 @@ def normalise_s2(image: np.ndarray) -> np.ndarray:
         ValueError: if there are neither 10 nor 3 bands.
 
     Examples:
-        >>> normalise_s2(S2_MEAN + S2_STD).round(3).tolist()[:2]
+        >>> normalize_s2(S2_MEAN + S2_STD).round(3).tolist()[:2]
         [1.0, 1.0]
     """
     bands = image.shape[-1]
@@ -47,8 +53,10 @@ def normalise_s2(image: np.ndarray) -> np.ndarray:
     return (image - S2_MEAN[:bands]) / S2_STD[:bands]
 
 
-def denormalise_s2(image: np.ndarray) -> np.ndarray:
-    """Turn normalised optical bands back into digital numbers, for pictures.
+def denormalize_s2(
+    image: shapes.Shaped[np.ndarray, "*pixels bands"],
+) -> shapes.Float[np.ndarray, "*pixels bands"]:
+    """Turn normalized optical bands back into digital numbers, for pictures.
 
     Args:
         image: [..., 10] or [..., 3].
@@ -60,8 +68,10 @@ def denormalise_s2(image: np.ndarray) -> np.ndarray:
     return image * S2_STD[:bands] + S2_MEAN[:bands]
 
 
-def normalise_s1(image: np.ndarray) -> np.ndarray:
-    """Normalise backscatter.
+def normalize_s1(
+    image: shapes.Shaped[np.ndarray, "*pixels 2"],
+) -> shapes.Float[np.ndarray, "*pixels 2"]:
+    """Normalize backscatter.
 
     Args:
         image: dB, [..., 2], VV and VH.

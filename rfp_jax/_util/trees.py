@@ -1,0 +1,17 @@
+"""Types of what has no type in Python: trees of arrays, and what a user may give for an array."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+Tree: TypeAlias = Any
+"""A tree of arrays. Any: Python has no type for a tree of unknown structure."""
+
+Given: TypeAlias = Any
+"""A user's value where arrays are meant. Any: it is checked before it is used."""
+
+Number: TypeAlias = Any
+"""The number of a part. Any: an int, or one that JAX traces."""
+
+Json: TypeAlias = Any
+"""A value read from JSON. Any: its structure is checked where it is used."""

@@ -1,0 +1,14 @@
+"""Fixtures of tables."""
+
+import functools
+
+import pytest
+
+from rfp_jax import tables
+from rfp_jax.tables import _query
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """A table of 24 samples is gone through in three blocks."""
+    monkeypatch.setattr(_query, "blocks", functools.partial(tables.blocks, samples=8))
