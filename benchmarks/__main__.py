@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 
 from benchmarks.speed import report
-from benchmarks.speed.goals import goals
 from benchmarks.speed.measure import measure
 from benchmarks.speed.scaling import SCALINGS, scale
 from benchmarks.speed.workloads import WORKLOADS
@@ -86,7 +85,6 @@ def main(options: Benchmark) -> int:
                 console.print(report.growth(name, growths[name]))
         report.save(results, growths, options.out)  # after each: it takes long
         jax.clear_caches()
-    console.print(report.verdicts(goals(results, growths)))
     if not options.reference:
         console.print("The authors' code was not timed: no --reference was given.")
     wrong = [f"{r.workload}: {', '.join(r.failures)}" for r in results.values() if r.failures]

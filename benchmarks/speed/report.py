@@ -17,7 +17,6 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed.goals import Goal, goals
 from benchmarks.speed.measure import Line, Result
 from benchmarks.speed.scaling import SUBJECTS, Point
 
@@ -42,16 +41,17 @@ def machine() -> dict[str, str]:
 
 def table(result: Result) -> Table:
     """One workload's contestants."""
-    unit = result.lines[0]
+    unit = result.line(result.best)
     shown = Table(title=result.workload, title_justify="left", box=MARKDOWN)
     shown.add_column("", no_wrap=True)
-    for column in ("ms", "x forward", "quartiles", "flops x", "bytes x", "memory x", "compile s"):
+    ratios = ("x best forward", "quartiles", "x forward")
+    for column in ("ms", *ratios, "flops x", "bytes x", "memory x", "compile s"):
         shown.add_column(column, justify="right", no_wrap=True)
     shown.add_column("error", justify="right", no_wrap=True)
     for line in result.lines:
         shown.add_row(*_cells(line, unit))
     for name, why in result.failures.items():
-        shown.add_row(name, *[""] * 7, why, style="bold red")
+        shown.add_row(name, *[""] * 8, why, style="bold red")
     return shown
 
 
@@ -66,16 +66,6 @@ def growth(along: str, points: Sequence[Point]) -> Table:
     return shown
 
 
-def verdicts(goals: Iterable[Goal]) -> Table:
-    """Return what was to be reached, and what was."""
-    shown = Table(title="goals", title_justify="left", box=MARKDOWN)
-    for column in ("", "goal", "measured", ""):
-        shown.add_column(column, justify="right" if column else "left")
-    for goal in goals:
-        shown.add_row(goal.what, goal.wanted, f"{goal.found:.2f}", goal.verdict)
-    return shown
-
-
 def save(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]], out: Path) -> None:
     """Write speed.json, speed.md and speed.png into a folder.
 
@@ -85,10 +75,10 @@ def save(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]], 
         out: the folder, made if missing.
     """
     out.mkdir(parents=True, exist_ok=True)
-    reached, in_order = list(goals(results, growths)), list(results.values())
+    in_order = list(results.values())
     tables = [*map(table, in_order), *(growth(*each) for each in growths.items())]
-    (out / "speed.json").write_text(record(in_order, growths, reached))
-    (out / "speed.md").write_text(markdown([*tables, verdicts(reached)]))
+    (out / "speed.json").write_text(record(in_order, growths))
+    (out / "speed.md").write_text(markdown(tables))
     draw(in_order, growths, out / "speed.png")
 
 
@@ -107,15 +97,12 @@ def markdown(tables: Iterable[Table]) -> str:
     return "\n".join(parts)
 
 
-def record(
-    results: Sequence[Result], growths: Mapping[str, Sequence[Point]], goals: Sequence[Goal]
-) -> str:
+def record(results: Sequence[Result], growths: Mapping[str, Sequence[Point]]) -> str:
     """Everything, as JSON."""
     found: dict[str, Any] = {
         "machine": machine(),
         "workloads": list(map(dataclasses.asdict, results)),
         "scaling": {k: list(map(dataclasses.asdict, v)) for k, v in growths.items()},
-        "goals": [dataclasses.asdict(goal) | {"reached": goal.reached} for goal in goals],
     }
     without_nan = jax.tree.map(
         lambda x: None if isinstance(x, float) and np.isnan(x) else x, found
@@ -151,7 +138,7 @@ def _bars(ax: Any, result: Result) -> None:
     ax.set_xscale("log")
     ax.set_xlim(min(0.7, min(values) / 2), max(values) * 2.5)
     ax.set_title(result.workload, fontsize=9)
-    ax.set_xlabel("time in forward passes", fontsize=8)
+    ax.set_xlabel("time in best forward passes", fontsize=8)
     ax.tick_params(labelsize=8)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -184,6 +171,7 @@ def _cells(line: Line, unit: Line) -> list[str]:
         f"{np.median(line.seconds) * 1e3:.1f}",
         f"{np.median(line.ratios):.2f}",
         f"{low:.2f} to {high:.2f}",
+        f"{np.median(line.plain):.2f}",
     ]
     if line.cost and unit.cost:
         cells += [

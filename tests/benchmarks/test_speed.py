@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.speed import contestants, goals, report, timing, workloads
+from benchmarks.speed import contestants, report, timing, workloads
 from benchmarks.speed.contestants import Contestant
-from benchmarks.speed.goals import Goal
-from benchmarks.speed.measure import Line, Result, measure
+from benchmarks.speed.measure import measure
 from benchmarks.speed.scaling import Point
 
 
@@ -55,6 +54,7 @@ def test_all_answers_are_right(measured):
     assert errors.pop("Shapley value") != errors.pop("perceptual score, 10 draws")  # NaN: others
     assert set(errors) == {
         "forward",
+        "forward, rfp_jax.jit",
         "relevance",
         "relevance, XLA's defaults",
         "forward, in pieces of 1",
@@ -93,27 +93,6 @@ def test_a_batch_in_pieces_is_the_whole_batch():
     np.testing.assert_array_equal(found["x"], x)
 
 
-def test_large_batches_are_judged_in_pieces():
-    def result(name, batch, **ratios):
-        lines = [Line(n, 0.0, [r * batch], [r]) for n, r in ratios.items()]
-        return Result(name, batch, lines)
-
-    pieces = {"forward, in pieces of 50": 0.8, "relevance, in pieces of 50": 1.6}
-    results = {
-        "smallnet-64": result("small", 64, forward=1.0, relevance=2.0),
-        "smallnet-500": result("large", 500, forward=1.0, relevance=3.0, **pieces),
-    }
-    found = {goal.what: goal.found for goal in goals.goals(results, {})}
-    assert found == pytest.approx(
-        {
-            "small: relevance / forward": 2.0,
-            "large: relevance, in pieces of 50 / forward": 1.6,
-            "large: relevance, in pieces of 50 / forward, in pieces of 50": 2.0,
-            "SmallNet: forward, in pieces of 50, an image, batch 500 / batch 64": 0.8,
-        }
-    )
-
-
 def test_a_wrong_answer_is_not_timed(small, monkeypatch):
     def wrong(work):
         right = contestants.truth(work)["sources"]
@@ -127,31 +106,34 @@ def test_a_wrong_answer_is_not_timed(small, monkeypatch):
     assert "swapped" not in {line.name for line in result.lines}
 
 
-def test_tables_figure_and_goals(measured, tmp_path):
-    def line(name, seconds, cost=None):
-        return Line(name, 0.0, [seconds] * 3, [seconds] * 3, cost)
+def test_the_unit_is_the_faster_forward_pass(small, monkeypatch):
+    seconds = {"forward": 4.0, "forward, rfp_jax.jit": 2.0}
 
-    cost = measured.lines[0].cost
-    lines = [line("forward", 1.0, cost), line("relevance", 2.0, cost)]
-    lines.append(line("Captum LRP of all outputs", 30.0))
-    results = {"smallnet-64": Result("SmallNet", 64, lines)}
+    def interleave(runs, **_):
+        return {name: np.full(3, seconds.get(name, 8.0)) for name in runs}
+
+    monkeypatch.setattr(timing, "interleave", interleave)
+    result = measure(small, rounds=3, seconds=0.1, others=False)
+    assert result.best == "forward, rfp_jax.jit"
+    assert result.ratio("relevance") == 4
+    assert result.line("relevance").plain == [2.0] * 3
+    seconds["forward"] = 1.0
+    assert measure(small, rounds=3, seconds=0.1, others=False).best == "forward"
+
+
+def test_tables_and_figure(measured, tmp_path):
     growths = {"outputs": [Point(10, 1.0, 2.0, 2.0, 2.0), Point(1000, 1.0, 2.2, 2.2, 2.0)]}
-    found = {goal.what: goal for goal in goals.goals(results, growths)}
-    assert found["SmallNet: relevance / forward"] == Goal("SmallNet: relevance / forward", 2.2, 2.0)
-    assert found["SmallNet: Captum LRP of all outputs / relevance"].found == 15.0
-    assert found["SmallNet: Captum LRP of all outputs / relevance"].reached
-    assert not found["ResNet-50: 1000 outputs / 10 outputs"].reached
-    assert len(found) == 3
     tables = [report.table(measured), report.growth("outputs", growths["outputs"])]
-    text = report.markdown([*tables, report.verdicts(found.values())])
+    text = report.markdown(tables)
     assert "| relevance " in text
-    assert "NOT reached" in text
+    assert "| x best forward |" in text
     rows = [row for row in text.splitlines() if row.startswith("|")]
     assert all(len(row) > 20 and row.endswith("|") for row in rows)
-    text = report.record([measured], growths, list(found.values()))
+    text = report.record([measured], growths)
     assert "NaN" not in text  # JSON has no such number
     record = json.loads(text)
-    assert record["workloads"][0]["lines"][1]["name"] == "relevance"
+    assert record["workloads"][0]["lines"][2]["name"] == "relevance"
+    assert record["workloads"][0]["best"] in {"forward", "forward, rfp_jax.jit"}
     report.draw([measured], growths, tmp_path / "speed.png")
     assert (tmp_path / "speed.png").stat().st_size > 10_000
 
