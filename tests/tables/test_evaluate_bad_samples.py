@@ -1,5 +1,7 @@
 """Bad samples are recorded, and the rest goes on."""
 
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -98,3 +100,13 @@ def test_no_readable_sample(tmp_path):
     with pytest.raises(ValueError, match=r"none of 3 samples can be read:\n  0: OSError"):
         run(data, tmp_path / "t.zarr")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_generator_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(TypeError, match=r"generator has no random access.*list\(data\)"):
+        run((sample for sample in Patches()), tmp_path / "t.zarr")
+
+
+def test_a_path_is_a_name(tmp_path):
+    data = Patches(spoil={i: changed(id=Path("scenes") / f"{i}.tif") for i in range(21)})
+    assert run(data, tmp_path / "t.zarr").id.values[4] == str(Path("scenes/4.tif"))

@@ -65,14 +65,15 @@ def named_samples(data: Any, fields: Sequence[str] | None) -> NamedSamples:
         fields: names of the parts of a sample that is a tuple.
 
     Raises:
-        TypeError: a data set has no random access.
+        TypeError: the data have no random access: a generator, an iterable data set.
         ValueError: a loader does more than to batch: its sampler leaves samples out or repeats
             them, or it puts samples together in its own way.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.utils.data.DataLoader):
         data = _of_loader(data, torch)
-    if torch is not None and isinstance(data, torch.utils.data.IterableDataset):
+    iterable = torch is not None and isinstance(data, torch.utils.data.IterableDataset)
+    if iterable or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         raise TypeError(
             f"{type(data).__name__} has no random access, which resuming needs: give a data set "
             "with __len__ and __getitem__, for instance list(data)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ def scalar(value: object) -> Any:
         return None
     if isinstance(value, datetime.date):
         return _time(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     array = np.asarray(value)
     if array.shape == () and array.dtype == object and array[()] is not value:
         return scalar(array[()])  # an object in an array of its own
