@@ -205,7 +205,7 @@ def _replaced(call: SourceCall, shown: list[jax.Array], kept: np.ndarray) -> lis
 def _attribution(
     call: SourceCall, leaves: list[jax.Array]
 ) -> list[shapes.Float[jax.Array, "B values"]]:
-    """What a method says of each source, all outputs of a sample in one row."""
+    """Attribution of each source by a method, all outputs of a sample in one row."""
     found = call(leaves)
     values, structure = jax.tree.flatten(found)
     if structure != call.result:

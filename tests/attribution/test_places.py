@@ -1,6 +1,6 @@
 """Attributions with places, and the replacement tests, against slow definitions in NumPy.
 
-The network blurs the bands of three sources over neighbouring places and has one hidden layer; its
+The network blurs the bands of three sources over neighboring places and has one hidden layer; its
 Jacobian is written down by hand.
 """
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Given
 from rfp_jax.tables._evaluate.labels import LABELS, is_unknown
 from rfp_jax.tables._evaluate.options import Columns
 from rfp_jax.tables._evaluate.places import Form
@@ -258,13 +259,13 @@ class Reader:
                 raise _of(f"metadata '{key}'", error) from error
 
 
-def _check_systems(label: Any, key: str, given: Any) -> None:
+def _check_systems(label: Given, key: str, given: Given) -> None:
     """Refuse a label that lies in another coordinate system than an input; both of rioxarray."""
     own, other = (getattr(getattr(each, "rio", None), "crs", None) for each in (label, given))
     if own is not None and other is not None and own != other:
         raise ValueError(
             f"it lies in {own}, and '{key}' in {other}: bring it there, with "
-            "rioxarray.open_rasterio(label).rio.reproject_match(image), nearest neighbour"
+            "rioxarray.open_rasterio(label).rio.reproject_match(image), nearest neighbor"
         )
 
 
