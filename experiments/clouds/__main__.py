@@ -119,9 +119,9 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         console: where to.
     """
     for found in report["images"].values():
-        table = Table(title=found["image"], title_justify="left")
+        table = Table(title=f"{found['image']}: mean relevance", title_justify="left")
         sources = list(found["classes"]["cloud"]["mean_relevance"])
-        for column in ("class", "pixels", *(f"mean, {name}" for name in sources)):
+        for column in ("class", "pixels", *sources):
             table.add_column(column, justify="right")
         for name, each in found["classes"].items():
             means = each["mean_relevance"].values()

@@ -1,9 +1,13 @@
 """Every method on the same trained network and the same batch.
 
 Relevance of each source, agreement with relevance forward propagation, cost, deletion of sources in
-the order of each method, and whether its numbers change when the weights are randomized.
+the order of each method, and whether its numbers change when the weights are randomized. With
+`--maps` the methods are compared on the maps of networks for land cover instead; `--maps --help`
+lists its settings.
 """
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +23,33 @@ with lazy_imports():
     from experiments.compare.measure import Case, compare
     from experiments.compare.show import WIDTH, figure, table
     from experiments.mnist.settings import CLASSES, Settings
+
+
+MAPS = "--maps"
+ABOUT_MAPS = """Every method on the maps of networks for land cover, clear and under clouds.
+
+Does the class of a pixel change more often if the source is replaced that dominates it? If one
+source is replaced, does a method say the same of the others?
+"""
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and run one of the two comparisons.
+
+    Args:
+        arguments: of the command line; None takes this process's.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if MAPS not in given:
+        tyro.cli(main, prog="python -m experiments.compare", description=__doc__, args=given)
+        return
+    from experiments.compare.maps import command
+
+    given.remove(MAPS)
+    prog = f"python -m experiments.compare {MAPS}"
+    with exit_on_error():
+        config = tyro.cli(command.Config, prog=prog, description=ABOUT_MAPS, args=given)
+    command.main(config)
 
 
 def main(
@@ -90,4 +121,4 @@ def load(settings: Settings, folder: Path, samples: int, console: Console) -> Ca
 
 if __name__ == "__main__":
     with exit_on_interrupt():
-        tyro.cli(main, prog="python -m experiments.compare", description=__doc__)
+        run()

@@ -123,11 +123,16 @@ def _row(row: Sequence[Axes], shown: Shown, colors: np.ndarray) -> None:
     for ax, named in zip(row[6:], classes, strict=True):
         ax.imshow(np.where((named >= 0)[..., None], colors[named], 0.6))
     for ax in (row[1], row[4], row[5], row[7]):
-        _outline(ax, shown.mask)
+        outline(ax, shown.mask)
 
 
-def _outline(ax: Axes, mask: np.ndarray) -> None:
-    """Draw the edge of the clouds, white in a black stroke: it shows on every color."""
+def outline(ax: Axes, mask: np.ndarray) -> None:
+    """Draw the edge of the clouds, white in a black stroke: it shows on every color.
+
+    Args:
+        ax: the axes to draw on.
+        mask: whether each pixel is under a cloud, bool [y, x].
+    """
     if mask.any() and not mask.all():
         lines = ax.contour(mask, levels=[0.5], colors="white", linewidths=0.8)
         lines.set_path_effects([withStroke(linewidth=2, foreground="black")])

@@ -1,7 +1,7 @@
 """All of it: synthesize, train, explain, sum up, draw. What is complete is not done again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -41,6 +41,20 @@ def demo(config: Demo, console: Console) -> dict[str, Any]:
     Raises:
         ValueError: if `config.out` holds another archive or other results.
     """
+    make_archive(config, console)
+    return run(config.run, console)
+
+
+def make_archive(config: Demo, console: Console) -> None:
+    """Synthesize the archive, unless it is there.
+
+    Args:
+        config: what can be set.
+        console: where to show progress.
+
+    Raises:
+        ValueError: if `config.out` holds another archive.
+    """
     wanted = {"patches": config.patches, "size": config.size, "seed": config.networks.seed}
     note = config.archive / SYNTHETIC
     if note.is_file():
@@ -54,7 +68,6 @@ def demo(config: Demo, console: Console) -> dict[str, Any]:
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("Synthesizing patches", total=config.patches)
             synthesize(config.archive, **wanted, advance=lambda: progress.advance(task))
-    return run(config.run, console)
 
 
 def run(config: Run, console: Console) -> dict[str, Any]:
@@ -72,19 +85,39 @@ def run(config: Run, console: Console) -> dict[str, Any]:
         FileNotFoundError, ValueError: if the data are not there or do not fit.
     """
     data = config.open("test", cloud_fraction=1)
-    settings = {name: value for name, value in asdict(config).items() if name not in FREE}
-    claim(config.out, "segmentation", json.loads(json.dumps(settings, default=str)))
     measured, variables = [], {}
-    for seed in config.networks.seeds:
-        folder = config.out / f"network_{seed}"
-        variables[seed] = train(config, seed, folder, console)
-        measured.append(_measured(config, variables[seed], folder, console))
+    for seed, variables[seed] in networks(config, console):
+        measured.append(_measured(config, variables[seed], _folder(config, seed), console))
     summary = summarize(measured, data.patches.note)
     first = config.networks.seeds[0]
     with atomic_outputs(config.out) as folder:
         _draw(config, variables[first], summary, folder)
         write_json(folder / SUMMARY, summary)
     return summary
+
+
+def networks(config: Run, console: Console) -> Iterator[tuple[int, Any]]:
+    """Train the networks, or read those that are trained.
+
+    Args:
+        config: what can be set.
+        console: where to show progress.
+
+    Yields:
+        The seed of each network, and its variables.
+
+    Raises:
+        OtherExperimentError: if `config.out` holds something else; nothing is overwritten.
+        FileNotFoundError, ValueError: if the data are not there or do not fit.
+    """
+    settings = {name: value for name, value in asdict(config).items() if name not in FREE}
+    claim(config.out, "segmentation", json.loads(json.dumps(settings, default=str)))
+    for seed in config.networks.seeds:
+        yield seed, train(config, seed, _folder(config, seed), console)
+
+
+def _folder(config: Run, seed: int) -> Path:
+    return config.out / f"network_{seed}"
 
 
 def _measured(config: Run, variables: Any, folder: Path, console: Console) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from rfp_jax._transforms import certificate
 from rfp_jax._transforms.hints import find_hints
 from rfp_jax._transforms.verdict import Audit, Entry
 from rfp_jax._transforms.walks import walk
-from rfp_jax._util.compiler import jit
+from rfp_jax._util.compiler import run_once
 from rfp_jax._util.trees import Tree
 from rfp_jax.errors import MissingRuleError
 from rfp_jax.rules import Composite, LayerRule, affine
@@ -173,7 +173,7 @@ class Survey:
         call, size = self.call, len(self.ledger.entries)
         adds = any(entry.adds_bias for entry in self.ledger.entries.values())
         origins = adds and not has_while(call.jaxpr)  # derivatives; loops run forwards only
-        found = jit(partial(self._measure, origins))(call.consts, call.leaves)
+        found = run_once(partial(self._measure, origins), call.consts, call.leaves)
         biases = map(float, found.origins) if origins else [None] * size
         entries = tuple(
             replace(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 VOID = 255
-"""The prediction where there is none."""
+"""The prediction of a scene where there is none; of a sample of a table it is -1."""
 
 ROWS = 1024
 """About so many rows of a map are read at once."""
@@ -29,7 +29,7 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
     `prediction`.
 
     Args:
-        scene: a map; it is read some rows at a time.
+        scene: a map, of a scene or of one sample of a table; it is read some rows at a time.
         side: the most cells from left to right, and from top to bottom.
 
     Returns:
@@ -42,7 +42,7 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
     """
     import xarray as xr
 
-    ground = ground_of(scene)
+    ground = ground_of(scene, placed=False)
     factor = -(-max(ground.shape) // side)
     coarse = ground.coarser(factor)
     relevance = scene.relevance.transpose(..., "source", "y", "x")
@@ -60,7 +60,6 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
             counts[(*place, into)] = block_sums(known, factor)
     with np.errstate(invalid="ignore"):
         parts, sums = parts / counts[..., None, :, :], sums / counts
-    y, x = coarse.centers
     found = xr.Dataset(
         {
             "relevance": (relevance.dims, parts.astype(np.float32), scene.relevance.attrs),
@@ -68,32 +67,37 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
             "count": (output.dims, counts.astype(np.int64)),
         },
         {name: scene[name] for name in ("source", "class") if name in scene.coords},
-        {**scene.attrs, "cell": factor},
-    ).assign_coords(y=("y", y), x=("x", x))
+        {**scene.attrs, "cell": factor * scene.attrs.get("cell", 1)},
+    )
     if "prediction" in scene:
         best, purity = frequent(scene.prediction, factor)
         found["prediction"] = ("y", "x"), best, scene.prediction.attrs
         found["purity"] = ("y", "x"), purity
-    return found.rio.write_crs(coarse.crs)
+    if coarse.crs is None:
+        return found
+    y, x = coarse.centers
+    return found.assign_coords(y=("y", y), x=("x", x)).rio.write_crs(coarse.crs)
 
 
 def frequent(prediction: xr.DataArray, factor: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the most frequent class of each block, and its part of the pixels that have one.
 
     Args:
-        prediction: classes [y, x], uint8.
+        prediction: classes [y, x], uint8, or int16 from -1.
         factor: pixels that a block is wide.
 
     Returns:
-        Classes, uint8, 255 where no pixel has one; and parts from 0 to 1, float32.
+        Classes, 255 or -1 where no pixel has one; and parts from 0 to 1, float32.
     """
     height, width = (-(-n // factor) for n in prediction.shape)
-    best, purity = np.full((height, width), VOID, np.uint8), np.zeros((height, width), np.float32)
+    void = VOID if prediction.dtype.kind == "u" else -1
+    best = np.full((height, width), void, prediction.dtype)
+    purity = np.zeros((height, width), np.float32)
     for rows, into in _strips(prediction.shape[0], factor):
         values = prediction.isel(y=rows).to_numpy()
-        known = block_sums(values != VOID, factor)
+        known = block_sums(values != void, factor)
         most = np.zeros(known.shape)
-        for value in np.unique(values[values != VOID]):
+        for value in np.unique(values[values != void]):
             count = block_sums(values == value, factor)
             best[into][count > most] = value
             most = np.maximum(most, count)

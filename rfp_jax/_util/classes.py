@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rfp_jax._util.colors import class_color
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -32,10 +34,14 @@ def classes_of(scene: xr.Dataset) -> list[Class]:
     if "prediction" not in scene:
         return []
     said = scene.prediction.attrs
+    numbers = [int(number) for number in np.atleast_1d(said["flag_values"])]
+    words = dict(zip(numbers, said["flag_meanings"].split(), strict=True))
+    numbers = [number for number in numbers if number >= 0]  # of tables, -1 is unknown
     known = scene.attrs.get("classes")  # names with their spaces
-    names = said["flag_meanings"].split() if known is None else json.loads(known)
-    each = zip(np.atleast_1d(said["flag_values"]), names, said["flag_colors"].split(), strict=True)
-    return [Class(int(number), name, color) for number, name, color in each]
+    names = [words[number] for number in numbers] if known is None else json.loads(known)
+    own = said.get("flag_colors")
+    colors = map(class_color, numbers) if own is None else own.split()
+    return [Class(*each) for each in zip(numbers, names, colors, strict=True)]
 
 
 def explained(scene: xr.Dataset) -> list[int] | None:

@@ -1,7 +1,23 @@
-"""The colors of sources, the same in figures and in reports.
+"""The colors of sources and of classes, the same in figures and in reports.
 
-They are from Okabe & Ito, "Color universal design", 2008: color-blind eyes tell them apart.
+Those of sources are from Okabe & Ito, "Color universal design", 2008: color-blind eyes tell them
+apart.
 """
 
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 BIAS_COLOR = "#999999"
+
+_CLASS_COLORS = (
+    "#1b7837 #a6d96a #d9ef8b #fdae61 #762a83 #e7298a #d73027 #e0f3f8 #bf812d #4575b4 #666666 "
+    "#ffff99 #8dd3c7 #fb8072 #80b1d3 #bc80bd #ccebc5 #ffed6f #01665e #542788"
+).split()
+
+
+def class_color(number: int) -> str:
+    """Return the color of a class that has none of its own; after twenty they start again.
+
+    Examples:
+        >>> class_color(0), class_color(20)
+        ('#1b7837', '#1b7837')
+    """
+    return _CLASS_COLORS[number % len(_CLASS_COLORS)]

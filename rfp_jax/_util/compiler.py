@@ -1,4 +1,4 @@
-"""Options of XLA for a relevance pass: `jit`, and the options by themselves."""
+"""Options of XLA: `jit` for a relevance pass, `run_once`, and the options by themselves."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-_PLAIN_CONVOLUTIONS: dict[str, str | bool] = {
+Options = dict[str, str | bool]
+"""Options of XLA by their names."""
+
+_PLAIN_CONVOLUTIONS: Options = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 }
+
+_UNOPTIMIZED: Options = {
+    "xla_backend_optimization_level": "0",
+    "xla_llvm_disable_expensive_passes": True,
+}
+"""Options that `jax_disable_most_optimizations` gives to XLA."""
 
 
 class Jitted(Protocol[P, R_co]):
@@ -95,7 +104,31 @@ def jit(fun: Callable[P, R], **options: Any) -> Jitted[P, R]:
     return both
 
 
-def options_for(program: ClosedJaxpr, platform: str) -> dict[str, str | bool]:
+def run_once(fun: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a program that runs only once, and spend little on compiling it.
+
+    On a CPU, LLVM takes most of the time that a program of ten thousands of equations is compiled
+    in. Without its optimizations loops are slower, convolutions and products of matrices are not.
+
+    Args:
+        fun: the function.
+        args: its arguments.
+        kwargs: further ones, by name.
+
+    Returns:
+        What it returns.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> print(run_once(lambda x: 2 * x, jnp.array(3.0)))
+        6.0
+    """
+    platform, traced = jax.default_backend(), jax.jit(fun).trace(*args, **kwargs)
+    options = options_for(traced.jaxpr, platform) | (_UNOPTIMIZED if platform == "cpu" else {})
+    return traced.lower().compile(compiler_options=options)(*args, **kwargs)
+
+
+def options_for(program: ClosedJaxpr, platform: str) -> Options:
     """Options that suit a program on a platform.
 
     Args:
@@ -136,7 +169,7 @@ def _signature(leaf: Any) -> Hashable:
     return leaf  # static
 
 
-def compiler_options(platform: str | None = None) -> dict[str, str | bool]:
+def compiler_options(platform: str | None = None) -> Options:
     """Options of `jax.jit` with which XLA runs relevance passes of convolutional networks fastest.
 
     `rfp_jax.jit` gives them where they help. In double precision they make convolutions an order of

@@ -19,10 +19,11 @@ DEGREE = 6_371_008.8 * pi / 180
 
 @dataclass(frozen=True)
 class Ground:
-    """The ground below a map: north-up cells of one size.
+    """The ground below a map: north-up cells of one size, or pixels that lie nowhere.
 
     Attributes:
-        crs: the coordinate system, of rasterio.
+        crs: the coordinate system, of rasterio; None if the map lies nowhere: then x and y count
+            pixels from the upper left, y downwards, and the height of a cell is negative.
         corner: x and y of the outer corner at the upper left.
         resolution: width and height of a cell.
         shape: rows and columns.
@@ -47,7 +48,9 @@ class Ground:
 
     @property
     def meters(self) -> float:
-        """Meters per unit of x, at the middle of the map."""
+        """Meters per unit of x, at the middle of the map; 1 if it lies nowhere."""
+        if self.crs is None:
+            return 1.0
         if not self.crs.is_geographic:
             return float(self.crs.linear_units_factor[1])
         _, bottom, _, top = self.bounds
@@ -56,7 +59,8 @@ class Ground:
     @property
     def aspect(self) -> float:
         """Length of a unit of y, in units of x."""
-        return DEGREE / self.meters if self.crs.is_geographic else 1.0
+        is_geographic = self.crs is not None and self.crs.is_geographic
+        return DEGREE / self.meters if is_geographic else 1.0
 
     def nodes(self, count: int = 33) -> np.ndarray:
         """Longitude and latitude (WGS 84) at count x count nodes from the upper left, [2, y, x].
@@ -77,26 +81,38 @@ class Ground:
         return Ground(self.crs, self.corner, wider, fewer)
 
 
-def ground_of(scene: xr.Dataset) -> Ground:
+def ground_of(scene: xr.Dataset, *, placed: bool = True) -> Ground:
     """Return where a map lies.
+
+    Args:
+        scene: a map of a scene, or of one sample of a table.
+        placed: whether it must lie somewhere; if not, maps without the coordinates y and x, such as
+            those of tables, lie on a ground of pixels.
 
     Raises:
         ValueError: it is no map of relevance, not complete, or has no coordinate system.
     """
-    with needs_extra("A map", extra="maps"):
-        import rioxarray  # noqa: F401
     if "relevance" not in scene or not {"source", "y", "x"} <= {*scene.relevance.dims}:
         raise ValueError(
             "this takes a map of relevance with the dimensions source, y and x, as "
             f"rfp_jax.maps.relevance and rfp_jax.maps.open return; got {list(scene.variables)}"
+        )
+    if "sample" in scene.relevance.dims:
+        raise ValueError(
+            f"there are maps of {scene.sizes['sample']} samples: choose one, maps.isel(sample=0)"
         )
     if not scene.attrs.get("complete", True):
         raise ValueError(
             "the map is not complete: call rfp_jax.maps.relevance again with the same arguments, "
             "it goes on where it was"
         )
+    shape = scene.sizes["y"], scene.sizes["x"]
+    if not placed and not {"y", "x"} & {*scene.coords}:
+        side = float(scene.attrs.get("cell", 1))
+        return Ground(None, (0.0, 0.0), (side, -side), shape)
+    with needs_extra("A map", extra="maps"):
+        import rioxarray  # noqa: F401
     if scene.rio.crs is None:
         raise ValueError("the map has no coordinate system: scene.rio.write_crs('EPSG:...')")
     place = scene.rio.transform(recalc=True)
-    shape = scene.sizes["y"], scene.sizes["x"]
     return Ground(scene.rio.crs, (place.c, place.f), (place.a, -place.e), shape)

@@ -59,7 +59,7 @@ def agreement(first: Tree, second: Tree) -> Agreement:
 def _agreement(first: Tree, second: Tree) -> Agreement:
     a, b = _rows(first), _rows(second)
     return Agreement(
-        rank_correlation=_correlation(rankdata(a, axis=1), rankdata(b, axis=1)),
+        rank_correlation=correlation(rankdata(a, axis=1), rankdata(b, axis=1)),
         l1=jnp.mean(jnp.abs(a - b), axis=1),
     )
 
@@ -72,9 +72,10 @@ def _rows(attribution: Tree) -> shapes.Float[jax.Array, "B values"]:
     return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
 
 
-def _correlation(
+def correlation(
     a: shapes.Float[jax.Array, "B values"], b: shapes.Float[jax.Array, "B values"]
 ) -> shapes.Float[jax.Array, " B"]:
+    """Correlate the rows of two arrays after Pearson; NaN where a row is the same everywhere."""
     a = a - jnp.mean(a, axis=1, keepdims=True)
     b = b - jnp.mean(b, axis=1, keepdims=True)
     return jnp.sum(a * b, axis=1) / jnp.sqrt(jnp.sum(a * a, axis=1) * jnp.sum(b * b, axis=1))

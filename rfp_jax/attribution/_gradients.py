@@ -9,13 +9,17 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from rfp_jax._core.argnums import Argnums
+from rfp_jax._util import shapes
 from rfp_jax._util.trees import Given, Tree
 from rfp_jax.attribution._coalitions import SourceCall
 
 
-def gradient_x_input(fun: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tree]:
+def gradient_x_input(
+    fun: Callable[..., Tree], argnums: Argnums = 0, *, window: int | None = None
+) -> Callable[..., Tree]:
     """Transform a network into a function that returns gradient times input, summed by source.
 
     For source s and output k: sum over the elements i of s of x_i * d f_k / d x_i. In a network of
@@ -25,15 +29,20 @@ def gradient_x_input(fun: Callable[..., Tree], argnums: Argnums = 0) -> Callable
     Args:
         fun: The network. Bind arguments that are no arrays beforehand.
         argnums: Which positional arguments are sources; every array in them is a source.
+        window: For outputs with places, [B, *places, K]: explain the sum of the outputs of each
+            block of so many places a side instead, as those must who take one backward pass for
+            each window and class. The last blocks hold what there is.
 
     Returns:
         A compiled function of the same positional arguments; it returns, arranged like what
-        `argnums` points to, for each source an array shaped like the output.
+        `argnums` points to, for each source an array shaped like the output, or
+        [B, *blocks, K] with a window.
 
     Raises:
         TypeError: At the call, if `argnums` holds anything but integers or a source is no
             floating-point array.
-        ValueError: At the call, if `argnums` does not fit the arguments.
+        ValueError: If `window` is smaller than 1; at the call, if `argnums` does not fit the
+            arguments, or the output has no places for a window.
 
     References:
         Shrikumar, Greenside, Shcherbina & Kundaje, "Not just a black box: learning important
@@ -45,11 +54,14 @@ def gradient_x_input(fun: Callable[..., Tree], argnums: Argnums = 0) -> Callable
         >>> [float(value) for value in gradient_x_input(product, argnums=(0, 1))(3.0, 2.0)]
         [9.0, 6.0]
     """
+    if window is not None and window < 1:
+        raise ValueError(f"window must be at least 1, got {window}")
 
     @jax.jit
     def attribute(*args: Given) -> Tree:
-        call = _differentiable(fun, argnums, args)
-        return call.unstack(_derivatives(call, call.leaves, call.leaves))
+        call = differentiable(fun, argnums, args)
+        found = call.unstack(_derivatives(call, call.leaves, call.leaves))
+        return found if window is None else _window_sums(found, window)
 
     return attribute
 
@@ -97,7 +109,7 @@ def integrated_gradients(
 
     @jax.jit
     def attribute(*args: Given) -> Tree:
-        call = _differentiable(fun, argnums, args)
+        call = differentiable(fun, argnums, args)
         start = call.background(baseline)
         line = [leaf - origin for leaf, origin in zip(call.leaves, start, strict=True)]
 
@@ -133,9 +145,40 @@ def _derivatives(call: SourceCall, at: list[jax.Array], along: list[jax.Array]) 
     return jax.lax.map(push_one, jnp.eye(len(at), dtype=bool))
 
 
-def _differentiable(
+def _window_sums(found: Tree, window: int) -> Tree:
+    """Sum blocks of so many places a side; the derivative of a sum is the sum of derivatives."""
+
+    def blocks(
+        values: shapes.Float[jax.Array, "B *places K"],
+    ) -> shapes.Float[jax.Array, "B *blocks K"]:
+        if values.ndim < 3:
+            raise ValueError(
+                f"a window needs an output with places, [B, *places, K], got {values.shape}"
+            )
+        block = (1, *[window] * (values.ndim - 2), 1)
+        missing = [(0, -size % side) for size, side in zip(values.shape, block, strict=True)]
+        return lax.reduce_window(values, 0.0, lax.add, block, block, missing)
+
+    return jax.tree.map(blocks, found)
+
+
+def differentiable(
     fun: Callable[..., Tree], argnums: Argnums, args: tuple[Given, ...]
 ) -> SourceCall:
+    """Look at a call as a function of its sources, all of which are floating-point arrays.
+
+    Args:
+        fun: The function.
+        argnums: Which positional arguments are sources.
+        args: All arguments of the call.
+
+    Returns:
+        The call.
+
+    Raises:
+        TypeError: If a source is no floating-point array.
+        TypeError, ValueError: See `SourceCall.from_call`.
+    """
     call = SourceCall.from_call(fun, argnums, args)
     for leaf in call.leaves:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):

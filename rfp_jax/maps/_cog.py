@@ -13,10 +13,11 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 
+from rfp_jax._util.classes import classes_of
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._file import bounded_cache
-from rfp_jax.maps._layout import COLORS, VOID, names_in
+from rfp_jax.maps._layout import VOID
 from rfp_jax.maps._share import share
 
 if TYPE_CHECKING:
@@ -166,12 +167,7 @@ def _options(file: _File) -> dict[str, str]:
 
 def _classes(scene: xr.Dataset) -> list[tuple[int, str, str]]:
     """Number, name and color of each class."""
-    said = scene.prediction.attrs
-    values = np.atleast_1d(said["flag_values"]).tolist()
-    names = names_in(scene)
-    colors = said.get("flag_colors", " ".join(COLORS)).split()
-    found = enumerate(zip(values, names, strict=True))
-    return [(value, name, colors[i % len(colors)]) for i, (value, name) in found]
+    return [(each.number, each.name, each.color) for each in classes_of(scene)]
 
 
 def _palette(scene: xr.Dataset) -> dict[int, tuple[int, int, int, int]]:

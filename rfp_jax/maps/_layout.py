@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rfp_jax._util.colors import class_color
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Chosen
 from rfp_jax.maps._grid import Grid
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 
 VOID = 255
 """The prediction where there is none."""
-
-COLORS = (
-    "#1b7837 #a6d96a #d9ef8b #fdae61 #762a83 #e7298a #d73027 #e0f3f8 #bf812d #4575b4 #666666 "
-    "#ffff99 #8dd3c7 #fb8072 #80b1d3 #bc80bd #ccebc5 #ffed6f #01665e #542788"
-).split()
-"""Colors of classes that have none of their own, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +244,7 @@ def class_names(
         )
     if count > VOID:
         raise SceneError(f"{count} classes; a map holds {VOID}, and {VOID} stands for no data")
-    colors = tuple(COLORS[i % len(COLORS)] for i in range(count)) if colors is None else colors
+    colors = tuple(map(class_color, range(count))) if colors is None else colors
     for color in colors:
         if (
             len(color) != 7

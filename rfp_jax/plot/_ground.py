@@ -93,12 +93,14 @@ def draw_ramps(ax: Axes, ramps: Mapping[str, np.ndarray], words: tuple[str, str,
 
 
 def _draw_bar(ax: Axes, ground: Ground) -> None:
-    """A bar of a round length in meters, at the lower left."""
+    """A bar of a round length in meters, or pixels, at the lower left."""
     left, bottom, right, top = ground.bounds
     length = round_length(BAR * (right - left) * ground.meters)
     width, edge = length / ground.meters, 0.03 * (right - left)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    x, y, high = left + edge, bottom + edge, 0.02 * (top - bottom)
+    text = text if ground.crs is not None else f"{length:g} pixels"
+    up = 1 if top > bottom else -1
+    x, y, high = left + edge, bottom + up * edge, 0.02 * (top - bottom)
     frame = {"facecolor": "black", "edgecolor": "white", "linewidth": 0.5}
     ax.add_patch(Rectangle((x, y), width, high, zorder=4, **frame))
     paper = {"facecolor": "white", "alpha": 0.8, "pad": 1, "linewidth": 0}

@@ -1,9 +1,11 @@
-"""Pictures of scenes: which class, which source, how clearly, and where nothing is known.
+"""Pictures of maps: which class, which source, how clearly, and where nothing is known.
 
-They take a map as `rfp_jax.maps.relevance` and `rfp_jax.maps.open` return it, or a part of one, and
-show the true colors, the classes, and the sources with coordinates along the axes and a scale bar.
-It is hatched where there are no data. The color-blind tell the colors of sources apart; how much
-is lightness, which print keeps. Of maps of more than 750 pixels a side, block means are drawn.
+They take a map as `rfp_jax.maps.relevance` and `rfp_jax.maps.open` return it, or a part of one, or
+one sample of `rfp_jax.tables.open_maps`, and show the true colors, the classes, and the sources,
+with coordinates along the axes and a scale bar; samples of tables lie nowhere, and their axes count
+pixels. It is hatched where there are no data. The color-blind tell the colors of sources apart;
+how much is lightness, which print keeps. Of maps of more than 750 pixels a side, block means are
+drawn.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ def draw_true_color(ax: Axes, scene: xr.Dataset, rgb: ArrayLike) -> None:
     Raises:
         ValueError: it has another size.
     """
-    ground, rgb = ground_of(scene), np.asarray(rgb)
+    ground, rgb = ground_of(scene, placed=False), np.asarray(rgb)
     factor = -(-max(ground.shape) // max(rgb.shape[:2]))
     coarse = ground.coarser(factor)
     if rgb.ndim != 3 or rgb.shape[-1] not in (3, 4) or rgb.shape[:2] != coarse.shape:
@@ -76,21 +78,24 @@ def draw_true_color(ax: Axes, scene: xr.Dataset, rgb: ArrayLike) -> None:
     draw_cells(ax, rgb, coarse)
 
 
-def draw_classes(ax: Axes, scene: xr.Dataset) -> None:
+def draw_classes(ax: Axes, scene: xr.Dataset, which: str = "prediction") -> None:
     """Draw the predicted classes in their own colors, of cells the most frequent one.
 
     Args:
         ax: the axes to draw on.
         scene: a map with `prediction`.
+        which: `"prediction"`, or `"label"` for the true classes, which maps of tables have.
 
     Raises:
-        ValueError: no class is predicted.
+        ValueError: no class is predicted, or there are no labels.
     """
-    ground, classes = ground_of(scene), classes_of(scene)
+    ground, classes = ground_of(scene, placed=False), classes_of(scene)
     if not classes:
         raise ValueError("no class is predicted, as the network has one output: draw its relevance")
+    if which not in ("prediction", "label") or which not in scene:
+        raise ValueError(f"no {which!r} in the map: draw 'prediction', or 'label' if it has labels")
     factor = -(-max(ground.shape) // SIDE)
-    best, _ = frequent(scene.prediction, factor)
+    best, _ = frequent(scene[which], factor)
     colors = np.zeros((*best.shape, 4))
     for each in classes:
         colors[best == each.number] = (*to_rgb(each.color), 1)
@@ -234,6 +239,8 @@ def overview(
         panels.append(("image", partial(draw_true_color, scene=scene, rgb=rgb)))
     if "prediction" in scene:
         panels.append(("predicted class", partial(draw_classes, scene=scene)))
+    if "prediction" in scene and "label" in scene:
+        panels.append(("true class", partial(draw_classes, scene=scene, which="label")))
     panels.append((f"dominating source{whose}", partial(draw_dominance, scene=coarse, of=of)))
     for name in colors:
         draw = partial(draw_share, scene=coarse, source=name, of=of)
@@ -295,6 +302,6 @@ def _tinted(color: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 def _draw(ax: Axes, scene: xr.Dataset, colors: np.ndarray) -> None:
     """Draw colors of cells on the ground of a map."""
-    ground = ground_of(scene)
+    ground = ground_of(scene, placed=False)
     draw_ground(ax, ground)
     draw_cells(ax, colors, ground.coarser(-(-max(ground.shape) // SIDE)))

@@ -17,7 +17,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
 COMMANDS = sorted(set(re.findall(r"^\$ python -m (experiments\.[^#\n]+?) *(?:#.*)?$", PAGE, re.M)))
 RUN = {
     "experiments.mnist": mnist.main,
-    "experiments.compare": lambda args: tyro.cli(comparison.main, args=args),
+    "experiments.compare": comparison.run,
     "experiments.clouds": lambda args: tyro.cli(clouds.Config, args=args),
     "experiments.segmentation": segmentation.main,
     "experiments.regression": lambda args: tyro.cli(regression.main, args=args),

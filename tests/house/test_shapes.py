@@ -33,7 +33,7 @@ CALLS = [
     (_shapley.shapley_weights, (3,), None),
     (_shapley._weighted_sums, (np.ones((2, 4)), jnp.ones((4, 3))), (np.ones((2, 3)), logits[:2])),
     (_agreement._rows, ((logits, logits),), None),
-    (_agreement._correlation, (logits, 2 * logits), (logits, logits[:2])),
+    (_agreement.correlation, (logits, 2 * logits), (logits, logits[:2])),
     (_deletion._pick, (logits, labels), (logits, labels[:2])),
     (cells.block_sums, (np.ones((2, 3, 5)), 2), (np.ones(3), 2)),
     (normalize_s1, (np.ones((4, 4, 2)),), (np.ones((4, 4, 3)),)),

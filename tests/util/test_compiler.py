@@ -156,3 +156,30 @@ def test_evaluation_compiles_with_them(network):
         jnp.stack(explain(variables, *(x[:4] for x in sources)).sources),
         atol=2e-6,
     )
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the options are for CPUs")
+def test_a_program_that_runs_once_is_traced_once_and_compiled_quickly(monkeypatch, network):
+    traced, options = [], []
+    whole = jax.stages.Lowered.compile
+
+    def compile(lowered, compiler_options=None):
+        options.append(compiler_options)
+        return whole(lowered, compiler_options)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compile)
+
+    def counted(*arguments):
+        traced.append(1)
+        return explain(*arguments)
+
+    found = compiler.run_once(counted, *network)
+    assert len(traced) == 1
+    chosen = options[-1]  # before it, XLA may have been asked what it knows
+    assert chosen == {
+        "xla_backend_optimization_level": "0",
+        "xla_llvm_disable_expensive_passes": True,
+        **rfp_jax.compiler_options(),
+    }
+    expected = jax.jit(explain)(*network)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), found, expected)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Given
 from rfp_jax.tables._evaluate.labels import LABELS, is_unknown
 from rfp_jax.tables._evaluate.options import Columns
 from rfp_jax.tables._evaluate.places import Form
@@ -239,7 +240,10 @@ class Reader:
         if schema.form is None or not schema.form.is_labeled:
             return ()
         try:
-            return (schema.form.read(entry(raw, self.columns.label)),)
+            label = entry(raw, self.columns.label)
+            for key in self.keys.inputs:
+                _check_systems(label, key, entry(raw, key))
+            return (schema.form.read(label),)
         except (ValueError, TypeError) as error:
             raise _of("the label", error) from error
 
@@ -253,6 +257,16 @@ class Reader:
                 yield key, kind.fill if value is None else kind.read(value)
             except (ValueError, TypeError) as error:
                 raise _of(f"metadata '{key}'", error) from error
+
+
+def _check_systems(label: Given, key: str, given: Given) -> None:
+    """Refuse a label that lies in another coordinate system than an input; both of rioxarray."""
+    own, other = (getattr(getattr(each, "rio", None), "crs", None) for each in (label, given))
+    if own is not None and other is not None and own != other:
+        raise ValueError(
+            f"it lies in {own}, and '{key}' in {other}: bring it there, with "
+            "rioxarray.open_rasterio(label).rio.reproject_match(image), nearest neighbor"
+        )
 
 
 def _of(what: str, error: ValueError | TypeError) -> ValueError | TypeError:

@@ -1,0 +1,1 @@
+"""Every method on the maps of networks for land cover."""
