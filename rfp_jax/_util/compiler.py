@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -162,11 +163,19 @@ def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
 
 def _signature(leaf: Any) -> Hashable:
     """Parts of an argument on which its program depends."""
+    try:
+        return _OF_JAX_ARRAY(leaf)
+    except AttributeError:
+        pass
     if isinstance(leaf, bool | int | float | complex):
         return type(leaf)
     if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
-        return leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)
+        return leaf.shape, leaf.dtype, False
     return leaf  # static
+
+
+_OF_JAX_ARRAY = operator.attrgetter("shape", "dtype", "weak_type")
+"""First, and in C: most arguments are arrays of JAX, and many at each call."""
 
 
 def compiler_options(platform: str | None = None) -> Options:
