@@ -39,7 +39,7 @@ class RefusedError(Exception):
 
 
 def oracle(module: nn.Module, sources: Sequence[Tensor]) -> Heatmaps:
-    """Gradient x input of the PyTorch program with its non-linear parts frozen, by PyTorch alone."""
+    """Gradient x input of the PyTorch program, its non-linear parts frozen, by PyTorch alone."""
     with torch.no_grad():
         shape = module(*sources).shape
     found = []
@@ -177,7 +177,7 @@ def lxt_efficient(module: nn.Module, sources: Sequence[Tensor]) -> Explain:
 
 @contextmanager
 def _patched(changed: dict[Any, Callable[..., Any]]) -> Iterator[None]:
-    """Let classes of torch have LXT's `forward`, as `lxt.efficient.patch_method` does; then undo."""
+    """Give classes of torch LXT's `forward`, as `lxt.efficient.patch_method` does; then undo."""
     originals = {cls: cls.forward for cls in changed}
     for cls, forward in changed.items():
         cls.original_forward, cls.forward = cls.forward, forward

@@ -1,4 +1,4 @@
-"""More calls of PyTorch's operations: sampling, spectra, projections, distances, cumulative extremes."""
+"""More calls of PyTorch's operations: sampling, spectra, projections, distances."""
 
 from tests.convert.torch_calls import Calls, positive, unit, x, z
 
@@ -25,10 +25,11 @@ def _projected(layers: int, directions: int, biases: bool) -> list:
     return weights
 
 
+FORWARD, BOTH = (1, 0.0, False, False, False), (2, 0.0, False, True, True)
 PROJECTED = [
-    (x(6, 2, 4), [x(1, 2, 3), x(1, 2, 5)], _projected(1, 1, True), True, 1, 0.0, False, False, False),
-    (x(2, 6, 4), [x(4, 2, 3), x(4, 2, 5)], _projected(2, 2, False), False, 2, 0.0, False, True, True),
-]  # fmt: skip
+    (x(6, 2, 4), [x(1, 2, 3), x(1, 2, 5)], _projected(1, 1, True), True, *FORWARD),
+    (x(2, 6, 4), [x(4, 2, 3), x(4, 2, 5)], _projected(2, 2, False), False, *BOTH),
+]
 
 MORE: Calls = {
     "grid_sampler": _grids(5, 4),

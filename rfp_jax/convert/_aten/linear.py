@@ -61,7 +61,7 @@ def outer(x: jax.Array, y: jax.Array) -> jax.Array:
     return along(0, x, 2) * along(1, y, 2)
 
 
-def cross(x: jax.Array, y: jax.Array, dim: int | None = -1) -> jax.Array:
+def cross(x: jax.Array, y: jax.Array, dim: int | None = None) -> jax.Array:
     """The vector product along an axis of three; the first such axis if none is given."""
     x, y = align(x, y)
     axis = x.shape.index(3) if dim is None else dim
@@ -128,7 +128,8 @@ TABLE: dict[str, Operation] = {
     "cdist": distances,
     "pairwise_distance": pairwise_distance,
     "kron": jnp.kron,
-    **dict.fromkeys("cross linalg_cross".split(), cross),
+    "cross": cross,
+    "linalg_cross": lambda x, y, *, dim=-1: cross(x, y, dim),
     "linalg_matmul": matmul,
     "linalg_multi_dot": jnp.linalg.multi_dot,
     **dict.fromkeys("matrix_power linalg_matrix_power".split(), jnp.linalg.matrix_power),

@@ -69,6 +69,23 @@ def short_time(
     return spectra
 
 
+def centred(
+    x: jax.Array,
+    n_fft: int,
+    hop: int | None = None,
+    length: int | None = None,
+    window: jax.Array | None = None,
+    center: bool = True,
+    pad_mode: str = "reflect",
+    *rest: Any,
+    **options: Any,
+) -> jax.Array:
+    """`short_time` in the order of arguments of `stft.center`."""
+    return short_time(
+        x, n_fft, hop, length, window, *rest, center=center, pad_mode=pad_mode, **options
+    )
+
+
 TABLE: dict[str, Operation] = {
     **{f"fft_{f.__name__}": _fourier(f, -1) for f in (fft.fft, fft.ifft, fft.rfft, fft.irfft)},
     **{
@@ -81,7 +98,5 @@ TABLE: dict[str, Operation] = {
     "fft_fftshift": lambda x, dim=None: fft.fftshift(x, dim),
     "fft_ifftshift": lambda x, dim=None: fft.ifftshift(x, dim),
     "stft": short_time,
-    "stft.center": lambda x, n_fft, hop=None, length=None, window=None, center=True, pad_mode="reflect", *rest, **more: (
-        short_time(x, n_fft, hop, length, window, *rest, center=center, pad_mode=pad_mode, **more)
-    ),
+    "stft.center": centred,
 }

@@ -38,7 +38,9 @@ def affine_grid(theta: jax.Array, size: Sequence[int], align_corners: bool) -> j
     spatial = size[2:]
     ends = [1.0 if align_corners else (n - 1) / n for n in spatial]
     ends = [end if n > 1 else 0.0 for end, n in zip(ends, spatial, strict=True)]
-    places = [jnp.linspace(-end, end, n, dtype=theta.dtype) for end, n in zip(ends, spatial)]
+    places = [
+        jnp.linspace(-end, end, n, dtype=theta.dtype) for end, n in zip(ends, spatial, strict=True)
+    ]
     grid = jnp.meshgrid(*places, indexing="ij")[::-1]  # the last axis is x
     base = jnp.stack([*grid, jnp.ones_like(grid[0])], -1)
     return jnp.einsum("...j,nij->n...i", base, theta)
