@@ -13,12 +13,8 @@ from benchmarks.comparison.__main__ import Comparison, Row, differences, gap, ma
 from benchmarks.comparison.networks import BANDS, NETWORKS, Network  # noqa: E402
 
 OURS = ("rfp_jax, relevance (forward)", "rfp_jax, heatmaps (backward)")
-NEEDS = {
-    "Captum, LRP": "captum",
-    "zennit": "zennit",
-    "LXT, explicit": "lxt",
-    "LXT, efficient": "lxt",
-}
+LXT = dict.fromkeys(("LXT, explicit", "LXT, efficient"), "lxt")
+NEEDS = {"Captum, LRP": "captum", "zennit": "zennit", **LXT}
 
 
 def small(name):

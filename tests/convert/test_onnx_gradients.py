@@ -31,7 +31,7 @@ NO_GRADIENT = {
     "of integers or places": "ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor "
     "MatMulInteger OneHot QuantizeLinear Shape Size EyeLike SequenceLength",
     "makes its output of no operand": "ConstantOfShape Range SequenceEmpty",
-    "rounds": "Cast",  # to a precision in which differences are noise
+    "rounds": "Cast CastLike",  # to a precision in which differences are noise
     "is not in the reference": "GlobalLpPool",  # below
 }
 """Operations without a gradient to compare, and why."""
@@ -70,9 +70,9 @@ class Case:
             feeds = {e.name: v for e, v in zip(self.model.graph.input, given, strict=True)}
         path = folder / f"{name}.onnx"
         onnx.save(self.model, path)
-        self.fun, _ = from_onnx(path)
-        fixed = fixed_names(self.fun.block)
-        self.moved, self.still = {}, {}
+        self.fun, params = from_onnx(path)
+        fixed, self.names = fixed_names(self.fun.block), set(feeds)
+        self.moved, self.still = {}, dict(params)
         rng = np.random.default_rng(0)
         for key, value in ((key, np.asarray(value)) for key, value in feeds.items()):
             shape_like = name in KNOWN_INPUTS
@@ -90,7 +90,7 @@ class Case:
 
     def theirs(self, step):
         moved = {k: v + step * self.direction[k] for k, v in self.moved.items()}
-        still = {k: np.asarray(v) for k, v in self.still.items()}
+        still = {k: np.asarray(v) for k, v in self.still.items() if k in self.names}
         return self.reference.run(None, {**moved, **still})
 
     def slope(self):
