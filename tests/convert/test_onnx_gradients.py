@@ -20,8 +20,8 @@ from tests.convert.onnx_models import graph, one_node
 from tests.convert.test_onnx_backend import GROUPS, KNOWN_INPUTS, arrays
 
 STEP = 1e-5
-ROUGH = {"Erf": 1e-2}
-"""The reference computes the function in single precision."""
+SINGLE = ("Erf", "GridSample", "GroupNormalization")
+"""The reference computes these in single precision, so steps are longer and less is asked."""
 FAMILY = 20
 """Operations that are compiled together."""
 
@@ -89,13 +89,14 @@ class Case:
         ]
 
     def theirs(self, step):
+        """The reference's outputs, a step along the direction."""
         moved = {k: v + step * self.direction[k] for k, v in self.moved.items()}
         still = {k: np.asarray(v) for k, v in self.still.items() if k in self.names}
         return self.reference.run(None, {**moved, **still})
 
-    def slope(self):
-        pairs = zip(self.theirs(STEP), self.theirs(-STEP), self.weights, strict=True)
-        return sum(np.sum(w * (a - b)) / (2 * STEP) for a, b, w in pairs if w is not None)
+    def slope(self, step):
+        pairs = zip(self.theirs(step), self.theirs(-step), self.weights, strict=True)
+        return sum(np.sum(w * (a - b)) / (2 * step) for a, b, w in pairs if w is not None)
 
     def ours(self, moved):
         results = self.fun.walk.run(self.fun.block, {**self.still, **moved})
@@ -210,11 +211,11 @@ def test_gradients_are_central_differences_of_the_reference(family, tmp_path):
     compiled = jax.jit(slopes, compiler_options={"xla_backend_optimization_level": 0})
     moved = {k: case.moved for k, case in cases.items()}
     found = compiled(moved, {k: case.direction for k, case in cases.items()})
-    expected = {k: case.slope() for k, case in cases.items()}
+    expected = {k: case.slope(1e-3 if k in SINGLE else STEP) for k, case in cases.items()}
     wrong = {
         k: (float(found[k]), float(right))
         for k, right in expected.items()
-        if not np.isclose(found[k], right, rtol=ROUGH.get(k, 1e-6), atol=1e-6)
+        if not np.isclose(found[k], right, rtol=1e-2 if k in SINGLE else 1e-6, atol=1e-6)
     }
     assert wrong == {}
 
