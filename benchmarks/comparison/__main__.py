@@ -46,7 +46,7 @@ class Comparison:
     seconds: float = 60.0
     """About how long the turns of one network may take."""
     composites: bool = True
-    """Whether zennit's composites are compared with ours."""
+    """Also compare zennit's composites with ours."""
 
 
 class Row(NamedTuple):
@@ -89,7 +89,7 @@ def compare(name: str, batch: int, *, rounds: int, seconds: float) -> list[Row]:
     return [
         Row(tool, value, "", times[tool])
         if isinstance(value, float)
-        else Row(tool, None, value, np.empty(0))
+        else Row(tool, None, str(value), np.empty(0))
         for tool, value in found.items()
     ]
 

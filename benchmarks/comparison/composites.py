@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -32,7 +32,7 @@ class Pair(NamedTuple):
     named: Callable[[nn.Module], Any] | None
 
 
-def _zennit(name: str, first: str = "", **options: Any) -> Pair:
+def _zennit(name: str, options: Mapping[str, float], first: str = "") -> Pair:
     """Pair the composites of a name; `first` is the rule of the first layer in zennit's words."""
 
     def theirs(_: nn.Module) -> Any:
@@ -60,10 +60,10 @@ def pairs() -> dict[str, Pair]:
     """Return the composites that both have, by name."""
     dense = {"epsilon": EPSILON}
     return {
-        "EpsilonPlus": _zennit("EpsilonPlus", **dense),
-        "EpsilonPlusFlat": _zennit("EpsilonPlusFlat", "Flat", **dense),
-        "EpsilonAlpha2Beta1": _zennit("EpsilonAlpha2Beta1", **dense),
-        "EpsilonAlpha2Beta1Flat": _zennit("EpsilonAlpha2Beta1Flat", "Flat", **dense),
-        "EpsilonGammaBox": _zennit("EpsilonGammaBox", "ZBox", low=LOW, high=HIGH, **dense),
-        "ExcitationBackprop": _zennit("ExcitationBackprop"),
+        "EpsilonPlus": _zennit("EpsilonPlus", dense),
+        "EpsilonPlusFlat": _zennit("EpsilonPlusFlat", dense, "Flat"),
+        "EpsilonAlpha2Beta1": _zennit("EpsilonAlpha2Beta1", dense),
+        "EpsilonAlpha2Beta1Flat": _zennit("EpsilonAlpha2Beta1Flat", dense, "Flat"),
+        "EpsilonGammaBox": _zennit("EpsilonGammaBox", dense | {"low": LOW, "high": HIGH}, "ZBox"),
+        "ExcitationBackprop": _zennit("ExcitationBackprop", {}),
     }

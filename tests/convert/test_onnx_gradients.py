@@ -105,7 +105,7 @@ class Case:
 
 
 def differentiable(case):
-    """Whether floats go in and come out, and no sequences."""
+    """Tell whether floats go in and come out, and no sequences."""
     values = [arrays(found) for found in case.data_sets[0]]
     return all(
         any(is_float(v) for v in found) and not any(isinstance(v, list) for v in found)

@@ -71,7 +71,7 @@ def triangle_indices(places: Any) -> Operation:
     return operation
 
 
-def window(shape: Any) -> Operation:
+def window(shape: Operation) -> Operation:
     """A window of n samples; a periodic one has the same value behind its end as at its start."""
     return lambda n, periodic=True: jnp.asarray(shape(n + periodic)[:n])
 

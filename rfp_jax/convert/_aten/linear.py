@@ -68,7 +68,7 @@ def cross(x: jax.Array, y: jax.Array, dim: int | None = None) -> jax.Array:
     return jnp.cross(x, y, axis=axis)
 
 
-def distances(x: jax.Array, y: jax.Array, p: float = 2.0, *_: Any) -> jax.Array:
+def distances(x: jax.Array, y: jax.Array, p: float = 2.0, *_: object) -> jax.Array:
     """The p-norm of the difference of each row of x [..., n, d] and each of y [..., m, d]."""
     x, y = align(x, y)
     return _norm(x[..., :, None, :] - y[..., None, :, :], p)

@@ -14,6 +14,7 @@ from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation, axes
 
 Dims = int | Sequence[int] | None
+Pair = tuple[jax.Array, jax.Array]
 
 
 def reduction(f: Callable[..., jax.Array]) -> Operation:
@@ -120,7 +121,10 @@ def difference(
     return jnp.diff(x, n, dim, prepend, append)
 
 
-def deviation_and_mean(*args: Any, **kwargs: Any) -> tuple[jax.Array, jax.Array]:
+def deviation_and_mean(
+    *args: Any,  # those of `variance_and_mean`
+    **kwargs: Any,  # likewise
+) -> tuple[jax.Array, jax.Array]:
     """The standard deviation and the mean."""
     found, mean = variance_and_mean(*args, **kwargs)
     return jnp.sqrt(found), mean
@@ -136,7 +140,7 @@ def least_and_greatest(
 def cumulative_extreme(wins: Callable[..., jax.Array]) -> Operation:
     """The extreme so far along an axis, and where it stands; the latest of equal ones."""
 
-    def later(a: Any, b: Any) -> Any:
+    def later(a: Pair, b: Pair) -> Pair:
         (x, at), (y, there) = a, b
         is_new = wins(y, x)
         return jnp.where(is_new, y, x), jnp.where(is_new, there, at)

@@ -46,7 +46,7 @@ def short_time(
         normalized: whether to divide by the root of `n_fft`.
         onesided: whether to leave out negative frequencies; so it is for real signals if None.
         return_complex: real and imaginary parts stand along a last axis if this is False.
-        align_to_window: of PyTorch's, for windows that are not centred; None or False here.
+        align_to_window: of PyTorch's, for windows that are not centered; None or False here.
         center: whether the signal is padded by half a window at both ends.
         pad_mode: how.
     """
@@ -69,7 +69,7 @@ def short_time(
     return spectra
 
 
-def centred(
+def centered(
     x: jax.Array,
     n_fft: int,
     hop: int | None = None,
@@ -77,8 +77,8 @@ def centred(
     window: jax.Array | None = None,
     center: bool = True,
     pad_mode: str = "reflect",
-    *rest: Any,
-    **options: Any,
+    *rest: Any,  # those of `short_time`
+    **options: Any,  # likewise
 ) -> jax.Array:
     """`short_time` in the order of arguments of `stft.center`."""
     return short_time(
@@ -98,5 +98,5 @@ TABLE: dict[str, Operation] = {
     "fft_fftshift": lambda x, dim=None: fft.fftshift(x, dim),
     "fft_ifftshift": lambda x, dim=None: fft.ifftshift(x, dim),
     "stft": short_time,
-    "stft.center": centred,
+    "stft.center": centered,
 }

@@ -33,7 +33,7 @@ def affine_grid(theta: jax.Array, size: Sequence[int], align_corners: bool) -> j
     Args:
         theta: [sample, axes, axes + 1].
         size: [sample, channel, ...].
-        align_corners: whether -1 and 1 are the centres of the outermost pixels, or their edges.
+        align_corners: whether -1 and 1 are the centers of the outermost pixels, or their edges.
     """
     spatial = size[2:]
     ends = [1.0 if align_corners else (n - 1) / n for n in spatial]
