@@ -37,7 +37,7 @@ def _zennit(name: str, options: Mapping[str, float], first: str = "") -> Pair:
 
     def theirs(_: nn.Module) -> Any:
         torchvision_operations()
-        from zennit import canonizers, composites
+        from zennit import canonizers, composites  # pyright: ignore[reportMissingImports]
 
         made = getattr(composites, name)
         merge = canonizers.SequentialMergeBatchNorm()
@@ -45,8 +45,8 @@ def _zennit(name: str, options: Mapping[str, float], first: str = "") -> Pair:
 
     def named(module: nn.Module) -> Any:
         others = theirs(module)
-        from zennit import composites
-        from zennit import rules as hooks
+        from zennit import composites  # pyright: ignore[reportMissingImports]
+        from zennit import rules as hooks  # pyright: ignore[reportMissingImports]
 
         bounds = {"low": LOW, "high": HIGH} if first == "ZBox" else {}
         rule = getattr(hooks, first)(stabilizer=TINY, **bounds)

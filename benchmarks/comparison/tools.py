@@ -109,7 +109,7 @@ def zennit(
     """
     torchvision_operations()  # zennit imports torchvision
     with needs_extra("zennit", "comparison"):
-        from zennit import composites, rules, types
+        from zennit import composites, rules, types  # pyright: ignore[reportMissingImports]
 
     def lrp0(_: nn.Module) -> Any:
         layers = [
@@ -135,14 +135,15 @@ def zennit(
 def lxt_explicit(module: nn.Module, sources: Sequence[Tensor]) -> Explain:
     """LXT's rules around modules (`lxt.explicit`), for networks of modules; a pass per output."""
     with needs_extra("LXT", "comparison"):
-        from lxt.explicit.core import Composite
-        from lxt.explicit.rules import EpsilonRule, IdentityRule
+        from lxt.explicit.core import Composite  # pyright: ignore[reportMissingImports]
+        from lxt.explicit.rules import EpsilonRule, IdentityRule  # pyright: ignore[reportMissingImports]
 
     rules = {**dict.fromkeys(LINEAR, EpsilonRule), nn.ReLU: IdentityRule}
     module = copy.deepcopy(module)
     Composite(rules).register(module)
-    for wrapped in (m for m in module.modules() if isinstance(m, EpsilonRule)):
-        wrapped.epsilon = EPSILON
+    wrapped: list[Any] = [m for m in module.modules() if isinstance(m, EpsilonRule)]
+    for layer in wrapped:
+        layer.epsilon = EPSILON
 
     def explain() -> Heatmaps:
         inputs = _leaves(sources)
@@ -155,7 +156,7 @@ def lxt_explicit(module: nn.Module, sources: Sequence[Tensor]) -> Explain:
 def lxt_efficient(module: nn.Module, sources: Sequence[Tensor]) -> Explain:
     """LXT's gradient x input with changed classes (`lxt.efficient`), CP-LRP for attention."""
     with needs_extra("LXT", "comparison"):
-        from lxt.efficient import patches
+        from lxt.efficient import patches  # pyright: ignore[reportMissingImports]
 
     changed = {
         nn.LayerNorm: patches.layer_norm_forward,
