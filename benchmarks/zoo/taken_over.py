@@ -147,7 +147,7 @@ def behind(
 
 
 @functools.cache
-def _torchvision_operations() -> torch.library.Library | None:
+def torchvision_operations() -> torch.library.Library | None:
     """Define what a torchvision built for another PyTorch misses when it is imported.
 
     Boxes are suppressed by it in detection only, of which there is none here. The definition lasts
@@ -166,6 +166,6 @@ def _torchvision_operations() -> torch.library.Library | None:
 
 def library(module: str, name: str, *args: Any, **options: Any) -> Any:
     """Return what a library makes by a name."""
-    _torchvision_operations()  # all of them import torchvision
+    torchvision_operations()  # all of them import torchvision
     with needs_extra(f"The model {name}", "zoo-torch"):
         return getattr(importlib.import_module(module), name)(*args, **options)

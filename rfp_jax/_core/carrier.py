@@ -112,9 +112,11 @@ class Fractions:
         """Push fractions; as they are where that is what the equation does."""
         given = list(zip(carried, inputs, strict=True))
         parts = [zeros_like(value.activation) if p is None else p for p, value in given]
-        if frozen.in_fractions or (equation.name in PLACEMENTS and frozen.inputs is None):
+        is_own = frozen.inputs is None  # else the equation stands for a whole layer before it
+        if frozen.in_fractions or (equation.name in PLACEMENTS and is_own):
             return frozen.pushed(*parts)
-        if equation.name in ELEMENTWISE and [p.shape for p in parts] == [frozen.output.shape]:
+        shapes_before = [p.shape for p in parts]
+        if equation.name in ELEMENTWISE and is_own and shapes_before == [frozen.output.shape]:
             y = frozen.output
             kept = 1 if frozen.bias is None else 1 - self.carry(y, frozen.bias())
             return [(kept * parts[0]).astype(y.dtype)]

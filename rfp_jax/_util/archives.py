@@ -1,4 +1,4 @@
-"""Measure what a zip file would unpack to, before it is unpacked."""
+"""Measure what a file would need in memory, before it is unpacked or copied."""
 
 import zipfile
 
@@ -28,3 +28,26 @@ def check_stored(archive: zipfile.ZipFile, size: int) -> str:
             )
     total = sum(member.file_size for member in archive.infolist())
     return f"its members have {total} bytes, it has {size}" if total > size else ""
+
+
+def check_extent(tensors: int, size: int) -> str:
+    """Say why tensors cannot be those of a file: views of the same few numbers, many times over.
+
+    Args:
+        tensors: bytes that all tensors would have as arrays of their own.
+        size: bytes of the file.
+
+    Returns:
+        "" if they have at most four times the bytes of the file; two names of one tensor are usual.
+
+    Examples:
+        >>> check_extent(2_000, 1_000)
+        ''
+        >>> check_extent(10**12, 1_000)
+        'it has 1000 bytes and its tensors 1000000000000: they show the same ... many times over'
+    """
+    if tensors <= 4 * size + 2**20:
+        return ""
+    return (
+        f"it has {size} bytes and its tensors {tensors}: they show the same numbers many times over"
+    )

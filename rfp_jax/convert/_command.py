@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.npz import read_npz
 from rfp_jax.convert._errors import ConversionError
 from rfp_jax.convert._folder import convert_program
 from rfp_jax.convert._onnx_errors import OnnxFileError, OnnxNodeError, UnsupportedOnnxError
@@ -136,8 +135,7 @@ def _convert_onnx(given: Arguments) -> dict[str, str]:
     _refuse(given, ("arch", "state_dict"), "is of checkpoints; an ONNX network has its own")
     example = None
     if given.check is not None:
-        with np.load(given.check, allow_pickle=False) as file:
-            example = {name: file[name] for name in file.files}
+        example = read_npz(given.check)
     manifest = convert_onnx(
         given.checkpoint,
         given.out_dir,

@@ -3,7 +3,8 @@
 `torch.export.load` alone does not promise that: it unpickles tensor subclasses and custom objects,
 falls back to full unpickling where the example's safe loading fails, loads compiled libraries, and
 evaluates the sizes of free dimensions as Python expressions. So the archive is looked through
-first, and everything is refused that a plain program of tensors does not need.
+first, and everything is refused that a plain program of tensors does not need: also entries that
+would grow when they are unpacked, and tensors that are larger than their numbers in the file.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.export import ExportedProgram
 
+from rfp_jax._util.archives import check_extent, check_stored
 from rfp_jax.convert._errors import ProgramError
 
 _HARMLESS = re.compile(
@@ -57,19 +60,38 @@ def read_file(path: str | Path) -> ExportedProgram:
     if not zipfile.is_zipfile(io.BytesIO(content)):
         kind = "a pickle" if content[:1] == b"\x80" else "not an exported program"
         raise ProgramError(f"{path} is {kind}, and is not read. {_WAY}")
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with _damage(path), zipfile.ZipFile(io.BytesIO(content)) as archive:
         if not any(name.endswith("archive_format") for name in archive.namelist()):
             raise ProgramError(
                 f"{path} is a pickled module or checkpoint of torch.save, or a program of an old "
                 f"PyTorch. A pickle can run any code while it is read, and is not read. {_WAY}"
             )
-        reason = next(_objections(archive), None)
-    if reason is not None:
+        reason = check_stored(archive, len(content)) or next(_objections(archive), "")
+    if reason:
         raise ProgramError(f"{path} is not read: {reason}")
     try:
-        return torch.export.load(io.BytesIO(content))
+        program = torch.export.load(io.BytesIO(content))
     except Exception as error:
         raise ProgramError(f"{path} cannot be read by torch.export.load: {error}") from error
+    tensors = [*program.state_dict.values(), *program.constants.values()]
+    total = sum(t.numel() * t.element_size() for t in tensors if isinstance(t, torch.Tensor))
+    if reason := check_extent(total, len(content)):
+        raise ProgramError(f"{path} is not read: {reason}. Export it with tensor.clone().")
+    return program
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Name the file where an archive is damaged, whatever its readers make of that."""
+    try:
+        yield
+    except (ProgramError, MemoryError):
+        raise
+    except Exception as error:
+        raise ProgramError(
+            f"{path} is a damaged archive, or a half downloaded one ({type(error).__name__}: "
+            f"{error}). Compare its size and SHA-256 with the original's."
+        ) from error
 
 
 def _objections(archive: zipfile.ZipFile) -> Iterator[str]:

@@ -9,9 +9,13 @@ import pytest
 
 from rfp_jax.convert import register_torch_operation
 from rfp_jax.convert._aten import TABLE, find
-from tests.convert.torch_calls import CALLS
+from tests.convert import torch_calls
+from tests.convert.torch_more_calls import MORE, PROJECTED
 
 torch = pytest.importorskip("torch")
+
+CALLS = {**torch_calls.CALLS, **MORE}
+CALLS["lstm.input"] = [*CALLS["lstm.input"], *PROJECTED]
 
 UNSEEN = {
     "_grouped_mm": "has a test of its own",
@@ -25,6 +29,7 @@ UNSEEN = {
 """Operations whose values cannot be compared, and why."""
 NO_GRADIENT = {
     "floor_divide": "PyTorch has none",
+    "heaviside": "PyTorch has none",
     "copy": "PyTorch has none",
     "copy_": "PyTorch has none",
     "detach_copy": "PyTorch has none",

@@ -21,6 +21,8 @@ from rfp_jax.convert._aten import (
     reduction,
     resize,
     shapes,
+    spectral,
+    vision,
 )
 from rfp_jax.convert._aten.broadcast import Operation
 
@@ -37,6 +39,8 @@ _FAMILIES = (
     reduction,
     resize,
     shapes,
+    spectral,
+    vision,
 )
 
 TABLE: dict[str, Operation] = {

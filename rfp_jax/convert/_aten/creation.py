@@ -71,6 +71,11 @@ def triangle_indices(places: Any) -> Operation:
     return operation
 
 
+def window(shape: Operation) -> Operation:
+    """A window of n samples; a periodic one has the same value behind its end as at its start."""
+    return lambda n, periodic=True: jnp.asarray(shape(n + periodic)[:n])
+
+
 def new(f: Any) -> Operation:
     """Make an array of a size, beside one that lends dtype and device."""
     return _made(lambda x, size, *value: f(tuple(size), *value))
@@ -95,7 +100,10 @@ TABLE: dict[str, Operation] = {
     "scalar_tensor": _made(jnp.asarray),
     "tril_indices": _made(triangle_indices(np.tril_indices)),
     "triu_indices": _made(triangle_indices(np.triu_indices)),
-    "hann_window": _made(lambda n, periodic=True: jnp.asarray(np.hanning(n + periodic)[:n])),
+    "hann_window": _made(window(np.hanning)),
+    "hamming_window": _made(window(np.hamming)),
+    "blackman_window": _made(window(np.blackman)),
+    "bartlett_window": _made(window(np.bartlett)),
     # Copies and casts.
     **dict.fromkeys(
         """clone alias contiguous lift_fresh lift_fresh_copy lift""".split(),

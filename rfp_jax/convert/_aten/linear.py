@@ -1,4 +1,4 @@
-"""Products of matrices and Fourier transforms."""
+"""Products of matrices, and distances of vectors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.numpy import fft
 
 from rfp_jax.convert._aten.broadcast import Operation, align, along, broadcast
 from rfp_jax.convert._aten.elementwise import add
@@ -57,6 +56,42 @@ def cosine_similarity(x: jax.Array, y: jax.Array, dim: int = 1, eps: float = 1e-
     return jnp.sum(broadcast(jnp.multiply)(unit(x), unit(y)), axis=dim)
 
 
+def outer(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`x_i y_j`."""
+    return along(0, x, 2) * along(1, y, 2)
+
+
+def cross(x: jax.Array, y: jax.Array, dim: int | None = None) -> jax.Array:
+    """The vector product along an axis of three; the first such axis if none is given."""
+    x, y = align(x, y)
+    axis = x.shape.index(3) if dim is None else dim
+    return jnp.cross(x, y, axis=axis)
+
+
+def distances(x: jax.Array, y: jax.Array, p: float = 2.0, *_: object) -> jax.Array:
+    """The p-norm of the difference of each row of x [..., n, d] and each of y [..., m, d]."""
+    x, y = align(x, y)
+    return _norm(x[..., :, None, :] - y[..., None, :, :], p)
+
+
+def pairwise_distance(
+    x: jax.Array, y: jax.Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> jax.Array:
+    """The p-norm of `x - y + eps` along the last axis."""
+    found = _norm(broadcast(jnp.subtract)(x, y) + eps, p)
+    return found[..., None] if keepdim else found
+
+
+def _norm(x: jax.Array, p: float) -> jax.Array:
+    """A norm along the last axis whose gradient at 0 is 0."""
+    size = jnp.abs(x)
+    if p == float("inf"):
+        return jnp.max(size, axis=-1)
+    total = jnp.sum(size if p == 1 else size**p, axis=-1)
+    safe = jnp.where(total == 0, 1.0, total)
+    return total if p == 1 else jnp.where(total == 0, 0.0, safe ** (1 / p))
+
+
 def weight_norm(v: jax.Array, g: jax.Array, dim: int = 0) -> jax.Array:
     """`g v / |v|`, one norm per entry of an axis."""
     others = tuple(axis for axis in range(v.ndim) if axis != dim % v.ndim)
@@ -77,20 +112,11 @@ def grouped_matmul(
     return lax.ragged_dot(x, weight, sizes.astype(jnp.int32))
 
 
-def _fourier(transform: Operation, default: int | tuple[int, ...] | None) -> Operation:
-    """A transform with PyTorch's default of the axes."""
-
-    def operation(x: jax.Array, n: Any = None, dim: Any = default, norm: str | None = None):
-        return transform(x, n, dim if isinstance(dim, int) or dim is None else tuple(dim), norm)
-
-    return operation
-
-
 TABLE: dict[str, Operation] = {
     "linear": linear,
     **dict.fromkeys("matmul mm bmm mv dot".split(), matmul),
     "inner": jnp.inner,
-    **dict.fromkeys("outer ger".split(), lambda x, y: along(0, x, 2) * along(1, y, 2)),
+    **dict.fromkeys("outer ger".split(), outer),
     **dict.fromkeys("addmm baddbmm addmv".split(), added(matmul)),
     "einsum": lambda equation, operands, path=None: jnp.einsum(equation, *operands),
     "tensordot": tensordot,
@@ -99,14 +125,15 @@ TABLE: dict[str, Operation] = {
     **dict.fromkeys("_grouped_mm transformers.grouped_mm_fallback".split(), grouped_matmul),
     "cosine_similarity": cosine_similarity,
     "_weight_norm": weight_norm,
-    **{f"fft_{f.__name__}": _fourier(f, -1) for f in (fft.fft, fft.ifft, fft.rfft, fft.irfft)},
-    **{
-        f"fft_{f.__name__}": _fourier(f, (-2, -1))
-        for f in (fft.fft2, fft.ifft2, fft.rfft2, fft.irfft2)
-    },
-    **{
-        f"fft_{f.__name__}": _fourier(f, None) for f in (fft.fftn, fft.ifftn, fft.rfftn, fft.irfftn)
-    },
-    "fft_fftshift": lambda x, dim=None: fft.fftshift(x, dim),
-    "fft_ifftshift": lambda x, dim=None: fft.ifftshift(x, dim),
+    "cdist": distances,
+    "pairwise_distance": pairwise_distance,
+    "kron": jnp.kron,
+    "cross": cross,
+    "linalg_cross": lambda x, y, *, dim=-1: cross(x, y, dim),
+    "linalg_matmul": matmul,
+    "linalg_multi_dot": jnp.linalg.multi_dot,
+    **dict.fromkeys("matrix_power linalg_matrix_power".split(), jnp.linalg.matrix_power),
+    "addbmm": added(lambda a, b: jnp.sum(matmul(a, b), axis=0)),
+    "addr": added(outer),
+    "vdot": jnp.vdot,
 }

@@ -96,6 +96,22 @@ def without_statistics(
     return y, mean.reshape(-1), scale.reshape(-1)
 
 
+def native_group_norm(
+    x: jax.Array,
+    weight: Optional,
+    bias: Optional,
+    samples: int,
+    channels: int,
+    pixels: int,
+    groups: int,
+    eps: float,
+) -> tuple[jax.Array, ...]:
+    """Normalize each group of channels of each sample; also the means and the scales."""
+    y, mean, scale = _over(x.reshape(samples, groups, -1), (2,), eps)
+    weight, bias = (v if v is None else along(1, v, x.ndim) for v in (weight, bias))
+    return _scaled(y.reshape(x.shape), weight, bias), mean[..., 0], scale[..., 0]
+
+
 def group_norm(
     x: jax.Array,
     groups: int,
@@ -105,10 +121,7 @@ def group_norm(
     _: bool = True,
 ) -> jax.Array:
     """Normalize each group of channels of each sample."""
-    grouped = x.reshape(x.shape[0], groups, -1)
-    y = _over(grouped, (2,), eps)[0].reshape(x.shape)
-    weight, bias = (v if v is None else along(1, v, x.ndim) for v in (weight, bias))
-    return _scaled(y, weight, bias)
+    return native_group_norm(x, weight, bias, x.shape[0], x.shape[1], 0, groups, eps)[0]
 
 
 def instance_norm(
@@ -143,6 +156,7 @@ TABLE: dict[str, Operation] = {
     "_native_batch_norm_legit_no_training": without_training,
     "_native_batch_norm_legit.no_stats": without_statistics,
     "group_norm": group_norm,
+    "native_group_norm": native_group_norm,
     "instance_norm": instance_norm,
     "renorm": renorm,
 }

@@ -46,6 +46,16 @@ def plain_cell(activation: Callable[[jax.Array], jax.Array]) -> Cell:
     return lambda x, state, weights: (activation(x + _hidden(state[0], weights)),)
 
 
+def projected(cell: Cell, weight: jax.Array) -> Cell:
+    """A cell whose state is projected before it is returned: `proj_size` of an LSTM."""
+
+    def step(x: jax.Array, state: State, weights: Weights) -> State:
+        hidden, *others = cell(x, state, weights)
+        return linear(hidden, weight), *others
+
+    return step
+
+
 def layers(
     cell: Cell,
     x: jax.Array,
@@ -54,6 +64,7 @@ def layers(
     has_biases: bool,
     directions: int,
     batch_first: bool,
+    has_projections: bool = False,
 ) -> tuple[jax.Array, list[jax.Array]]:
     """Run stacked layers.
 
@@ -61,16 +72,19 @@ def layers(
         cell: one step.
         x: [time, batch, features], or [batch, time, features].
         states: each [layers x directions, batch, hidden].
-        params: per layer and direction input weight, hidden weight, and their biases.
+        params: per layer and direction input weight, hidden weight, their biases, and what the
+            state is projected by.
         has_biases: whether there are biases.
         directions: 2 if every layer runs backwards, too.
         batch_first: whether the batch is the first axis of `x`.
+        has_projections: whether the state is projected in each step.
 
     Returns:
         The last layer's output, shaped like `x`, and the last states, shaped like `states`.
     """
     x = x.swapaxes(0, 1) if batch_first else x
-    each = 4 if has_biases else 2
+    square = 4 if has_biases else 2
+    each = square + has_projections
     last: list[State] = []
     for first in range(0, len(params) // each, directions):
         outputs = []
@@ -79,7 +93,8 @@ def layers(
             parts = linear(x, own[0])
             parts = parts + along(-1, own[2], parts.ndim) if has_biases else parts
             start = tuple(state[number] for state in states)
-            final, output = _scan(cell, parts, start, own[1::2], reverse=number > first)
+            step = projected(cell, own[-1]) if has_projections else cell
+            final, output = _scan(step, parts, start, own[1:square:2], reverse=number > first)
             last.append(final)
             outputs.append(output)
         x = jnp.concatenate(outputs, axis=-1) if directions > 1 else outputs[0]
@@ -109,10 +124,10 @@ def lstm(
     batch_first: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """`aten.lstm`: output, last hidden state, last cell state."""
-    if len(params) != num_layers * (1 + bidirectional) * (4 if has_biases else 2):
-        raise NotImplementedError("an LSTM with projections (proj_size) is not in the table")
+    directions = 1 + bidirectional
+    has_projections = len(params) > num_layers * directions * (4 if has_biases else 2)
     y, (hidden, cell) = layers(
-        lstm_cell, x, states, params, has_biases, 1 + bidirectional, batch_first
+        lstm_cell, x, states, params, has_biases, directions, batch_first, has_projections
     )
     return y, hidden, cell
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy import special
 
 from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation, axes
 
 Dims = int | Sequence[int] | None
+Pair = tuple[jax.Array, jax.Array]
 
 
 def reduction(f: Callable[..., jax.Array]) -> Operation:
@@ -119,6 +121,38 @@ def difference(
     return jnp.diff(x, n, dim, prepend, append)
 
 
+def deviation_and_mean(
+    *args: Any,  # those of `variance_and_mean`
+    **kwargs: Any,  # likewise
+) -> tuple[jax.Array, jax.Array]:
+    """The standard deviation and the mean."""
+    found, mean = variance_and_mean(*args, **kwargs)
+    return jnp.sqrt(found), mean
+
+
+def least_and_greatest(
+    x: jax.Array, *, dim: int | None = None, keepdim: bool = False
+) -> tuple[jax.Array, jax.Array]:
+    """The least and the greatest entry, of all or along an axis."""
+    return jnp.min(x, axis=dim, keepdims=keepdim), jnp.max(x, axis=dim, keepdims=keepdim)
+
+
+def cumulative_extreme(wins: Callable[..., jax.Array]) -> Operation:
+    """The extreme so far along an axis, and where it stands; the latest of equal ones."""
+
+    def later(a: Pair, b: Pair) -> Pair:
+        (x, at), (y, there) = a, b
+        is_new = wins(y, x)
+        return jnp.where(is_new, y, x), jnp.where(is_new, there, at)
+
+    def operation(x: jax.Array, dim: int) -> tuple[jax.Array, jax.Array]:
+        at = lax.broadcasted_iota(int, x.shape, dim % x.ndim)
+        _, places = lax.associative_scan(later, (lax.stop_gradient(x), at), axis=dim % x.ndim)
+        return jnp.take_along_axis(x, places, dim), places
+
+    return operation
+
+
 def sort(x: jax.Array, dim: int = -1, descending: bool = False, *, stable: bool = False):
     """The sorted array and where its entries came from."""
     order = argsort(x, dim, descending)
@@ -171,12 +205,18 @@ TABLE: dict[str, Operation] = {
     "var": variance,
     "std": lambda *args, **kwargs: jnp.sqrt(variance(*args, **kwargs)),
     "var_mean": variance_and_mean,
+    "std_mean": deviation_and_mean,
+    "nanmean": reduction(jnp.nanmean),
+    "aminmax": least_and_greatest,
     "norm": vector_norm,
     "linalg_vector_norm": vector_norm,
     "frobenius_norm": lambda x, dim, keepdim=False: vector_norm(x, 2, dim, keepdim),
     "logsumexp": logsumexp,
     "cumsum": cumulative(jnp.cumsum),
     "cumprod": cumulative(jnp.cumprod),
+    "logcumsumexp": lambda x, dim: lax.cumlogsumexp(x, axis=dim % x.ndim),
+    "cummax": cumulative_extreme(jnp.greater_equal),
+    "cummin": cumulative_extreme(jnp.less_equal),
     "diff": difference,
     "histc": histogram,
     "sort": sort,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.scipy import linalg
 
 from rfp_jax.convert._aten.broadcast import Operation, align
 
@@ -249,7 +250,8 @@ TABLE: dict[str, Operation] = {
     "swapaxes": transpose,
     "swapdims": transpose,
     **dict.fromkeys("t numpy_T".split(), lambda x: x.T),
-    **dict.fromkeys("mT adjoint matrix_H".split(), lambda x: jnp.swapaxes(x, -1, -2)),
+    "mT": lambda x: jnp.swapaxes(x, -1, -2),
+    **dict.fromkeys("adjoint matrix_H".split(), lambda x: jnp.conj(jnp.swapaxes(x, -1, -2))),
     **dict.fromkeys("movedim moveaxis".split(), jnp.moveaxis),
     "slice": take,
     "narrow": narrow,
@@ -273,6 +275,9 @@ TABLE: dict[str, Operation] = {
     "stack": lambda arrays, dim=0: jnp.stack(arrays, dim),
     "hstack": jnp.hstack,
     "vstack": jnp.vstack,
+    "dstack": jnp.dstack,
+    "column_stack": jnp.column_stack,
+    "block_diag": lambda arrays: linalg.block_diag(*arrays),
     "repeat": repeat,
     "tile": jnp.tile,
     "repeat_interleave": repeat_interleave,

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -122,7 +123,8 @@ def local_response_norm(
     around = [(0, 0)] * x.ndim
     around[1] = (math.floor((size - 1) / 2), math.ceil((size - 1) / 2))
     ones = (1,) * x.ndim
-    total = lax.reduce_window(jnp.square(x), jnp.zeros((), x.dtype), lax.add, window, ones, around)
+    start = np.zeros((), x.dtype)  # known, or the sum would have no derivative
+    total = lax.reduce_window(jnp.square(x), start, lax.add, window, ones, around)
     return x / (bias + alpha / size * total) ** beta
 
 

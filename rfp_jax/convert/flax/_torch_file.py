@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from rfp_jax._util import archives
 from rfp_jax._util.archives import check_stored
 from rfp_jax._util.pickles import PickleBudgetError, check_pickle
 from rfp_jax.convert.flax._errors import CheckpointError
@@ -68,11 +69,8 @@ def check_extent(path: str | Path, size: int, state_dict: Mapping[str, torch.Ten
             one tensor are usual.
     """
     total = sum(tensor.numel() * tensor.element_size() for tensor in state_dict.values())
-    if total > 4 * size + 2**20:
-        raise CheckpointError(
-            f"{path} has {size} bytes and its tensors {total}: they show the same numbers many "
-            "times over. Save them with tensor.clone()."
-        )
+    if reason := archives.check_extent(total, size):
+        raise CheckpointError(f"{path} is not read: {reason}. Save them with tensor.clone().")
 
 
 def _more_than_tensors(path: str | Path, name: str) -> CheckpointError:

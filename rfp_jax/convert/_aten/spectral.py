@@ -1,0 +1,102 @@
+"""Fourier transforms, of whole axes and of short windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.numpy import fft
+
+from rfp_jax.convert._aten.broadcast import Operation, along
+from rfp_jax.convert._aten.shapes import pad, unfold
+
+
+def _fourier(transform: Operation, default: int | tuple[int, ...] | None) -> Operation:
+    """A transform with PyTorch's default of the axes."""
+
+    def operation(x: jax.Array, n: Any = None, dim: Any = default, norm: str | None = None):
+        return transform(x, n, dim if isinstance(dim, int) or dim is None else tuple(dim), norm)
+
+    return operation
+
+
+def short_time(
+    x: jax.Array,
+    n_fft: int,
+    hop: int | None = None,
+    length: int | None = None,
+    window: jax.Array | None = None,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool | None = None,
+    align_to_window: bool | None = None,
+    *,
+    center: bool = False,
+    pad_mode: str = "reflect",
+) -> jax.Array:
+    """Spectra of the windows of signals: [..., frequency, window] for [..., time].
+
+    Args:
+        x: signals, [time] or [batch, time].
+        n_fft: samples in a window.
+        hop: samples from one window to the next, a quarter of a window if None.
+        length: samples of `window`, which is put in the middle.
+        window: weights of a window's samples.
+        normalized: whether to divide by the root of `n_fft`.
+        onesided: whether to leave out negative frequencies; so it is for real signals if None.
+        return_complex: real and imaginary parts stand along a last axis if this is False.
+        align_to_window: of PyTorch's, for windows that are not centered; None or False here.
+        center: whether the signal is padded by half a window at both ends.
+        pad_mode: how.
+    """
+    if align_to_window:
+        raise NotImplementedError("stft with align_to_window=True is not in the table")
+    if center:
+        x = pad(x, [n_fft // 2] * 2, pad_mode)
+    frames = unfold(x, -1, n_fft, hop or n_fft // 4)
+    if window is None and length is not None:
+        window = jnp.ones(length, frames.real.dtype)
+    if window is not None:
+        spare = n_fft - window.shape[0]
+        frames = frames * along(-1, jnp.pad(window, (spare // 2, spare - spare // 2)), frames.ndim)
+    real = not jnp.iscomplexobj(x)
+    transform = fft.rfft if (real if onesided is None else onesided) else fft.fft
+    spectra = transform(frames, axis=-1) * (n_fft**-0.5 if normalized else 1.0)
+    spectra = jnp.swapaxes(spectra, -1, -2)
+    if return_complex is False:
+        return jnp.stack([spectra.real, spectra.imag], -1)
+    return spectra
+
+
+def centered(
+    x: jax.Array,
+    n_fft: int,
+    hop: int | None = None,
+    length: int | None = None,
+    window: jax.Array | None = None,
+    center: bool = True,
+    pad_mode: str = "reflect",
+    *rest: Any,  # those of `short_time`
+    **options: Any,  # likewise
+) -> jax.Array:
+    """`short_time` in the order of arguments of `stft.center`."""
+    return short_time(
+        x, n_fft, hop, length, window, *rest, center=center, pad_mode=pad_mode, **options
+    )
+
+
+TABLE: dict[str, Operation] = {
+    **{f"fft_{f.__name__}": _fourier(f, -1) for f in (fft.fft, fft.ifft, fft.rfft, fft.irfft)},
+    **{
+        f"fft_{f.__name__}": _fourier(f, (-2, -1))
+        for f in (fft.fft2, fft.ifft2, fft.rfft2, fft.irfft2)
+    },
+    **{
+        f"fft_{f.__name__}": _fourier(f, None) for f in (fft.fftn, fft.ifftn, fft.rfftn, fft.irfftn)
+    },
+    "fft_fftshift": lambda x, dim=None: fft.fftshift(x, dim),
+    "fft_ifftshift": lambda x, dim=None: fft.ifftshift(x, dim),
+    "stft": short_time,
+    "stft.center": centered,
+}

@@ -1,0 +1,90 @@
+"""More calls of PyTorch's operations: sampling, spectra, projections, distances."""
+
+from tests.convert.torch_calls import Calls, positive, unit, x, z
+
+
+def _grids(*spatial: int) -> list:
+    """Each mode, padding and way of counting of `grid_sampler` on images of this size."""
+    image, axes = (2, 3, *spatial), len(spatial)
+    modes = (0, 1, 2) if axes == 2 else (0, 1)
+    return [
+        (x(*image), 1.3 * x(2, *(3,) * axes, axes), mode, padding, corners)
+        for mode in modes
+        for padding, corners in ((0, False), (1, True), (2, False), (2, True))
+    ]
+
+
+def _projected(layers: int, directions: int, biases: bool) -> list:
+    weights, features, hidden, size = [], 4, 5, 3
+    for _ in range(layers):
+        for _ in range(directions):
+            weights += [x(4 * hidden, features), x(4 * hidden, size)]
+            weights += [x(4 * hidden), x(4 * hidden)] if biases else []
+            weights += [x(size, hidden)]
+        features = directions * size
+    return weights
+
+
+FORWARD, BOTH = (1, 0.0, False, False, False), (2, 0.0, False, True, True)
+PROJECTED = [
+    (x(6, 2, 4), [x(1, 2, 3), x(1, 2, 5)], _projected(1, 1, True), True, *FORWARD),
+    (x(2, 6, 4), [x(4, 2, 3), x(4, 2, 5)], _projected(2, 2, False), False, *BOTH),
+]
+
+MORE: Calls = {
+    "grid_sampler": _grids(5, 4),
+    "grid_sampler_2d": _grids(4, 6)[:2],
+    "grid_sampler_3d": _grids(3, 4, 2)[:4],
+    "affine_grid_generator": [
+        (x(2, 2, 3), [2, 3, 4, 5], False),
+        (x(2, 2, 3), [2, 3, 4, 1], True),
+        (x(2, 3, 4), [2, 1, 3, 2, 4], True),
+    ],
+    "stft": [
+        (x(2, 20), 8, 3, None, positive(8), False, True, True),
+        (x(20), 8, 4, 6, positive(6), True, False, True),
+        (z(2, 12), 6, None, 4, None, False, False, True),
+    ],
+    "stft.center": [
+        (x(2, 20), 8, 3, None, positive(8), True, "reflect", False, True, True),
+        (x(20), 8, 4, 8, positive(8), False, "constant", True, True, True),
+    ],
+    "native_group_norm": [(x(2, 6, 4, 3), x(6), x(6), 2, 6, 12, 3, 1e-5)],
+    "cdist": [(x(2, 4, 3), x(5, 3)), (x(4, 3), x(5, 3), 1.0), (x(4, 3), x(5, 3), 3.0)],
+    "pairwise_distance": [(x(4, 3), x(4, 3)), (x(4, 3), x(3), 1.0, 0.0, True)],
+    "kron": [(x(2, 3), x(4, 2))],
+    "cross": [(x(4, 3), x(4, 3), 1), (x(3, 4), x(3, 4))],
+    "linalg_cross": [(x(4, 3), x(4, 3)), (x(3, 4), x(3, 4), {"dim": 0})],
+    "linalg_matmul": [(x(2, 3, 4), x(4, 2))],
+    "linalg_multi_dot": [([x(2, 3), x(3, 4), x(4, 2)],)],
+    "matrix_power": [(x(2, 3, 3), 3), (x(3, 3), 0)],
+    "linalg_matrix_power": [(x(3, 3), 2)],
+    "addbmm": [(x(3, 5), x(2, 3, 4), x(2, 4, 5), {"beta": 0.5, "alpha": 2})],
+    "addr": [(x(3, 4), x(3), x(4), {"beta": 0.5, "alpha": 2})],
+    "vdot": [(x(4), x(4)), (z(4), z(4))],
+    "deg2rad": [(x(3, 4),)],
+    "rad2deg": [(x(3, 4),)],
+    "logit": [((1 + unit(3, 4)) / 2,), ((1 + unit(3, 4)) / 2, 0.2)],
+    "logaddexp2": [(x(3, 4), x(4))],
+    "special_entr": [(positive(3, 4),)],
+    "special_log1p": [(positive(3, 4),)],
+    "float_power": [(positive(3, 4), x(4)), (positive(3), 2.5)],
+    "copysign": [(x(3, 4), x(4))],
+    "heaviside": [(x(3, 4), x(4))],
+    "sgn": [(x(3, 4),), (z(3),)],
+    "signbit": [(x(3, 4),)],
+    "std_mean": [(x(2, 3, 4),), (x(2, 3, 4), [1], True, True)],
+    "nanmean": [(x(2, 3, 4), [1])],
+    "aminmax": [(x(2, 3),), (x(2, 3), {"dim": 1, "keepdim": True})],
+    "logcumsumexp": [(x(2, 5), 1), (x(4, 2), 0)],
+    "cummax": [(x(2, 6), 1), (x(5, 2), 0)],
+    "cummin": [(x(2, 6), 1), (x(5, 2), 0)],
+    "adjoint": [(z(2, 3),)],
+    "matrix_H": [(z(2, 3),)],
+    "dstack": [([x(2, 3), x(2, 3)],)],
+    "column_stack": [([x(3), x(3, 2)],)],
+    "block_diag": [([x(2, 3), x(1, 2)],)],
+    "hamming_window": [(6, {"dtype": "float64"}), (6, False, {"dtype": "float64"})],
+    "blackman_window": [(6, {"dtype": "float64"})],
+    "bartlett_window": [(6, {"dtype": "float64"})],
+}  # fmt: skip
