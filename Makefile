@@ -54,7 +54,7 @@ notebooks: $(VENV)/.test $(VENV)/.tutorials $(VENV)/.aeon  ## run notebooks and 
 	$(BIN)/jupytext --quiet --sync experiments/notebooks/*.py
 	$(BIN)/jupytext --quiet --to ipynb $(TUTORIALS)
 	$(BIN)/jupyter-execute --inplace experiments/mnist.ipynb experiments/regression.ipynb
-	$(BIN)/jupyter-execute --inplace $(TUTORIALS:.py=.ipynb)
+	PYTHONWARNINGS="ignore:IProgress not found" $(BIN)/jupyter-execute --inplace $(TUTORIALS:.py=.ipynb)
 	$(BIN)/python docs/gallery.py
 
 # without --quiet, which would silence --strict

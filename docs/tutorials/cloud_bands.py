@@ -35,9 +35,7 @@ bands = rfp.sources.groups({name: k for k, name in enumerate(network.bands)}, ax
 explain = rfp.jit(rfp.relevance(network.fun, 1, split=bands, bias="propagate"))
 rel = explain(network.params, window)
 off = abs(sum(rel.sources.values()) + rel.bias - rel.output).max() / abs(rel.output).max()
-print(
-    f"three classes at {rel.output[0, 0].size} pixels; parts minus output: {off:.0e} of the greatest"
-)
+print(f"{rel.output.size} outputs; parts minus output: {off:.0e} of the greatest")
 
 # %% [markdown]
 # A common constant on all three logits changes no class, so each band's part of *a logit minus

@@ -43,8 +43,8 @@ class Answer(nn.Module):
         return nn.Dense(10)(hidden)
 
 
-model, test = Answer(), pairs("test", 500, 1)
-variables, optimizer = model.init(jax.random.key(0), *test[:2]), optax.adam(2e-3)
+model, (image, words, label) = Answer(), pairs("test", 500, 1)
+variables, optimizer = model.init(jax.random.key(0), image, words), optax.adam(2e-3)
 
 
 @jax.jit
@@ -60,39 +60,48 @@ def step(variables, state, image, words, label):
 state = optimizer.init(variables)
 for number in range(600):
     variables, state = step(variables, state, *pairs("train", 128, 100 + number))
-image, words, label = test
-other = words[:, :, [0, 1, 3, 2]]  # the other digit is asked for
-for name, question in {"the question": words, "the other question": other}.items():
-    answer = model.apply(variables, image, question).argmax(-1)
-    print(f"right with {name}: {np.mean(answer == label):.2f}")
+asked = (words, words[:, :, [0, 1, 3, 2]])  # the question, and the one for the other digit
+right = [np.mean(model.apply(variables, image, each).argmax(-1) == label) for each in asked]
+print("right with the question, with the other one:", *np.round(right, 2))
 
 # %% [markdown]
-# ## Four rules
+# ## Rules for attention
 #
-# `lrp0` and `cp_lrp` take attention weights as constants: relevance flows through what is
-# attended to. `attnlrp` and `uniform` give the weights, and so the question that set them, a
-# part. Share of the text in the relevance of the answer:
+# `lrp0`, the default, takes attention weights as constants: relevance flows through what is
+# attended to (`cp_lrp` does the same). `attnlrp` gives half of each product to the weights, and
+# so a part to the question that set them. `uniform` pushes relevance through the softmax itself,
+# over differences that may be near 0; look at its size before you read its share.
 
 # %%
-figure = Figure(figsize=(9, 4.4), layout="constrained")
-rules = ("lrp0", "cp_lrp", "attnlrp", "uniform")
-chosen = np.flatnonzero(model.apply(variables, image, words).argmax(-1) == label)[:3]
-for row, rule in zip(figure.subplots(4, 3), rules, strict=True):
+found = {}
+for rule in ("lrp0", "cp_lrp", "attnlrp", "uniform"):
     explain = rfp.jit(rfp.heatmap(model.apply, (1, 2), outputs=label, rules=rule))
-    heat, spoken = explain(variables, image, words)
-    by_source = np.abs([np.sum(heat, (1, 2)), np.sum(spoken, (1, 2))])
-    print(f"{rule:8} share of the text, median: {np.median(by_source[1] / by_source.sum(0)):.2f}")
-    limit = np.max(np.abs(heat[chosen]))
+    found[rule] = heat, spoken = jax.device_get(explain(variables, image, words))
+    by_source = np.abs([heat.sum((1, 2)), spoken.sum((1, 2))])
+    share, size = np.median(by_source[1] / by_source.sum(0)), np.median(by_source.sum(0))
+    print(f"{rule:8} share of the text {share:.2f}, size of both {size:.3g} (medians)")
+
+# %% [markdown]
+# ## The picture
+#
+# Above each image the relevance of the three words for the right answer; red pixels speak for it.
+
+# %%
+figure = Figure(figsize=(9, 3), layout="constrained")
+chosen = np.flatnonzero(model.apply(variables, image, words).argmax(-1) == label)[:4]
+for row, rule in zip(figure.subplots(2, 4), ("lrp0", "attnlrp"), strict=True):
+    heat, spoken = found[rule]
     for ax, sample in zip(row, chosen, strict=True):
+        limit = abs(heat[sample]).max()
         plot.draw_heatmap(ax, image[sample], heat[sample], limit=limit, limits=(0, 1))
         ax.set(xticks=[], yticks=[])
-        said = zip(np.argmax(words[sample], -1), spoken[sample].sum(-1), strict=True)
-        ax.set_title("  ".join(f"{WORDS[w]} {float(r):+.1f}" for w, r in said), fontsize=8)
+        said = zip(words[sample].argmax(-1), spoken[sample].sum(-1), strict=True)
+        ax.set_title("  ".join(f"{WORDS[w]} {r:+.1f}" for w, r in said), fontsize=8)
     row[0].set_ylabel(rule, rotation=0, ha="right")
 figure
 
 # %% [markdown]
-# A question that steers need not contribute: with the other question the answer is another,
-# whatever the share. Which rule to take: to divide the answer among the sources, `lrp0`; to see
-# what attention looked at, `attnlrp`. Say which one a number came from.
-# [Rules](../../rules/#presets) has the definitions.
+# With the other question almost every answer is another: the text is all-important, and its share
+# is small. It steers; what is said about the digit comes from the image. To divide an answer
+# among the sources, keep `lrp0`; to see what attention looked at, take `attnlrp`. Say which one a
+# number came from. [Rules](../../rules/#presets) has the definitions.

@@ -97,7 +97,7 @@ chosen = {
     "EpsilonPlusFlat": rules.EpsilonPlusFlat(),
     "EpsilonGammaBox": rules.EpsilonGammaBox(0.0, 1.0),
 }
-figure = Figure(figsize=(7, 4.2), layout="constrained")
+figure = Figure(figsize=(7, 3.3), layout="constrained")
 for row, (name, rule) in zip(figure.subplots(4, 8), chosen.items(), strict=True):
     found = np.asarray(rfp.heatmap(fun, 1, rules=rule)(params, x[:8]))
     for ax, image, heat in zip(row, x[:8, 0], found[:, 0], strict=True):
