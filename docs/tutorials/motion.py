@@ -36,22 +36,21 @@ def read(split):
 # %% [markdown]
 # ## A recurrent network
 #
-# An LSTM reads each sensor step by step; a dense layer names the activity from the mean over
-# time.
+# A GRU reads each sensor step by step; a dense layer names the activity from the mean over time.
 
 
 # %%
 class Motion(nn.Module):
     @nn.compact
     def __call__(self, accelerometer, gyroscope):
-        read = [nn.RNN(nn.OptimizedLSTMCell(16))(x).mean(1) for x in (accelerometer, gyroscope)]
+        read = [nn.RNN(nn.GRUCell(16))(x).mean(1) for x in (accelerometer, gyroscope)]
         return nn.Dense(4)(jnp.concatenate(read, -1))
 
 
 train, labels = read("TRAIN")
 model = Motion()
 variables = model.init(jax.random.key(0), *train)
-optimizer = optax.adam(0.01)
+optimizer = optax.adamw(0.01, weight_decay=0.1)
 
 
 @jax.jit
@@ -61,7 +60,7 @@ def step(carry, _):
         return optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     variables, state = carry
-    updates, state = optimizer.update(jax.grad(loss)(variables), state)
+    updates, state = optimizer.update(jax.grad(loss)(variables), state, variables)
     return (optax.apply_updates(variables, updates), state), None
 
 
@@ -88,7 +87,7 @@ print("accuracy lost without accelerometer, gyroscope:", *np.round(lost.score, 2
 # ## When?
 #
 # A heatmap gives the relevance of every sensor at every step for the true class. Its sums are the
-# relevances above. In a few series single steps have parts that are far larger than the score and
+# relevances above. In a few series single steps have parts that are larger than the score and
 # cancel against the bias: a frozen recurrence multiplies step by step. So look at sizes before
 # you read a single series. Drawn is one of middle size of each activity; every panel has its own
 # scale.
