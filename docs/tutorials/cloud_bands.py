@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 import rfp_jax as rfp
+from experiments.clouds.figures import BAND_COLORS
 from experiments.clouds.images import paint_clouds, real_image
 from experiments.clouds.network import CLASSES, package_file, read_network
-from rfp_jax import plot
 
 network = read_network(package_file("l2a"))  # an ONNX file, read by rfp_jax.convert.from_onnx
 image = paint_clouds(real_image(), seed=1).reflectance[:256, :256]
@@ -54,7 +54,7 @@ for k, name in enumerate(CLASSES):
 # ## The picture
 
 # %%
-colors = np.array([to_rgb(color) for color in plot.SOURCE_COLORS[:4]])
+colors = np.array([to_rgb(BAND_COLORS[band]) for band in network.bands])
 figure = Figure(figsize=(10, 3.6), layout="constrained")
 axes = figure.subplots(1, 4)
 axes[0].imshow((image[..., 2::-1] / 0.35).clip(0, 1) ** 0.7)
@@ -72,5 +72,5 @@ figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=Fals
 figure
 
 # %% [markdown]
-# Blue and red speak for cloud, near infrared against it and for shadow. The answer is the
-# network's, not physics': it tells what these weights do with this image.
+# Blue and near infrared speak for cloud, red against it; red speaks for shadow, green against it.
+# The answer is the network's, not that of physics: it tells what these weights do with this image.
