@@ -31,6 +31,7 @@ with lazy_imports("dask"):
     import xarray as xr
     from dask import distributed
     from rasterio.transform import from_origin
+    from scipy.ndimage import gaussian_filter
 
     import rfp_jax
     from rfp_jax import maps
@@ -100,7 +101,7 @@ def with_dask(optical: xr.DataArray, sar: xr.DataArray) -> xr.DataArray:
 
 
 def write_scene(folder: str) -> dict[str, str]:
-    """Write a scene of noise: two optical bands, one of radar.
+    """Write a scene of smooth noise: two optical bands, one of radar.
 
     Args:
         folder: where to.
@@ -116,7 +117,8 @@ def write_scene(folder: str) -> dict[str, str]:
             path, "w", driver="GTiff", height=SIDE, width=SIDE, count=bands,
             dtype="float32", tiled=True, blockxsize=64, blockysize=64, **place,
         ) as file:  # fmt: skip
-            file.write(draw.normal(size=(bands, SIDE, SIDE)).astype(np.float32))
+            noise = gaussian_filter(draw.normal(size=(bands, SIDE, SIDE)), (0, 4, 4))
+            file.write((noise / noise.std()).astype(np.float32))
     return paths
 
 
