@@ -12,8 +12,8 @@ from tests.docs.notebooks import pictures, run
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAMES = sorted(path.stem for path in DOCS.glob("tutorials/*.py"))
-CHEAP = ("motion", "training")
-"""These run here: a training of seconds and pictures, from nothing but the extra `experiments`."""
+CHEAP = ("pytorch", "training")
+"""These run here; they need nothing but the extras of the tests."""
 
 
 def read(name):
@@ -25,7 +25,7 @@ def text_form(name):
 
 
 def cells(notebook):
-    """What a text form keeps of every cell."""
+    """The kind and the source of every cell: all that a text form keeps."""
     return [(cell.cell_type, cell.source) for cell in notebook.cells]
 
 
