@@ -19,7 +19,7 @@ import rfp_jax as rfp
 from experiments.segmentation.explaining import pairs
 from experiments.segmentation.settings import Networks, Run
 from experiments.segmentation.training import train
-from rfp_jax.datasets.sen12ms import denormalise_s2, synthesize
+from rfp_jax.datasets.sen12ms import denormalize_s2, synthesize
 
 folder = Path(tempfile.mkdtemp())
 synthesize(folder / "archive", 300, size=64, seed=42)
@@ -80,7 +80,7 @@ for condition in ("clear", "cloudy"):
 figure = Figure(figsize=(9, 5.4), layout="constrained")
 grid = figure.subplots(3, 5)
 for row, at in zip(grid, np.argsort(abs(mask.mean((1, 2)) - 0.5))[:3], strict=True):
-    row[0].imshow((denormalise_s2(optical[at])[..., 2::-1] / 3000).clip(0, 1))
+    row[0].imshow((denormalize_s2(optical[at])[..., 2::-1] / 3000).clip(0, 1))
     row[1].imshow(radar[at, ..., 0], cmap="gray")
     row[2].imshow(best[at], cmap="tab10", vmin=0, vmax=9)
     row[3].imshow(1 - share[at], cmap="Blues", vmin=0, vmax=1)
