@@ -48,9 +48,14 @@ lint: $(VENV)/.test  ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-notebooks: $(VENV)/.test  ## run the notebooks, in step with their text forms (experiments/notebooks)
+TUTORIALS = $(wildcard docs/tutorials/*.py)
+
+notebooks: $(VENV)/.test $(VENV)/.tutorials $(VENV)/.aeon  ## run notebooks and tutorials, in step with their text forms
 	$(BIN)/jupytext --quiet --sync experiments/notebooks/*.py
+	$(BIN)/jupytext --quiet --to ipynb $(TUTORIALS)
 	$(BIN)/jupyter-execute --inplace experiments/mnist.ipynb experiments/regression.ipynb
+	PYTHONWARNINGS="ignore:IProgress not found" $(BIN)/jupyter-execute --inplace $(TUTORIALS:.py=.ipynb)
+	$(BIN)/python docs/gallery.py
 
 # without --quiet, which would silence --strict
 docs: $(VENV)/.docs  ## build the documentation, strictly, into site/
@@ -79,6 +84,11 @@ $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) --editable '.[$*]' --constraint constraints.txt
 	@touch $@
 
+# A data file of aeon is read; what it requires is not needed and does not fit our pins.
+$(VENV)/.aeon: constraints.txt | $(BIN)/python
+	@$(PIP) --no-deps aeon --constraint constraints.txt
+	@touch $@
+
 # The newest of everything, but torch: a newer one would come with gigabytes of CUDA.
 .venv-latest/.test: pyproject.toml constraints.txt
 	@$(LATEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
@@ -89,7 +99,7 @@ $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	  --constraint .venv-latest/torch.txt
 	@touch $@
 
-lock: $(VENV)/.test $(VENV)/.docs  ## write the versions installed now to constraints.txt
+lock: $(VENV)/.test $(VENV)/.docs $(VENV)/.tutorials $(VENV)/.aeon  ## write the versions installed now to constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean:  ## remove the environment and everything that was built

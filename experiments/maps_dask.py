@@ -31,6 +31,7 @@ with lazy_imports("dask"):
     import xarray as xr
     from dask import distributed
     from rasterio.transform import from_origin
+    from scipy.ndimage import gaussian_filter
 
     import rfp_jax
     from rfp_jax import maps
@@ -99,18 +100,32 @@ def with_dask(optical: xr.DataArray, sar: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(found, {"y": optical.y, "x": optical.x}, ("class", "source", "y", "x"))
 
 
+def write_scene(folder: str) -> dict[str, str]:
+    """Write a scene of smooth noise: two optical bands, one of radar.
+
+    Args:
+        folder: where to.
+
+    Returns:
+        The file of each source.
+    """
+    draw = np.random.default_rng(1)
+    paths = {"optical": f"{folder}/S2.tif", "sar": f"{folder}/S1.tif"}
+    place = {"crs": "EPSG:32633", "transform": from_origin(600000, 5200000, 10, 10)}
+    for path, bands in zip(paths.values(), (2, 1), strict=True):
+        with rasterio.open(
+            path, "w", driver="GTiff", height=SIDE, width=SIDE, count=bands,
+            dtype="float32", tiled=True, blockxsize=64, blockysize=64, **place,
+        ) as file:  # fmt: skip
+            noise = gaussian_filter(draw.normal(size=(bands, SIDE, SIDE)), (0, 4, 4))
+            file.write((noise / noise.std()).astype(np.float32))
+    return paths
+
+
 def main() -> int:
     """Compare both engines on a scene."""
-    draw = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
-        paths = {"optical": f"{folder}/S2.tif", "sar": f"{folder}/S1.tif"}
-        place = {"crs": "EPSG:32633", "transform": from_origin(600000, 5200000, 10, 10)}
-        for path, bands in zip(paths.values(), (2, 1), strict=True):
-            with rasterio.open(
-                path, "w", driver="GTiff", height=SIDE, width=SIDE, count=bands,
-                dtype="float32", tiled=True, blockxsize=64, blockysize=64, **place,
-            ) as file:  # fmt: skip
-                file.write(draw.normal(size=(bands, SIDE, SIDE)).astype(np.float32))
+        paths = write_scene(folder)
         own = maps.relevance(
             network, parameters(), paths, outputs="all", tile=CHUNK, progress=False
         )

@@ -67,7 +67,8 @@ def explain(
     shape, logits, parts = reflectance.shape[:2], [], []
     for window in network.windows(reflectance):
         found = explained_by(network.params, window[None])
-        every = [found.output, *found.sources.values(), found.bias]
+        bands = [found.sources[name] for name in network.bands]  # JAX sorts the names of a dict
+        every = [found.output, *bands, found.bias]
         parts.append(np.stack([np.asarray(part)[0] for part in every], -1))  # [class, y, x, part]
         logits.append(np.asarray(found.output)[0])
         advance()

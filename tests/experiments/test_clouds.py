@@ -1,6 +1,7 @@
 """Cloud masks explained: a small network in the package's format, then the package's own."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -130,6 +131,17 @@ def test_parts_add_up_to_the_evidence_of_the_blended_logits(small, image, found)
     assert found.deviation < 1e-5
     ones = np.ones((len(logits), WINDOW, WINDOW, 1))
     np.testing.assert_allclose(small.mean_of_windows(ones, SHAPE), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("band", BANDS)
+def test_a_band_that_the_network_does_not_look_at_has_no_relevance(small, image, band):
+    """Each band alone: their order in the result is that of their names in the image."""
+    at = BANDS.index(band)
+    blind = dict(small.params)
+    blind["first"] = blind["first"].at[:, at].set(0)
+    window = image.reflectance[:WINDOW, :WINDOW]
+    found = explain(replace(small, params=blind), explainer(small), window, lambda: None)
+    assert [bool(np.any(part)) for part in found.bands] == [each != band for each in BANDS]
 
 
 def test_the_mask_is_the_package_s_own(small, image, found):
