@@ -6,10 +6,12 @@ Only its files are used, so it is installed without what it depends on:
 
 import ast
 import json
+import re
 import tarfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import rasterio
@@ -17,6 +19,7 @@ import rasterio
 from rfp_jax.datasets.bigearthnet import BANDS, CLASSES, BigEarthNet, BigEarthNetConfig
 from rfp_jax.datasets.bigearthnet._bands import SAR_BANDS
 from rfp_jax.datasets.bigearthnet._classes import MERGED
+from rfp_jax.tables import Columns, evaluate
 
 SPEC = find_spec("bigearthnet_common")  # importing it would ask for its dependencies
 pytestmark = pytest.mark.skipif(
@@ -84,3 +87,18 @@ def test_classes_and_statistics_are_those_of_the_package():
     for ours, theirs in ((BANDS, said["BAND_STATS_S2"]), (SAR_BANDS, said["BAND_STATS_S1"])):
         for band, known in ours.items():
             assert (known.mean, known.std) == (theirs["mean"][band], theirs["std"][band])
+
+
+def test_example_of_the_page_runs(folders, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    (block,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(folders[0].parent)
+    params = np.full((14, 19), 0.1, np.float32)
+
+    def network(params, optical, sar):
+        return jnp.concatenate([optical.mean((1, 2)), sar.mean((1, 2))], -1) @ params
+
+    names = {"network": network, "params": params, "evaluate": evaluate, "Columns": Columns}
+    exec(compile(block, "data.md", "exec"), names)
+    assert set(names["table"].failure.values) == {""}
+    assert names["table"].label.values.sum(1).tolist() == [2, 2, 1, 5, 4, 3]
