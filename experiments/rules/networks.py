@@ -47,8 +47,6 @@ def real_mnist(folder: Path, samples: int, mnist: Mnist, console: Console) -> Ca
 def transformer(folder: Path, samples: int, mnist: Mnist, console: Console) -> Case:
     """A causal transformer that names the digit after a star; each of twelve tokens is a source."""
     config, rng, model = tokens.Config(), np.random.default_rng(0), tokens.Decoder()
-    # from the output to the input
-    layers = ("head", *(f"{name}_{n}" for n in (1, 0) for name in ("narrow", "wide", "attention")))
     drawn, digit, _ = tokens.sequences(np.random.default_rng(1), samples, config.length)
 
     def initial(seed: int) -> Any:
@@ -69,7 +67,7 @@ def transformer(folder: Path, samples: int, mnist: Mnist, console: Console) -> C
         fun=read,
         variables=variables,
         random_variables=random,
-        layers=[f"params/{name}" for name in layers],
+        layers=("params",),
         images=tuple(jnp.moveaxis(jnp.asarray(vectors), 1, 0)),
         labels=digit,
         sources=tuple(f"token {place}" for place in range(config.length)),
@@ -88,7 +86,7 @@ def fusion(folder: Path, samples: int, mnist: Mnist, console: Console) -> Case:
         fun=network.model.apply,
         variables=network.variables,
         random_variables=network.model.init(jax.random.key(1), *(x[:1] for x in images)),
-        layers=("params/fc", "params/branch2", "params/branch1"),
+        layers=("params",),
         images=images,
         labels=np.asarray(test["label"]),
         sources=("optical", "sar"),
