@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
-from archives import CORNERS, EPSG, LABELS, PAIRS, write_archive, write_band
+from tiny_bigearthnet import CORNERS, EPSG, LABELS, PAIRS, write_archive, write_band
 
 from rfp_jax.datasets.bigearthnet import (
     BANDS,

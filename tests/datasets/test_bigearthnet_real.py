@@ -90,7 +90,7 @@ def test_classes_and_statistics_are_those_of_the_package():
 
 
 def test_example_of_the_page_runs(folders, tmp_path, monkeypatch):
-    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
     (block,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(folders[0].parent)
     params = np.full((14, 19), 0.1, np.float32)
