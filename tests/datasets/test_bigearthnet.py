@@ -232,11 +232,11 @@ def test_bad_bands_are_refused_by_name(folders):
 
 def test_values_that_are_missing_are_masked(folders):
     image = np.full((120, 120), -10, np.float32)
-    image[3, 5] = np.nan
+    image[3, 5], image[4, 6] = np.nan, np.inf
     path = folders[0] / RADAR / f"{RADAR}_VV.tif"
     write_band(path, image, CORNERS[0], EPSG[0])
     found = BigEarthNet(*folders)[0]["sar"]
-    assert np.argwhere(found.mask).tolist() == [[3, 5, 0]]
+    assert np.argwhere(found.mask).tolist() == [[3, 5, 0], [4, 6, 0]]
 
 
 def test_a_folder_without_patches_is_refused(tmp_path):

@@ -77,7 +77,7 @@ def test_geotiff_page(tmp_path, monkeypatch):
     assert (tmp_path / "pairs.gpkg").exists()
     report = (tmp_path / "pairs.html").read_text()
     assert report.count("data:image/png;base64,") == 2 * 39
-    assert "Failed to read directory" in report
+    assert "radar/007.tif cannot be read: damaged or half downloaded" in report
 
 
 def slurm(process, port):
