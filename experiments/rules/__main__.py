@@ -1,7 +1,7 @@
 """Which rule should I use? Every preset and composite on trained networks, with the same tests.
 
 Replacement and deletion of sources, randomisation of parameters, and operations counted by XLA.
-What was measured of a network is kept: a run that was cut off goes on with the next.
+What was measured is kept: a run that was cut off goes on with the next rule.
 """
 
 import json
@@ -16,7 +16,7 @@ with lazy_imports():
     from rich.console import Console
 
     from experiments import results
-    from experiments.rules.measure import Row, measure
+    from experiments.rules.measure import NAMES, Row, measure
     from experiments.rules.networks import NETWORKS, Mnist
     from experiments.rules.show import WIDTH, figure, table
 
@@ -64,18 +64,18 @@ def main(config: Config) -> None:
 
 
 def _rows(name: str, config: Config, console: Console) -> list[Row]:
-    """What was measured of a network, now or by an earlier call."""
+    """What was measured of a network, now or by an earlier call; kept rule by rule."""
     path = config.out / f"{name}.json"
-    if path.is_file():
+    rows = [Row(**row) for row in json.loads(path.read_text())] if path.is_file() else []
+    done = {row.rule for row in rows}
+    if done >= set(NAMES):
         console.print(f"{path}: measured already")
-        return [Row(**row) for row in json.loads(path.read_text())]
+        return rows
     case = NETWORKS[name](config.out / "networks" / name, config.samples, config.mnist, console)
-    rows = []
-    with console.status("") as status:
-        for row in measure(case):
-            rows.append(row)
-            status.update(f"{name}: {row.rule} is measured")
-    results.write_json(path, [asdict(row) for row in rows])
+    for row in measure(case, done):
+        console.print(f"{name}: {row.rule} is measured")
+        rows.append(row)
+        results.write_json(path, [asdict(row) for row in rows])
     return rows
 
 

@@ -12,7 +12,7 @@ was not touched stays. Correlations know no scale: a rule that gives away less t
 not punished for it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,19 +59,24 @@ class Row:
     flops: float
 
 
-def rules_for(case: Case) -> dict[str, str | Composite | LayerRule]:
+def rules_for(low: float, high: float) -> dict[str, str | Composite | LayerRule]:
     """List the rules to try: presets, single rules for all layers, composites.
 
+    Two would come twice: `cp_lrp` is `lrp0` by definition, and `zplus()` for all layers is
+    `ExcitationBackprop`.
+
     Args:
-        case: the network; the z-box takes the bounds of its sources.
+        low: the smallest value of the sources, for the z-box.
+        high: the greatest.
 
     Returns:
         Name to rules.
     """
-    low = min(float(jnp.min(image)) for image in case.images)
-    high = max(float(jnp.max(image)) for image in case.images)
-    single = (rules.epsilon(0.1), rules.gamma(0.25), rules.zplus(), rules.alpha_beta(2, 1))
-    composites = (
+    presets = ("lrp0", "uniform", "attnlrp")
+    others = (
+        rules.epsilon(0.1),
+        rules.gamma(0.25),
+        rules.alpha_beta(2, 1),
         rules.EpsilonPlus(),
         rules.EpsilonPlusFlat(),
         rules.EpsilonAlpha2Beta1(),
@@ -79,18 +84,19 @@ def rules_for(case: Case) -> dict[str, str | Composite | LayerRule]:
         rules.EpsilonGammaBox(low, high),
         rules.ExcitationBackprop(),
     )
-    presets = ("lrp0", "uniform", "attnlrp", "cp_lrp")
-    return {
-        **{name: name for name in presets},
-        **{each.name: each for each in (*single, *composites)},
-    }
+    return {**{name: name for name in presets}, **{each.name: each for each in others}}
 
 
-def measure(case: Case) -> Iterator[Row]:
+NAMES = (*rules_for(0.0, 1.0), RANDOM)
+"""Names of all rows."""
+
+
+def measure(case: Case, done: Collection[str] = ()) -> Iterator[Row]:
     """Measure every rule, and random numbers for control.
 
     Args:
         case: what they are tried on.
+        done: names of rows that are not wanted again.
 
     Yields:
         A row for each rule.
@@ -130,10 +136,15 @@ def measure(case: Case) -> Iterator[Row]:
         )
 
     operations = _flops(forward)
-    for name, chosen in rules_for(case).items():
+    low = min(float(jnp.min(image)) for image in case.images)
+    high = max(float(jnp.max(image)) for image in case.images)
+    for name, chosen in rules_for(low, high).items():
+        if name in done:
+            continue
         explain = _compiled(explainer(case.fun, places, chosen), case)
         yield row(name, explain, _flops(explain) / operations)
-    yield row(RANDOM, jax.jit(_random(count, case.classes)), 0.0)
+    if RANDOM not in done:
+        yield row(RANDOM, jax.jit(_random(count, case.classes)), 0.0)
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
