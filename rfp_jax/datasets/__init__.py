@@ -1,6 +1,6 @@
 """Data sets: handwritten digits as data of two sources.
 
-Satellite images are in `sen12ms` and `bigearthnet`, folders of any co-registered rasters in `rasters`.
+Satellite images are in `sen12ms` and `bigearthnet`, any co-registered rasters in `rasters`.
 """
 
 from rfp_jax.datasets._catalog import load_images
