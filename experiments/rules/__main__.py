@@ -1,6 +1,6 @@
-"""Which rule should I use? Every preset and composite on trained networks, with the same tests.
+"""The choice of a rule: every preset and composite on trained networks, with the same tests.
 
-Replacement and deletion of sources, randomisation of parameters, and operations counted by XLA.
+Replacement and deletion of sources, randomization of parameters, and operations counted by XLA.
 What was measured is kept: a run that was cut off goes on with the next rule.
 """
 
@@ -23,7 +23,7 @@ with lazy_imports():
 
 @dataclass(frozen=True)
 class Config:
-    """What can be set.
+    """Settings of the command line.
 
     Attributes:
         networks: Which networks: digits, transformer, fusion, mnist.
@@ -64,7 +64,7 @@ def main(config: Config) -> None:
 
 
 def _rows(name: str, config: Config, console: Console) -> list[Row]:
-    """What was measured of a network, now or by an earlier call; kept rule by rule."""
+    """Measure a network, or read what an earlier call measured; rows are kept one by one."""
     path = config.out / f"{name}.json"
     rows = [Row(**row) for row in json.loads(path.read_text())] if path.is_file() else []
     done = {row.rule for row in rows}

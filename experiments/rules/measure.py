@@ -1,4 +1,4 @@
-"""What is measured of each rule.
+"""Measurements of each rule.
 
 With the output y of the true class, the relevance R_s of a source s for it, and a prime for the
 same sample with source s replaced by that of another sample:
@@ -34,7 +34,7 @@ Explain = Callable[[Any, tuple[jax.Array, ...]], tuple[jax.Array, ...]]
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one rule on one network.
+    """Measurements of one rule on one network.
 
     Attributes:
         rule: its name.
@@ -45,7 +45,7 @@ class Row:
         accuracy_without_first: accuracy with the source ranked first removed from each sample.
         area: mean height of the curve of outputs while sources are removed in order, in units of
             the mean output with all sources.
-        randomised: rank correlation with itself in a network whose parameters are drawn anew.
+        randomized: rank correlation with itself in a network whose parameters are drawn anew.
         flops: operations by XLA's count, in those of the network's own pass.
     """
 
@@ -55,7 +55,7 @@ class Row:
     first_hurts_most: float
     accuracy_without_first: float
     area: float
-    randomised: float
+    randomized: float
     flops: float
 
 
@@ -131,7 +131,7 @@ def measure(case: Case, done: Collection[str] = ()) -> Iterator[Row]:
             first_hurts_most=float(deleted.first_hurts_most.mean()),
             accuracy_without_first=float(deleted.score[1].mean()),
             area=float(deleted.area.mean() / whole.mean()),
-            randomised=float(jnp.nanmean(attribution.agreement(found, other).rank_correlation)),
+            randomized=float(jnp.nanmean(attribution.agreement(found, other).rank_correlation)),
             flops=flops,
         )
 

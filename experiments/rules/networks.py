@@ -25,7 +25,7 @@ from rfp_jax.datasets.sen12ms import CLASSES
 
 @dataclass(frozen=True)
 class Mnist:
-    """Where MNIST lies.
+    """The place of MNIST.
 
     Attributes:
         folder: As TFDS has prepared it, or as the four idx .gz files.

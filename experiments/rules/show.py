@@ -17,10 +17,10 @@ COLUMNS: Mapping[str, str] = {
     "first_hurts_most": "first",
     "accuracy_without_first": "without",
     "area": "area",
-    "randomised": "random",
+    "randomized": "random",
     "flops": "operations",
 }
-"""What a row holds to its heading."""
+"""Attributes of a row to their headings."""
 
 
 def table(rows: Sequence[Row], network: str) -> Table:

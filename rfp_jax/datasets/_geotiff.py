@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class MissingFileError(PatchError, FileNotFoundError):
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the pixels of a file are.
+    """The place of the pixels of a file.
 
     Attributes:
         crs: the coordinate system; None where the file has none.
@@ -57,7 +57,7 @@ class Grid:
         return self.crs.to_string() if self.crs else ""
 
     def same_ground(self, other: Grid) -> bool:
-        """Whether both cover the same ground, to a thousandth of the smaller pixel."""
+        """Return whether both cover the same ground, to a thousandth of the smaller pixel."""
         near = 1e-3 * min(self._pixel, other._pixel)
         same = np.allclose(self.corners, other.corners, rtol=0, atol=near)
         return self.crs == other.crs and bool(same)
@@ -125,7 +125,7 @@ def check_blocks(path: Path, file: rasterio.DatasetReader) -> None:
             )
 
 
-def check_real(path: Path, dtype: np.dtype[Any]) -> None:
+def check_real(path: Path, dtype: np.dtype[np.generic]) -> None:
     """Refuse complex numbers.
 
     Raises:

@@ -38,7 +38,7 @@ def stored(folder, name, band):
 
 def test_bands_are_kept_at_their_resolutions(read_only):
     s1, s2 = read_only
-    data = BigEarthNet(s1, s2, BigEarthNetConfig(normalise=False))
+    data = BigEarthNet(s1, s2, BigEarthNetConfig(normalize=False))
     assert data.ids == list(PAIRS)
     for sample, (radar, optical) in zip(data, PAIRS.items(), strict=True):
         for source, edge, names in (
@@ -78,8 +78,8 @@ def test_labels_name_every_class_of_a_patch(read_only, classes):
         assert shown == [["Pastures", "Inland wetlands"], []]  # airports are in none of the 19
 
 
-def test_normalised_values_have_the_statistics_of_the_archive(read_only):
-    raw = BigEarthNet(*read_only, BigEarthNetConfig(normalise=False))[0]["optical_20m"]
+def test_normalized_values_have_the_statistics_of_the_archive(read_only):
+    raw = BigEarthNet(*read_only, BigEarthNetConfig(normalize=False))[0]["optical_20m"]
     found = BigEarthNet(*read_only)[0]["optical_20m"]
     expected = (raw[..., 1].astype(np.float64) - 1792.46290469) / 1096.01480586  # B06
     np.testing.assert_allclose(found[..., 1], expected, rtol=1e-5, atol=1e-6)
@@ -87,7 +87,7 @@ def test_normalised_values_have_the_statistics_of_the_archive(read_only):
 
 def test_nearest_and_average_are_repeated_and_averaged_pixels(read_only):
     s1, s2 = read_only
-    options = {"bands": ("B8A", "B02"), "normalise": False}
+    options = {"bands": ("B8A", "B02"), "normalize": False}
     fine = BigEarthNet(s1, s2, BigEarthNetConfig(resolution=10, resampling="nearest", **options))
     optical = fine[0]["optical"]
     expected = stored(s2, OPTICAL, "B8A").repeat(2, 0).repeat(2, 1)

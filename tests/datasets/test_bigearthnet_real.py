@@ -43,7 +43,7 @@ def folders(tmp_path_factory):
 
 def test_all_six_pairs_are_what_plain_rasterio_reads(folders):
     s1, s2 = folders
-    config = BigEarthNetConfig(normalise=False, classes=43)
+    config = BigEarthNetConfig(normalize=False, classes=43)
     data = BigEarthNet(s1, s2, config)
     assert len(data) == 6
     for sample in data:
@@ -64,7 +64,7 @@ def test_all_six_pairs_are_what_plain_rasterio_reads(folders):
                     np.testing.assert_array_equal(sample[source][..., place], file.read(1))
 
 
-def test_normalised_values_are_of_order_one(folders):
+def test_normalized_values_are_of_order_one(folders):
     data = BigEarthNet(*folders, BigEarthNetConfig(resolution=10, resampling="bilinear"))
     sample = data[0]
     for name in data.config.sources:

@@ -255,7 +255,7 @@ def test_bad_patterns_are_refused(written, message):
     ("options", "message"),
     [
         ({"sources": {}}, "name at least one"),
-        ({"label": "colour"}, "no field or column 'colour'; there are site"),
+        ({"label": "color"}, "no field or column 'color'; there are site"),
         ({"convert": {"day": str}}, "no field or column 'day'"),
         ({"unpaired": "keep"}, "'refuse' or 'drop'"),
         ({"sources": {"id": "s2/{site}_s2.tif"}}, "'id' is taken"),

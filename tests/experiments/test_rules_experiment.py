@@ -92,7 +92,7 @@ def test_random_numbers_fail(rows):
     found = rows[RANDOM]
     assert abs(found.effect) < 0.4
     assert abs(found.others) < 0.4
-    assert abs(found.randomised) < 0.4
+    assert abs(found.randomized) < 0.4
 
 
 def test_correlation_is_that_of_numpy():

@@ -20,7 +20,7 @@ class Band(NamedTuple):
     """A band of the files.
 
     Attributes:
-        resolution: metres of a pixel.
+        resolution: meters of a pixel.
         mean: over the archive, in the units of the files.
         std: likewise.
     """

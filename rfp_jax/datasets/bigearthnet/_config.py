@@ -16,18 +16,18 @@ SAR = "sar"
 
 @dataclass(frozen=True)
 class BigEarthNetConfig:
-    """What a sample of BigEarthNet shall hold.
+    """The contents of a sample of BigEarthNet.
 
     Attributes:
         inputs: `"s1"` radar alone, `"s2"` optical bands alone, `"s1s2"` both.
         bands: which optical bands, in the order in which they are stacked.
         resolution: `"native"` keeps the optical bands at their resolutions, one source for each:
             `optical_10m`, `optical_20m`, `optical_60m`. 10, 20 or 60 brings all of them, and
-            radar, to pixels of so many metres, as one source `optical`.
+            radar, to pixels of so many meters, as one source `optical`.
         resampling: the method by which bands are brought to another resolution: `"nearest"`,
             `"bilinear"`, `"cubic"` or `"average"`, as GDAL knows them; none is chosen for you.
         classes: 19 or 43.
-        normalise: whether to take `(x - mean) / std` with the archive's statistics (`BANDS`); else
+        normalize: whether to take `(x - mean) / std` with the archive's statistics (`BANDS`); else
             values are as they are stored.
 
     Raises:
@@ -46,7 +46,7 @@ class BigEarthNetConfig:
     resolution: Resolution | Literal["native"] = "native"
     resampling: Resampling | None = None
     classes: Classes = 19
-    normalise: bool = True
+    normalize: bool = True
 
     def __post_init__(self) -> None:
         if self.inputs not in ("s1", "s2", "s1s2"):
@@ -73,7 +73,7 @@ class BigEarthNetConfig:
 
     @property
     def stacks(self) -> dict[str, tuple[Resolution, tuple[str, ...]]]:
-        """Each source to the metres of its pixels and its bands, in the order of the arguments."""
+        """Each source to the meters of its pixels and its bands, in the order of the arguments."""
         common = None if self.resolution == "native" else self.resolution
         stacks: dict[str, tuple[Resolution, tuple[str, ...]]] = {}
         if "s2" in self.inputs and common is not None:
@@ -107,7 +107,7 @@ class BigEarthNetConfig:
 
     @property
     def _resamples(self) -> bool:
-        """Whether a band is brought to another resolution than its own."""
+        """Return whether a band is brought to another resolution than its own."""
         known = {**BANDS, **SAR_BANDS}
         return any(
             known[band].resolution != resolution

@@ -86,10 +86,11 @@ class BigEarthNet:
     def __repr__(self) -> str:
         return f"BigEarthNet({len(self)} patches, {self.config})"
 
+    # arrays, text and times
     def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
         folders, found = self._pair(self.ids[index])
         own = next(iter(found.values()))
-        sample: dict[str, Any] = {"id": self.ids[index], "label": self._label(folders, own)}
+        sample: dict[str, object] = {"id": self.ids[index], "label": self._label(folders, own)}
         grids: list[Grid] = []
         for source, (resolution, bands) in self.config.stacks.items():
             sensor = "s1" if source == SAR else "s2"
@@ -132,7 +133,7 @@ class BigEarthNet:
         for band in bands:
             path = folder / f"{folder.name}_{band}.tif"
             image, grid = read_band(path, known[band], resolution, self.config.resampling)
-            if self.config.normalise:
+            if self.config.normalize:
                 image = (image - known[band].mean) / known[band].std
             images.append(image.astype(np.float32))
             grids.append(grid)

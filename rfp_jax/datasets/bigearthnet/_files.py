@@ -16,7 +16,7 @@ def read_band(
     Args:
         path: a GeoTIFF of one band.
         band: what it should be.
-        resolution: metres of the pixels that are wanted.
+        resolution: meters of the pixels that are wanted.
         resampling: the method of GDAL by which they are made where the file has others.
 
     Returns:

@@ -21,7 +21,7 @@ BYTES = 2**16
 
 
 class Metadata(NamedTuple):
-    """What the file says.
+    """The contents of the file.
 
     Attributes:
         labels: names of the 43 classes that the patch shows.
@@ -65,7 +65,7 @@ def read_metadata(folder: Path) -> Metadata:
         raise PatchError(f"{path} cannot be used: {why}; unpack the archive again") from error
 
 
-def _parse(name: str, found: Any) -> Metadata:
+def _parse(name: str, found: Any) -> Metadata:  # JSON: anything
     """Read what the file holds; whatever does not fit is an error."""
     if not isinstance(found, dict):
         raise TypeError(f"expected an object, got {type(found).__name__}")

@@ -15,7 +15,7 @@ from rfp_jax.datasets.rasters._table import read_table
 
 PLACE = ("crs", "center_x", "center_y")
 OWN = ("id", "label", *PLACE)
-"""What a sample holds beside its sources, fields and columns."""
+"""Names in a sample beside its sources, fields and columns."""
 
 SHOWN = 5
 """So many files without a partner are named in an error."""
@@ -77,7 +77,7 @@ class Rasters:
         *,
         label: str | Classes | None = None,
         table: str | os.PathLike[str] | None = None,
-        convert: Mapping[str, Callable[[str], Any]] = {},
+        convert: Mapping[str, Callable[[str], object]] = {},
         unpaired: Literal["refuse", "drop"] = "refuse",
     ) -> None:
         if not sources:
@@ -132,9 +132,10 @@ class Rasters:
         """
         return self.root / self._patterns[name].path(self.members[index].fields)
 
+    # arrays, text, and whatever `convert` makes of it
     def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
         fields, row = self.members[index]
-        sample: dict[str, Any] = {"id": "/".join(fields.values())}
+        sample: dict[str, object] = {"id": "/".join(fields.values())}
         for name, text in {**row, **fields}.items():
             sample[name] = self._converted(name, text)
         grids = {}
@@ -147,7 +148,7 @@ class Rasters:
         place = self._common_place(index, grids)
         return sample | dict(zip(PLACE, (place.system, *place.center), strict=True))
 
-    def _converted(self, name: str, text: str) -> Any:
+    def _converted(self, name: str, text: str) -> object:
         try:
             return self.convert[name](text) if name in self.convert else text
         except Exception as error:  # a function of the caller's

@@ -1,4 +1,4 @@
-"""Which files belong together: those whose fields stand for the same texts."""
+"""Pairing: files belong together whose fields stand for the same texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Member(NamedTuple):
 
 
 class Pairing(NamedTuple):
-    """What was found in a folder.
+    """The files of a folder, paired.
 
     Attributes:
         members: what is complete, in the order of the first pattern's paths.

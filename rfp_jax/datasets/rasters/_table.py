@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Table(NamedTuple):
-    """What a CSV file says of each sample.
+    """The rows of a CSV file.
 
     Attributes:
         path: of the file.
