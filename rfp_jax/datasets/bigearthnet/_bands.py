@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 EDGE = 1200
-"""Metres along the edge of a patch."""
+"""Meters along the edge of a patch."""
 
 Resolution = Literal[10, 20, 60]
 RESOLUTIONS: tuple[Resolution, ...] = (10, 20, 60)
-"""Metres of a pixel."""
+"""Meters of a pixel."""
 
 
 class Band(NamedTuple):
