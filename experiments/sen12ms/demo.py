@@ -32,7 +32,7 @@ def demo(config: Demo, console: Console) -> dict[str, Any]:
     Raises:
         ValueError: if `config.out` holds a demo with other settings.
     """
-    _archive(config, console)
+    synthetic_archive(config, console)
     networks = {"cross_entropy": 0.0}
     if config.relevance_loss:
         networks["relevance_loss"] = config.relevance_loss
@@ -58,7 +58,19 @@ def demo(config: Demo, console: Console) -> dict[str, Any]:
     return summaries
 
 
-def _archive(config: Demo, console: Console) -> Path:
+def synthetic_archive(config: Demo, console: Console) -> Path:
+    """Write the synthetic archive unless it is there.
+
+    Args:
+        config: what can be set.
+        console: where to show progress.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        ValueError: if there is another archive.
+    """
     note = config.archive / SYNTHETIC
     if note.is_file():
         there, wanted = json.loads(note.read_text()), _facts(config)

@@ -1,4 +1,7 @@
-"""Data sets: handwritten digits as data of two sources; satellite images in `sen12ms`."""
+"""Data sets: handwritten digits as data of two sources.
+
+Satellite images are in `sen12ms` and `bigearthnet`, any co-registered rasters in `rasters`.
+"""
 
 from rfp_jax.datasets._catalog import load_images
 from rfp_jax.datasets._digits import load_digits

@@ -39,11 +39,13 @@ def test_evaluate_page(tmp_path, monkeypatch):
     assert (tmp_path / "relevance.csv").read_text().count("\n") == 1 + 360 * 3 * 10
 
 
-def test_data_page(tmp_path, monkeypatch):
+def test_data_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks("data.md"):
         exec(compile(block, "data.md", "exec"), names)
+    shown = re.findall(r"```text\n(.*?)```", (DOCS / "data.md").read_text(), re.DOTALL)
+    assert capsys.readouterr().out == "".join(shown)
     assert names["table"].attrs["complete"] == 1
     assert set(names["table"].failure.values) == {""}
     assert names["table"].label.values[:3].tolist() == [1, 0, 1]
@@ -70,12 +72,12 @@ def test_geotiff_page(tmp_path, monkeypatch):
     total = good.relevance.sum("source")
     np.testing.assert_allclose(total, good.output, rtol=1e-4, atol=1e-4)
     points = names["points"].to_crs(32633)
-    np.testing.assert_allclose(points.geometry[9].coords[0], (600485, 5199515), atol=0.01)
+    np.testing.assert_allclose(points.geometry[9].coords[0], (600480, 5199520), atol=0.01)
     assert points.geometry[7] is None
     assert (tmp_path / "pairs.gpkg").exists()
     report = (tmp_path / "pairs.html").read_text()
     assert report.count("data:image/png;base64,") == 2 * 39
-    assert "Failed to read directory" in report
+    assert "radar/007.tif cannot be read: damaged or half downloaded" in report
 
 
 def slurm(process, port):

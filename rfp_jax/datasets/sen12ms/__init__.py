@@ -4,10 +4,11 @@
 an archive.
 """
 
+from rfp_jax.datasets._geotiff import MissingFileError, PatchError
 from rfp_jax.datasets.sen12ms._archive import SYNTHETIC, Archive, Patches, Reading
 from rfp_jax.datasets.sen12ms._clouds import cloud_cover, cloud_mask, cloud_score
 from rfp_jax.datasets.sen12ms._dataset import Inputs, Sen12MS, Sen12MSConfig
-from rfp_jax.datasets.sen12ms._geotiff import MissingFileError, PatchError, UnitWarning
+from rfp_jax.datasets.sen12ms._geotiff import UnitWarning
 from rfp_jax.datasets.sen12ms._labels import CLASSES, Classes
 from rfp_jax.datasets.sen12ms._layout import SIZE, Patch, Split
 from rfp_jax.datasets.sen12ms._lists import MissingLabelError

@@ -8,13 +8,9 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from rfp_jax.datasets._geotiff import MissingFileError
 from rfp_jax.datasets.sen12ms._clouds import cloud_cover, cloud_mask
-from rfp_jax.datasets.sen12ms._geotiff import (
-    MissingFileError,
-    read_land_cover,
-    read_s1,
-    read_s2,
-)
+from rfp_jax.datasets.sen12ms._geotiff import read_land_cover, read_s1, read_s2
 from rfp_jax.datasets.sen12ms._layout import (
     RGB_BANDS,
     S2_BANDS,

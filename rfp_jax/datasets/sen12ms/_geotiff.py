@@ -3,23 +3,11 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rfp_jax._util.extras import needs_extra
+from rfp_jax.datasets._geotiff import PatchError, check_blocks, check_real, open_geotiff
 from rfp_jax.datasets.sen12ms._layout import IGBP_BAND, LC_COUNT, S1_COUNT, S2_COUNT, SIZE
-
-if TYPE_CHECKING:
-    import rasterio
-
-
-class PatchError(ValueError):
-    """A file of a patch that is missing, damaged or of another kind; the message names it."""
-
-
-class MissingFileError(PatchError, FileNotFoundError):
-    """A file of a patch that is not there."""
 
 
 class UnitWarning(UserWarning):
@@ -96,22 +84,6 @@ def read_land_cover(path: Path, *, size: int = SIZE) -> np.ndarray:
     return np.where(known, igbp - 1, -1).astype(np.int32)
 
 
-_BLOCK = 2**26
-"""Bytes that one block of a file may have unpacked, 64 MiB; those of SEN12MS have 2 at most."""
-
-
-def _check_blocks(path: Path, file: "rasterio.DatasetReader") -> None:
-    """Refuse blocks much larger than the image: GDAL would unpack one whole."""
-    together = file.count if file.profile.get("interleave") == "pixel" else 1
-    for (height, width), dtype in zip(file.block_shapes, file.dtypes, strict=True):
-        size = height * width * together * np.dtype(dtype).itemsize
-        if size > _BLOCK:
-            raise PatchError(
-                f"{path}: its blocks of {height} x {width} pixels have {size} bytes unpacked, at "
-                f"most {_BLOCK} are read; write the file again in smaller ones"
-            )
-
-
 def _warn(path: Path, seems: str, expected: str, image: np.ndarray) -> None:
     warnings.warn(
         f"{path}: values from {np.nanmin(image):.3g} to {np.nanmax(image):.3g} look like {seems}; "
@@ -122,26 +94,14 @@ def _warn(path: Path, seems: str, expected: str, image: np.ndarray) -> None:
 
 
 def _read(path: Path, bands: Sequence[int] | None, *, count: int, size: int) -> np.ndarray:
-    with needs_extra("Reading GeoTIFFs", "experiments"):
-        import rasterio
-        from rasterio.errors import RasterioError
-    if not path.is_file():
-        raise MissingFileError(f"{path} is missing: a half download, or another folder is meant")
-    try:
-        # one driver alone: a file of another format could point to yet other files
-        with rasterio.open(path, driver="GTiff") as file:
-            if file.count != count:
-                raise PatchError(f"{path}: expected {count} bands, got {file.count}")
-            if (file.height, file.width) != (size, size):
-                raise PatchError(
-                    f"{path}: expected {size} x {size} pixels, got {file.height} x {file.width}"
-                )
-            _check_blocks(path, file)
-            image = file.read(None if bands is None else list(bands))
-    except RasterioError as error:
-        raise PatchError(
-            f"{path} cannot be read: damaged or half downloaded ({error}); download it again"
-        ) from error
-    if image.dtype.kind not in "iuf":
-        raise PatchError(f"{path}: expected real numbers, got {image.dtype}")
+    with open_geotiff(path) as file:
+        if file.count != count:
+            raise PatchError(f"{path}: expected {count} bands, got {file.count}")
+        if (file.height, file.width) != (size, size):
+            raise PatchError(
+                f"{path}: expected {size} x {size} pixels, got {file.height} x {file.width}"
+            )
+        check_blocks(path, file)
+        image = file.read(None if bands is None else list(bands))
+    check_real(path, image.dtype)
     return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)

@@ -24,8 +24,8 @@ import numpy as np
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import new_folder
 from rfp_jax._util.npz import read_npz
+from rfp_jax.datasets._geotiff import PatchError
 from rfp_jax.datasets.sen12ms._archive import Archive, Optical, Patches, Reading
-from rfp_jax.datasets.sen12ms._geotiff import PatchError
 from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split
 
 FORMAT = 1

@@ -1,0 +1,1 @@
+"""Every preset and composite on several trained networks: faithfulness, sanity, cost."""
