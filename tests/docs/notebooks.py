@@ -12,6 +12,7 @@ NEEDS = {
     "cloud_bands": ("ukis_csmask", "spyndex"),
     "cluster": ("dask",),
     "files": ("magika",),
+    "geotiffs": ("rasterio", "spyndex"),
     "lrp": ("captum", "torch"),
     "motion": ("aeon",),
     "pytorch": ("torch",),
