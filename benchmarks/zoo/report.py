@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -29,8 +30,10 @@ _DIFFERENCES = {"residual": "residual", "theorem": "RFP-LRP", "output": "output"
 
 def machine() -> dict[str, str]:
     """Return what the zoo ran on: versions and device."""
-    installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
-    versions = {name: installed[name] for name in _PACKAGES if name in installed}
+    versions = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)  # of what is imported, the first
     return {"python": platform.python_version(), **versions, "device": jax.devices()[0].device_kind}
 
 
