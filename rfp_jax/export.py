@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,8 @@ from jax import export as jax_export
 from jax.errors import InconclusiveDimensionOperation
 from jax.typing import DTypeLike
 
-from rfp_jax._util.trees import Given, Json, Tree
+if TYPE_CHECKING:  # this file alone must run elsewhere
+    from rfp_jax._util.trees import Given, Json, Tree
 
 __all__ = ["ExportedRelevance", "Result", "load", "save"]
 

@@ -1,4 +1,4 @@
-"""The tutorials are short, in step with their notebooks, and run; all of them: `make stress`."""
+"""The tutorials are short, and in step with their notebooks; that they run: `make stress`."""
 
 import re
 from pathlib import Path
@@ -8,12 +8,10 @@ import nbformat
 import pytest
 import yaml
 
-from tests.docs.notebooks import pictures, run
+from tests.docs.notebooks import pictures
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAMES = sorted(path.stem for path in DOCS.glob("tutorials/*.py"))
-CHEAP = ("pytorch", "training")
-"""These run here; they need nothing but the extras of the tests."""
 
 
 def read(name):
@@ -67,9 +65,3 @@ def test_gallery_and_navigation_name_every_tutorial():
     for page in (gallery, str(yaml.safe_load(nav))):
         assert sorted(set(re.findall(r"tutorials/(\w+)\.ipynb", page))) == NAMES
     assert sorted(re.findall(r"images/tutorials/(\w+)\.webp", gallery)) == NAMES
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CHEAP)
-def test_a_cheap_tutorial_runs(name, tmp_path):
-    run(name, tmp_path)
