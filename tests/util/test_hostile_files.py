@@ -186,7 +186,10 @@ def test_tensors_that_repeat_one_number_are_refused(tmp_path, legacy):
     path = tmp_path / "a.pth"
     content = {"w": torch.ones(1).expand(10**10)}
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
-    with watched(), pytest.raises(CheckpointError, match=r"a.pth is not read: it has .* bytes and its tensors"):
+    with (
+        watched(),
+        pytest.raises(CheckpointError, match=r"a.pth .*it has .* bytes and its tensors"),
+    ):
         read_checkpoint(path)
 
 
