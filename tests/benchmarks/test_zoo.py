@@ -26,8 +26,6 @@ NEEDS = {"equinox": "equinox", "haiku": "haiku", "keras": "keras", "torch": "tor
 """The package that a framework needs; the others come with rfp_jax."""
 FAST = [
     "linen: LSTM",
-    "linen: GRU",
-    "linen: Bidirectional LSTM",
     "linen: Causal transformer",
     "linen: Mixture of experts",
     "nnx: Bidirectional GRU (split, merge)",

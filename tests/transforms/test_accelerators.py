@@ -18,7 +18,7 @@ from jax import export
 
 import rfp_jax
 from benchmarks.speed.workloads import VisionTransformer
-from rfp_jax.models import FusionResNet18, ResNet50, SmallNet
+from rfp_jax.models import FusionResNet18, SmallNet
 
 
 class UNet(nn.Module):
@@ -62,7 +62,6 @@ def series(features):
 
 WORKLOADS = {
     "SmallNet": (SmallNet(), (image(1, 28), image(1, 28))),
-    "ResNet-50": (ResNet50(), (image(10), image(2))),
     "FusionResNet18": (FusionResNet18(), (image(10), image(2))),
     "ViT": (VisionTransformer(layers=2), (image(10), image(2))),
     "U-Net": (UNet(), (image(4), image(2))),
