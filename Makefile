@@ -26,7 +26,7 @@ clouds: $(VENV)/.clouds  ## a trained cloud-mask network on a real image: which 
 CHECKED := tests/core tests/house tests/plot tests/rules tests/transforms tests/util tests/test_*.py
 
 check: lint  ## lint, types, and the tests of the engine that take two minutes: for the working day
-	$(BIN)/python -m pytest -n auto -m "not slow" $(CHECKED)
+	$(BIN)/python -m pytest -n auto -m "not slow and not long" $(CHECKED)
 
 test: $(VENV)/.test  ## the whole test suite, doctests included
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -42,6 +42,7 @@ bench: $(VENV)/.test  ## time relevance beside the forward pass and its peers (l
 
 stress: $(VENV)/.test  ## the long forms of the fault-injection tests
 	$(BIN)/python -m pytest tests/stress
+	$(BIN)/python -m pytest -m long
 
 lint: $(VENV)/.test  ## ruff and pyright
 	$(BIN)/ruff check .

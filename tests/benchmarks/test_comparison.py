@@ -45,7 +45,7 @@ def test_all_tools_have_the_numbers_of_the_oracle_on_a_network_of_modules():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("x64", "installed")
-@pytest.mark.parametrize("name", ["functions", "tokens"])
+@pytest.mark.parametrize("name", ["functions", pytest.param("tokens", marks=pytest.mark.long)])
 def test_other_networks(name):
     """Ours are right on each; Captum is silently wrong on functions, and refuses attention."""
     if not find_spec("captum"):

@@ -26,8 +26,8 @@ NEEDS = {"equinox": "equinox", "haiku": "haiku", "keras": "keras", "torch": "tor
 """The package that a framework needs; the others come with rfp_jax."""
 FAST = [
     "linen: LSTM",
-    "linen: Causal transformer",
-    "linen: Mixture of experts",
+    pytest.param("linen: Causal transformer", marks=pytest.mark.long),
+    pytest.param("linen: Mixture of experts", marks=pytest.mark.long),
     "nnx: Bidirectional GRU (split, merge)",
     "nnx: Gated multimodal unit (closed over)",
     "equinox: ConvNet (batch and group norm)",

@@ -354,6 +354,7 @@ def test_check_names_the_first_node_that_differs(monkeypatch):
     assert "First: '/net/gate' (Sigmoid) makes 'gate'" in str(found)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_an_export_of_pytorch(tmp_path):
     pytest.importorskip("onnxscript")

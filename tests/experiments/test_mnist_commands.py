@@ -31,6 +31,7 @@ def loss_of_sources(folder):
     return sum(float(cross_entropy(logits, label).mean()) for logits in relevance)
 
 
+@pytest.mark.long
 def test_relevance_loss_makes_each_source_speak_for_the_class(tmp_path):
     asked = replace(SETTINGS, relevance_loss=1.0)
     out = tmp_path / "plain"

@@ -44,6 +44,7 @@ def test_notebook_has_short_cells_and_its_figures(name):
     assert (FOLDER / f"{name}.ipynb").stat().st_size < 500_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", QUICK)
 def test_notebook_runs(name, tmp_path):
     notebook = jupytext.read(FOLDER / "notebooks" / f"{name}.py")

@@ -142,7 +142,10 @@ def test_max_pool_is_pytorchs(window, stride, padding, size):
 
 @pytest.mark.parametrize(
     ("model", "arch", "joined"),
-    [(FusionResNet18, "fusion_resnet18", False), (DenseNet121, "densenet121", True)],
+    [
+        (FusionResNet18, "fusion_resnet18", False),
+        pytest.param(DenseNet121, "densenet121", True, marks=pytest.mark.long),
+    ],
 )
 def test_training_step_is_pytorchs(model, arch, joined):
     """Normalization by the batch, and a tenth of its statistics kept, in float64."""

@@ -98,9 +98,10 @@ def _setup(model, dtype=jnp.float64):
     ("model", "rule"),
     [
         *((Causal, rule) for rule in RULES),
-        (ViT, "uniform"),
-        (ViT, "attnlrp"),
-        (ViT, "EpsilonPlus"),
+        *(
+            pytest.param(ViT, rule, marks=pytest.mark.long)
+            for rule in ("uniform", "attnlrp", "EpsilonPlus")
+        ),
     ],
 )
 @pytest.mark.usefixtures("x64")
