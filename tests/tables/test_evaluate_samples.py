@@ -2,6 +2,7 @@
 
 import datetime
 import os
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -273,12 +274,30 @@ def test_metadata_has_the_kind_of_most_samples_or_the_one_that_is_named(tmp_path
     data = [each | {"m": 3 if i == 0 else 0.5} for i, each in enumerate(samples())]
     assert run(data, tmp_path, columns=Columns(metadata=("m",))).m.dtype == np.float64
     data = [each | {"m": "3" if i % 2 else 3} for i, each in enumerate(samples())]
-    with pytest.raises(ValueError, match=r"int in p0, text in p\d+: say which with Columns"):
+    with pytest.raises(ValueError, match=r"int in p0, text in p\d+. Say which kind it is with"):
         run(data, tmp_path, name="u.zarr", columns=Columns(metadata=("m",)))
+    data[7]["m"] = "3\0"
     table = run(data, tmp_path, name="u.zarr", columns=Columns(metadata={"m": "text"}))
+    assert "'3\\x00' holds a zero byte" in table.failure.values[7]
+    data[7]["m"] = "3"
+    table = run(data, tmp_path, name="w.zarr", columns=Columns(metadata={"m": "text"}))
     assert list(failures(table)) == list(range(0, 24, 2))
     with pytest.raises(ValueError, match="'number' must be one of bool, int, float, text, time"):
         run(data, tmp_path, name="v.zarr", columns=Columns(metadata={"m": "number"}))
+
+
+def test_metadata_that_no_table_can_hold(tmp_path):
+    data = [each | {"m": Fraction(1, 3)} for each in samples()]
+    with pytest.raises(ValueError, match=r"'m' cannot be stored: p0: .* got Fraction"):
+        run(data, tmp_path, columns=Columns(metadata=("m",)))
+    with pytest.raises(ValueError, match=r"'m' is missing where we looked\. Say which kind"):
+        run([each | {"m": None} for each in data], tmp_path, columns=Columns(metadata=("m",)))
+
+
+def test_the_order_of_bytes_is_the_machines(tmp_path):
+    data = [each | {"x": each["x"].astype(">f4")} for each in samples()]
+    swapped, plain = run(data, tmp_path), run(samples(), tmp_path, name="u.zarr")
+    np.testing.assert_array_equal(swapped.relevance, plain.relevance)
 
 
 def test_other_values_of_any_sample_looked_at_are_another_data_set(tmp_path):

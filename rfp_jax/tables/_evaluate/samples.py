@@ -179,20 +179,21 @@ class Reader:
         return array.astype(dtype, copy=False)
 
     def _dtype(self, array: np.ndarray, key: str) -> np.dtype[Any]:
-        floating = jnp.issubdtype(array.dtype, np.floating)
+        given = array.dtype.newbyteorder("=")  # JAX takes the machine's byte order alone
+        floating = jnp.issubdtype(given, np.floating)
         if key in self.keys.others and not floating:
             if array.dtype.kind not in "biu":
                 raise TypeError(
                     f"'{key}' must hold numbers or bools, got {describe(array)}: turn dates and "
                     "text into numbers"
                 )
-            return np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
+            return np.dtype(jax.dtypes.canonicalize_dtype(given))
         if array.dtype.kind not in "biufV" or not (floating or self.dtype is not None):
             raise TypeError(
                 f"'{key}' must be floating point, got {describe(array)}: what is no source is "
                 "named in other_inputs"
             )
-        return np.dtype(jax.dtypes.canonicalize_dtype(self.dtype or array.dtype))
+        return np.dtype(jax.dtypes.canonicalize_dtype(self.dtype or given))
 
     def _unmasked(self, array: np.ma.MaskedArray, key: str, dtype: np.dtype[Any]) -> np.ndarray:
         fill, masked = self.columns.fill_of(key), int(np.ma.count_masked(array))

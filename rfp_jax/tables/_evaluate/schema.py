@@ -186,10 +186,12 @@ def _metadata(reader: Reader, probes: Sequence[Probe], key: str) -> str:
             )
         return declared[key]
     found: dict[str, list[str]] = {}
+    refused = ""
     for each in probes:
         try:
             kind = kind_of(each.metadata.get(key))
-        except Exception:  # that sample will fail
+        except Exception as error:  # that sample will fail
+            refused = refused or f"{each.id}: {reason(error)}"
             continue
         if kind is not None:
             found.setdefault(kind, []).append(each.id)
@@ -198,10 +200,13 @@ def _metadata(reader: Reader, probes: Sequence[Probe], key: str) -> str:
     votes = sum(map(len, found.values()))
     if won := [kind for kind, names in found.items() if 2 * len(names) > votes]:
         return won[0]
-    seen = ", ".join(f"{kind} in {names[0]}" for kind, names in found.items()) or "nothing"
+    if refused and not found:
+        raise ValueError(f"metadata '{key}' cannot be stored: {refused}")
+    seen = ", ".join(f"{kind} in {names[0]}" for kind, names in found.items())
+    what = f"can be stored in several ways: {seen}" if found else "is missing where we looked"
     raise ValueError(
-        f"metadata '{key}' can be stored in several ways or in none, the samples looked at have "
-        f"{seen}: say which with Columns(metadata={{'{key}': ...}}), one of {', '.join(KINDS)}"
+        f"metadata '{key}' {what}. Say which kind it is with "
+        f"Columns(metadata={{'{key}': ...}}), one of {', '.join(KINDS)}"
     )
 
 

@@ -52,8 +52,8 @@ def scalar(value: object) -> Any:
         return None
     if isinstance(value, datetime.date):
         return _time(value)
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
+    if isinstance(value, str | bytes | os.PathLike):
+        return os.fspath(value)  # not by an array, which loses zero bytes at the end
     array = np.asarray(value)
     if array.shape == () and array.dtype == object and array[()] is not value:
         return scalar(array[()])  # an object in an array of its own
