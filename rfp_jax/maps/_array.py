@@ -17,7 +17,7 @@ from rfp_jax.maps._source import Source
 from rfp_jax.maps._tags import ROWS, Raster, Tags, missing, places_of
 
 with needs_extra("Maps of relevance", extra="maps"):
-    import rioxarray  # noqa: F401
+    import rioxarray
     import xarray as xr
     from rasterio.io import MemoryFile
 
@@ -90,7 +90,13 @@ def open_array(name: str, data: xr.DataArray | xr.Dataset, source: Source) -> Ar
     has_dates = "t" in source.dims
     if "time" in array.dims and array.sizes["time"] == 1 and not has_dates:
         array = array.squeeze("time", drop=True)
-    y, x = array.rio.y_dim, array.rio.x_dim
+    try:
+        y, x = array.rio.y_dim, array.rio.x_dim
+    except rioxarray.exceptions.MissingSpatialDimensionError:
+        raise SceneError(
+            f"source {name!r} has the dimensions {list(array.dims)}, and none is known as y and x: "
+            "rename them (data.rename(lat='y', lon='x'))"
+        ) from None
     others = [str(dim) for dim in array.dims if dim not in (x, y, "time")]
     if len(others) > 1 or ("time" in array.dims and not has_dates):
         raise SceneError(

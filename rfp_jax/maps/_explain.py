@@ -54,12 +54,14 @@ class Network:
             NetworkSizeError: they do not lie on the pixels of the window; says what to do.
         """
         found = jax.eval_shape(self.fun, self.params, *inputs, *self.constants)
-        shapes = [leaf.shape for leaf in jax.tree.leaves(found)]
         y, x = self.dims.index("y"), self.dims.index("x")
         batch, window = inputs[0].shape[0], (inputs[0].shape[y], inputs[0].shape[x])
-        if len(shapes) != 1:
-            raise NetworkSizeError(f"the network must return one array, got {len(shapes)}")
-        (shape,) = shapes
+        if not isinstance(found, jax.ShapeDtypeStruct):
+            raise NetworkSizeError(
+                f"the network must return one array, got {jax.tree.map(lambda x: x.shape, found)}: "
+                "choose one of them (lambda *arguments: network(*arguments)[...])"
+            )
+        shape = found.shape
         if self.is_patch:
             if len(shape) == 4 and (shape[y], shape[x]) == (1, 1):
                 return shape[self.dims.index("c")]

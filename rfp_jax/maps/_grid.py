@@ -98,7 +98,13 @@ class Grid:
         Raises:
             SceneError: the region is not (left, bottom, right, top), or lies outside.
         """
-        left, bottom, right, top = region
+        try:
+            left, bottom, right, top = map(float, region)
+        except (TypeError, ValueError):
+            raise SceneError(
+                f"region must be (left, bottom, right, top) in the reference's coordinate system, "
+                f"got {region}"
+            ) from None
         near = 1e-6  # of a pixel: a bound on an edge touches one side alone
         x0, y0 = ~self.transform * (left, top)
         x1, y1 = ~self.transform * (right, bottom)

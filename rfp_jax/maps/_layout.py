@@ -239,7 +239,7 @@ def class_names(
         raise SceneError(f"classes must be a sequence of names, got {classes!r}")
     if len(names) != count or len(set(names)) < count:
         raise SceneError(
-            f"the network has {count} outputs at a pixel, and {len(set(names))} classes are named: "
+            f"the network has {count} outputs at a pixel, and these classes are named: "
             f"{list(names)}; name each output once"
         )
     if count > VOID:

@@ -255,6 +255,11 @@ def _layer(
     fill: float,
 ) -> Layer:
     tags = raster.tags
+    if tags.dtype.kind not in "biuf":
+        raise SceneError(
+            f"source {name!r} holds {tags.dtype}: bring it to real numbers first, as bands "
+            "of their own (its magnitude and phase, or its real and imaginary part)"
+        )
     if scale is None and tags.has_scale:
         raise SceneError(
             f"source {name!r} declares scale {list(tags.scales)} and offset {list(tags.offsets)}: "

@@ -111,6 +111,11 @@ def test_a_network_of_another_size(raster, refused):
         halved, maps.NetworkSizeError,
     )  # fmt: skip
 
+    refused(
+        {"a": raster(ones(1, 8, 8))}, r"one array, got {'out': \(1, 8, 8, 1\)}: choose one",
+        lambda _, a: {"out": a}, maps.NetworkSizeError,
+    )  # fmt: skip
+
     def whole(_, a):
         return a.mean((1, 2))
 
@@ -123,7 +128,7 @@ def test_a_network_of_another_size(raster, refused):
 
 def test_classes_that_do_not_fit(raster, refused):
     sources = {"a": raster(ones(1, 8, 8))}
-    refused(sources, "has 2 outputs at a pixel, and 3 classes", classes=["a", "b", "c"])
+    refused(sources, "has 2 outputs at a pixel, and these classes", classes=["a", "b", "c"])
     refused(sources, "a sequence of names", classes="ab")
     refused(sources, "name each output once", classes=["a", "a"])
     refused(sources, "must be '#rrggbb', got 'red'", classes={"a": "red", "b": "#00ff00"})
@@ -173,6 +178,9 @@ def test_sources_that_are_none(refused, raster):
     refused([raster(ones(1, 8, 8))], "sources must map names to data, got list")
     refused({"bias": raster(ones(1, 8, 8))}, "'bias' is what came from no source")
     refused({}, "sources must map names")
+    refused({"a": raster(1j * ones(1, 8, 8))}, "source 'a' holds complex64: .*magnitude and phase")
+    placed = raster(ones(1, 8, 8)).rename(y="row", x="column")
+    refused({"a": placed}, r"\['band', 'row', 'column'\], and none is known as y and x: rename")
     data = raster(ones(2, 8, 8))
     refused({"a": xr.concat([data, data], "time")}, r"dimensions \['time', 'band', 'y', 'x'\]")
     once = data.expand_dims("time")
@@ -197,6 +205,7 @@ def test_options_that_do_not_fit(refused, raster):
     refused(sources, r"nodata='b': \['b'\] is no source", nodata="b")
     refused(sources, "windows of 30 pixels do not go with a scene of 40.*32", strided, window=30)
     refused(sources, "holds no pixel of the reference", region=(0, 0, 10, 10))
+    refused(sources, "region must be .left, bottom, right, top.", region=(slice(4), slice(4)))
     other = {**sources, "b": raster(ones(1, 20, 20), 20.0)}
     refused(other, "resampling='magic' is not known", resampling="magic")
     refused(
