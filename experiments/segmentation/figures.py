@@ -90,7 +90,13 @@ def maps(patches: Sequence[Shown], names: Sequence[str], title: str) -> Figure:
         ax.set_xticks([])
         ax.set_yticks([])
     scale = figure.colorbar(
-        grid[0, 4].images[0], ax=grid[:, 4:6], location="bottom", shrink=0.9, aspect=30, pad=0.02
+        grid[0, 4].images[0],
+        ax=grid,
+        location="bottom",
+        shrink=0.2,
+        aspect=30,
+        pad=0.02,
+        anchor=(0.57, 1.0),
     )
     scale.set_label("share of radar in the relevance of the class that is named", fontsize=SMALL)
     scale.ax.tick_params(labelsize=SMALL)

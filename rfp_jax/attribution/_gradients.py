@@ -4,6 +4,8 @@ The sum over a source's elements of gradient times difference is a directional d
 mode gives it for every output in one pass, where reverse mode needs a pass per output.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import jax

@@ -122,3 +122,12 @@ def test_no_public_module_is_named_like_a_public_function():
         if callable(getattr(importlib.import_module(module), name))
     }
     assert not {module for module in PUBLIC if module.rpartition(".")[2] in functions}
+
+
+def test_annotations_of_shapes_are_strings():
+    """Else a function that is defined inside another one asks for jaxtyping when it is called."""
+    future = "from __future__ import annotations"
+    texts = {name: path.read_text() for name, path in FILES.items()}
+    shaped = {name: text for name, text in texts.items() if "import shapes" in text}
+    assert len(shaped) > 10
+    assert not [name for name, text in shaped.items() if future not in text]
