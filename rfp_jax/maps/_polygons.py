@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,10 +28,12 @@ def by_polygon(scene: xr.Dataset, polygons: gpd.GeoDataFrame) -> gpd.GeoDataFram
 
     Returns:
         The polygons as they were given, with the columns `n` (pixels with data, parts counted as
-        such), `output`, `relevance_SOURCE` (bias too) and `share_SOURCE`; NaN where there are none.
+        such), `output`, `relevance_SOURCE` (bias too) and `share_SOURCE`; NaN where there are none,
+        as in rows without a geometry.
 
     Raises:
-        SceneError: the polygons have no coordinate system, or it is a map of several classes.
+        SceneError: the polygons are no polygons, not valid, or have no coordinate system or a
+            column of such a name; or it is a map of several classes.
     """
     with needs_extra("Relevance of polygons", extra="maps"):
         import exactextract
@@ -40,34 +43,71 @@ def by_polygon(scene: xr.Dataset, polygons: gpd.GeoDataFrame) -> gpd.GeoDataFram
             "by_polygon() takes a map of one class: choose it first, "
             f"scene.sel({{'class': {scene['class'].values[0]!r}}})"
         )
-    if polygons.crs is None:
-        raise SceneError("the polygons have no coordinate system: polygons.set_crs(...)")
-    placed = polygons.to_crs(scene.rio.crs).reset_index(drop=True)
     names = list(map(str, scene.source.values))
+    sources = [name for name in names if name != "bias"]
+    columns = ["n", "output", *(f"relevance_{n}" for n in names), *(f"share_{n}" for n in sources)]
+    _check(polygons, columns)
+    known = np.array([not (g is None or g.is_empty) for g in np.asarray(polygons.geometry)], bool)
+    placed = polygons[known].to_crs(scene.rio.crs).reset_index(drop=True)
 
     def sums(array: xr.DataArray, operation: str = "sum") -> np.ndarray:
+        """Sum over the pixels of each polygon; [polygon], 0 for one without a geometry."""
         import pandas as pd
 
-        found: Any = exactextract.exact_extract(
-            array.rio.write_crs(scene.rio.crs), placed, operation, output="pandas"
-        )
-        assert isinstance(found, pd.DataFrame)
-        return found.iloc[:, 0].to_numpy(np.float64)
+        every = np.zeros(len(polygons))
+        if known.any():
+            found: Any = exactextract.exact_extract(
+                array.rio.write_crs(scene.rio.crs), placed, operation, output="pandas"
+            )
+            assert isinstance(found, pd.DataFrame)
+            every[known] = found.iloc[:, 0].to_numpy(np.float64)
+        return every
 
     result = polygons.copy()
     result["n"] = np.nan_to_num(sums(scene.output, "count"))
     result["output"] = sums(scene.output)
     parts = {name: scene.relevance.sel(source=name, drop=True) for name in names}
-    sizes = {}
     for name, part in parts.items():
         result[f"relevance_{name}"] = sums(part)
-        if name != "bias":
-            sizes[name] = sums(abs(part))
+    sizes = {name: sums(abs(parts[name])) for name in sources}
     total = np.sum(list(sizes.values()), axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         for name, size in sizes.items():
             result[f"share_{name}"] = np.where(total > 0, size / total, np.nan)
-    empty = result["n"] == 0
-    columns = ["output", *(c for c in result if c.startswith(("relevance_", "share_")))]
-    result.loc[empty.to_numpy(), columns] = np.nan
+    result.loc[(result["n"] == 0).to_numpy(), columns[1:]] = np.nan
     return result
+
+
+def _check(polygons: gpd.GeoDataFrame, columns: Sequence[str]) -> None:
+    """Refuse what is not a GeoDataFrame of polygons that can be summed over.
+
+    Raises:
+        SceneError: says what to do.
+    """
+    import geopandas as gpd
+    import shapely
+
+    if not isinstance(polygons, gpd.GeoDataFrame):
+        raise SceneError(
+            f"polygons must be a GeoDataFrame, got {type(polygons).__name__}: "
+            "geopandas.GeoDataFrame(geometry=...) makes one of geometries, "
+            "geopandas.read_file(...) of a file"
+        )
+    if polygons.crs is None:
+        raise SceneError("the polygons have no coordinate system: polygons.set_crs(...)")
+    if twice := sorted({*columns} & {*polygons.columns}):
+        raise SceneError(f"the polygons have columns of these names already: {twice}; rename them")
+    shapes = np.asarray(polygons.geometry)
+    for row, shape in zip(polygons.index, shapes, strict=True):
+        if shape is None:
+            continue
+        if shape.geom_type not in ("Polygon", "MultiPolygon"):
+            raise SceneError(
+                f"row {row!r} is a {shape.geom_type}, not a polygon: give it an area, with "
+                "polygons.buffer(...) in meters"
+            )
+        if not shape.is_valid:
+            raise SceneError(
+                f"the polygon in row {row!r} is not valid ({shapely.is_valid_reason(shape)}): "
+                "polygons.make_valid() repairs it"
+            )

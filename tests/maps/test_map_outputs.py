@@ -10,7 +10,7 @@ import rasterio
 import rioxarray
 import xarray as xr
 from rio_cogeo.cogeo import cog_validate
-from shapely.geometry import Point, box
+from shapely.geometry import Point, Polygon, box
 
 from rfp_jax import maps
 
@@ -142,6 +142,31 @@ def test_polygons(scene):
     np.testing.assert_allclose(elsewhere.share_sar[0], rows.share_sar[0], rtol=1e-2)
     with pytest.raises(maps.SceneError, match="no coordinate system"):
         maps.by_polygon(scene, gpd.GeoDataFrame(geometry=[Point(0, 0)]))
+
+
+def test_rows_without_a_geometry_have_no_pixels(scene):
+    area = box(600000, 5199400, 600405, 5200000)
+    rows = maps.by_polygon(scene, gpd.GeoDataFrame(geometry=[None, area, Polygon()], crs=32633))
+    assert rows.n[[0, 2]].tolist() == [0, 0]
+    assert rows.iloc[[0, 2]].drop(columns=["geometry", "n"]).isna().all(axis=None)
+    alone = maps.by_polygon(scene, gpd.GeoDataFrame(geometry=[area], crs=32633))
+    assert rows.drop(columns="geometry").iloc[1].equals(alone.drop(columns="geometry").iloc[0])
+    none = maps.by_polygon(scene, gpd.GeoDataFrame(geometry=[], crs=32633))
+    assert list(none.columns) == list(rows.columns)
+
+
+def test_what_is_no_polygon_is_refused(scene):
+    area = box(600000, 5199400, 600405, 5200000)
+    crossed = Polygon([(600000, 5199500), (600100, 5199600), (600100, 5199500), (600000, 5199600)])
+    for rows, match in (
+        ({"geometry": [area, Point(600050, 5199550)]}, "row 1 is a Point, not a polygon"),
+        ({"geometry": [crossed]}, "row 0 is not valid .Self-intersection.*make_valid"),
+        ({"geometry": [area], "n": [1], "share_sar": [2]}, r"names already: \['n', 'share_sar'\]"),
+    ):
+        with pytest.raises(maps.SceneError, match=match):
+            maps.by_polygon(scene, gpd.GeoDataFrame(rows, crs=32633))
+    with pytest.raises(maps.SceneError, match="must be a GeoDataFrame, got GeoSeries"):
+        maps.by_polygon(scene, gpd.GeoSeries([area], crs=32633))
 
 
 def test_shares_where_nothing_speaks():
