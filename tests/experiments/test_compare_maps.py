@@ -160,6 +160,7 @@ def test_the_command_compares_and_says_where_the_results_are(config, capsys):
         assert optical["dominating"] == pytest.approx(radar["other"])
         assert optical["difference"]["mean"] == pytest.approx(-radar["difference"]["mean"])
     assert "RFP, bias shared" in shown
+    assert "…" not in shown  # nothing is cut
     assert "synthetic data" in shown
     for name in ("compare_maps.json", "compare_maps.png", "shares.png"):
         assert str(config.out / name) in shown

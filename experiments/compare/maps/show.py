@@ -11,7 +11,7 @@ from rich.table import Table
 from experiments.segmentation.figures import SHARES, STYLES, outline
 from experiments.sen12ms.figures import picture
 
-WIDTH = 132
+WIDTH = 150
 """So many columns of text a table needs."""
 
 SMALL = 8  # points
@@ -19,7 +19,6 @@ SMALL = 8  # points
 COLUMNS = {
     "dominating": "dominating",
     "other": "other",
-    "difference": "difference",
     "within": "same source",
     "pearson": "Pearson",
     "mse": "MSE",
