@@ -15,6 +15,7 @@ with needs_extra("Drawing pictures", "plot"):
     from matplotlib.axes import Axes
     from matplotlib.patches import Rectangle
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
+    from matplotlib.transforms import ScaledTranslation, Transform, blended_transform_factory
 
 if TYPE_CHECKING:
     from rfp_jax._util.ground import Ground
@@ -26,6 +27,9 @@ HATCHED: dict[str, Any] = {  # as Matplotlib takes them
     "linewidth": 0,
 }
 """The look of a patch without data."""
+
+KEY = 0.3
+"""A key begins so many inches below its map, under the coordinates."""
 
 BAR = 0.3
 """The scale bar is at most this part of the map wide."""
@@ -42,10 +46,12 @@ def draw_ground(ax: Axes, ground: Ground) -> None:
     ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, zorder=-1, **HATCHED))
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect=ground.aspect)
     ax.tick_params(labelsize=SMALL - 1, length=2)
-    for axis in (ax.xaxis, ax.yaxis):
+    wide, high = abs(right - left), abs(top - bottom) * ground.aspect
+    for axis, side in ((ax.xaxis, wide), (ax.yaxis, high)):
         numbers = ScalarFormatter(useOffset=False)
         numbers.set_scientific(False)
-        axis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+        most = max(round(3 * side / max(wide, high)), 1)  # numbers on a short side would overlap
+        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], min_n_ticks=1))
         axis.set_major_formatter(numbers)
     ax.tick_params(axis="y", labelrotation=90)
     for label in ax.get_yticklabels():
@@ -81,8 +87,8 @@ def draw_ramps(ax: Axes, ramps: Mapping[str, np.ndarray], words: tuple[str, str,
         ramps: names to colors, from least to most: [levels, 3] or [levels, 4], from 0 to 1.
         words: what stands at the left end, in the middle, and at the right end.
     """
-    height = 0.045 * len(ramps)
-    inset = ax.inset_axes((0.15, -0.13 - height, 0.7, height))
+    height = 0.11 * len(ramps)  # inches
+    inset = ax.inset_axes((0.15, -KEY - height, 0.7, height), transform=below(ax))
     colors = np.stack(list(ramps.values()))
     inset.imshow(colors, aspect="auto", extent=(0, 1, len(ramps), 0), interpolation="nearest")
     inset.set_xticks([0, 0.5, 1], words)
@@ -90,6 +96,13 @@ def draw_ramps(ax: Axes, ramps: Mapping[str, np.ndarray], words: tuple[str, str,
     inset.set_yticks(np.arange(len(ramps)) + 0.5, names, parse_math=False)
     inset.tick_params(labelsize=SMALL - 1, length=0)
     inset.spines[:].set(linewidth=0.5, color=BIAS_COLOR)
+
+
+def below(ax: Axes) -> Transform:
+    """From parts of the width of a map, and inches above its lower edge, to the screen."""
+    corner = ScaledTranslation(0, 0, ax.transAxes)  # type: ignore  # any transform does
+    inches = ax.figure.dpi_scale_trans + corner
+    return blended_transform_factory(ax.transAxes, inches)
 
 
 def _draw_bar(ax: Axes, ground: Ground) -> None:

@@ -22,7 +22,7 @@ from rfp_jax._util.classes import classes_of, explained
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.ground import ground_of
 from rfp_jax.plot._colors import FAINTEST, RELEVANCE_COLORS, opaque, source_colors
-from rfp_jax.plot._ground import HATCHED, draw_cells, draw_ground, draw_ramps
+from rfp_jax.plot._ground import HATCHED, KEY, below, draw_cells, draw_ground, draw_ramps
 from rfp_jax.plot._parts import SMALL, signed
 
 with needs_extra("Drawing pictures", "plot"):
@@ -105,7 +105,8 @@ def draw_classes(ax: Axes, scene: xr.Dataset, which: str = "prediction") -> None
     legend = ax.legend(
         handles=[*handles, Patch(label="no data", **HATCHED)],
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.1),
+        bbox_to_anchor=(0.5, -KEY + 0.05),
+        bbox_transform=below(ax),
         ncols=3,
         fontsize=SMALL,
         frameon=False,
