@@ -67,7 +67,7 @@ def _over(equation: Equation, variable: Tracked | None, piece: Interval) -> Inte
         if id(waiting[-1]) in known or made is None:
             waiting.pop()
             continue
-        missing = [m for m in made.members if id(m) not in known]
+        missing = [m for m in made.members if id(m) not in known and producer(m)]
         waiting.extend(missing)
         if not missing:
             known[id(waiting.pop())] = ranged(made)

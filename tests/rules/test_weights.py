@@ -138,9 +138,14 @@ def test_a_signal_that_is_chosen_by_another_stays_one():
         part = jnp.where(chooser > 0, g, 0)
         return part / part.sum(1, keepdims=True) * v
 
-    got = shares(mixed, g, v)
-    agree(got[0], got[1])
-    agree(got[0] + got[1], mixed(g, v))
+    def by_each_other(g, v):
+        return jax.nn.relu(g * v * (v > 0)) * v
+
+    for fun in (mixed, by_each_other):
+        got = shares(fun, g, v)
+        agree(got[0] + got[1], fun(g, v))
+        assert np.abs(got[0]).max() > 0.1
+    agree(*([part] for part in shares(mixed, g, v)[:2]))
 
 
 MASK = np.tril(np.ones((4, 4), bool))
