@@ -53,7 +53,7 @@ def axis(axis: int = -1) -> Split:
         along = [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)]
         return jnp.where((places == i).reshape(along), x, jnp.zeros_like(x))
 
-    return Split(lambda shape: shape[axis], part)
+    return Split(lambda shape: _length(shape, axis), part)
 
 
 def groups(groups: Mapping[str, Index], axis: int = -1) -> Split:
@@ -103,7 +103,30 @@ def groups(groups: Mapping[str, Index], axis: int = -1) -> Split:
         along = [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)]
         return jnp.where(mask.reshape(along), x, jnp.zeros_like(x))
 
-    return Split(lambda shape: len(groups), part, tuple(groups))
+    def count(shape: tuple[int, ...]) -> int:
+        table(_length(shape, axis))
+        return len(groups)
+
+    return Split(count, part, tuple(groups))
+
+
+def _length(shape: tuple[int, ...], axis: int) -> int:
+    """Return how long an axis of a source is, if it has one."""
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"split along axis {axis}: the source of shape {list(shape)} has no such axis")
+    return shape[axis]
+
+
+def _fits(shape: tuple[int, ...], given: tuple[int, ...], what: str) -> None:
+    """Refuse what cannot be spread over a source."""
+    try:
+        fits = np.broadcast_shapes(shape, given) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{what} of shape {list(given)} cannot be broadcast to the source of shape {list(shape)}"
+        )
 
 
 def segments(ids: shapes.Integer[jax.Array | np.ndarray, "..."], count: int | None = None) -> Split:
@@ -133,7 +156,11 @@ def segments(ids: shapes.Integer[jax.Array | np.ndarray, "..."], count: int | No
     def part(x: jax.Array, i: Number) -> jax.Array:
         return jnp.where(jnp.broadcast_to(jnp.asarray(ids), x.shape) == i, x, jnp.zeros_like(x))
 
-    return Split(lambda shape: number, part)
+    def known(shape: tuple[int, ...]) -> int:
+        _fits(shape, np.shape(ids), "segment ids")
+        return number
+
+    return Split(known, part)
 
 
 def masks(
@@ -166,7 +193,11 @@ def masks(
     def part(x: jax.Array, i: Number) -> jax.Array:
         return jnp.broadcast_to(stacked[i], x.shape).astype(x.dtype) * x
 
-    return Split(lambda shape: len(stacked), part, names)
+    def count(shape: tuple[int, ...]) -> int:
+        _fits(shape, stacked.shape[1:], "each mask")
+        return len(stacked)
+
+    return Split(count, part, names)
 
 
 Splits = list[Split | None]
@@ -191,7 +222,13 @@ def split_leaves(split: Tree, tree: Tree) -> Splits:
         if len(leaves) != tree.num_leaves:  # a source that is None has a place, but no array
             leaves = [s for s, i in zip(leaves, places, strict=True) if i is not None]
     except ValueError as error:
-        raise TypeError(f"split={split!r} is not structured like argnums: {tree}") from error
+        entries = f"a {type(split).__name__}"
+        if isinstance(split, tuple | list | dict):
+            entries = f"{entries} of {len(split)}"
+        raise TypeError(
+            f"split= is {entries}, which is not structured like argnums, {tree}; pass one split "
+            "for all, or a tuple with a split or None for each source of argnums"
+        ) from error
     if wrong := [value for value in leaves if not is_leaf(value)]:
         raise TypeError(
             "split= takes rfp_jax.sources.axis, groups, segments or masks, or None; got "

@@ -122,9 +122,10 @@ def test_aux_that_is_missing(returned):
         relevance(model, has_aux=True)(X)
 
 
-def test_a_function_that_is_none():
-    with pytest.raises(TypeError):
-        relevance(None)(X)  # type: ignore[arg-type] (the point of the test)
+@pytest.mark.parametrize("transform", [relevance, rfp_jax.heatmap, gate, rfp_jax.audit])
+def test_a_function_that_is_none(transform):
+    with pytest.raises(TypeError, match="fun must be a function of arrays, .*, got None of type"):
+        transform(None)
 
 
 def test_the_users_own_error_passes_unchanged():
@@ -156,6 +157,61 @@ def test_unknown_rules(transform):
 def test_rules_of_a_wrong_type(given):
     with pytest.raises(TypeError, match="rules"):
         relevance(add, rules=given)
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"), [(rfp_jax.rules.flat, "call it"), ({"tanh": None}, "with_rules")]
+)
+def test_rules_that_are_nearly_right_are_told_how(given, remedy):
+    with pytest.raises(TypeError, match=f"rules= takes .*, got .*; .*{remedy}"):
+        relevance(add, rules=given)
+
+
+@pytest.mark.parametrize(
+    ("option", "error", "message"),
+    [
+        ({"max_bytes": "1 GB"}, ValueError, "max_bytes='1 GB' must be a positive integer"),
+        ({"max_bytes": 0}, ValueError, "max_bytes=0 must be a positive integer"),
+        ({"dtype": "float33"}, TypeError, "dtype='float33' is no floating-point dtype"),
+        ({"outputs": 1, "ignore_index": "255"}, TypeError, "ignore_index='255' must be an integer"),
+    ],
+)
+def test_options_of_a_wrong_kind(option, error, message):
+    with pytest.raises(error, match=message):
+        relevance(add, **option)(X, X, X)
+
+
+def test_an_audit_inside_jit():
+    with pytest.raises(TypeError, match="an audit measures numbers, and cannot stand inside jax"):
+        jax.jit(lambda x: rfp_jax.audit(jnp.tanh)(x).residual)(X)
+
+
+Frozen = rfp_jax.rules.Frozen
+MISFITS = {
+    "no frozen equation": (lambda f, x: f(x), r"returned \w+; a rule returns rfp_jax.rules.Frozen"),
+    "another output": (lambda f, x: Frozen(f(x)[:1]), r"an output of shapes \[\(1,\)\], but"),
+    "another contribution": (
+        lambda f, x: Frozen(f(x), lambda c: c.sum(), lambda: f(x)),
+        r"pushed a contribution of shape \(\) to a result of shape \(3,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("transform", [relevance, rfp_jax.heatmap, gate, rfp_jax.audit])
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_a_rule_returns_must_fit_the_equation(transform, name):
+    """Shapes that differ would be broadcast in silence."""
+    rule, message = MISFITS[name]
+    wrong = rfp_jax.rules.lrp0.with_rules({"tanh": rule})
+    explained = transform(lambda x: jnp.tanh(x + 1.0), rules=wrong)
+    explained = (lambda x: jax.jvp(gate(jnp.tanh, rules=wrong), (x,), (x,))) if transform is gate else explained  # fmt: skip
+    with pytest.raises(TypeError, match=rf"the rule for 'tanh' at .*{message}"):
+        explained(X)
+
+
+def test_a_rule_that_cannot_be_called():
+    with pytest.raises(TypeError, match="the rule for tanh must be callable, .* got 3"):
+        rfp_jax.rules.lrp0.with_rules({"tanh": 3})  # type: ignore[dict-item] (the point)
 
 
 @pytest.mark.parametrize("primitive", [jnp.sin, None, 3])

@@ -112,6 +112,10 @@ def test_a_split_under_grad_and_vmap():
         (lambda: sources.masks(np.zeros((0, 6))), ValueError, "at least one mask"),
         (lambda: (sources.axis(), sources.axis()), TypeError, "structured like argnums"),
         (lambda: "bands", TypeError, "got 'bands'"),
+        (lambda: sources.axis(4), ValueError, r"axis 4: the source of shape \[2, 4, 4, 6\] has no"),
+        (lambda: sources.groups({"a": 0}, axis=-5), ValueError, "axis -5: the source of shape"),
+        (lambda: sources.segments(np.zeros(5, int)), ValueError, r"\[5\] cannot be broadcast to"),
+        (lambda: sources.masks(np.ones((2, 7))), ValueError, r"each mask of shape \[7\] cannot be"),
     ],
 )
 def test_bad_splits(split, error, message):

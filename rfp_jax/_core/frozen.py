@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import numpy as np
 
 from rfp_jax._core.equation import Equation
+from rfp_jax._core.jaxprs import shape_of
 from rfp_jax._core.signatures import is_sequence
 from rfp_jax._core.value import Tracked
 from rfp_jax._util.trees import Tree
@@ -61,6 +63,43 @@ class Frozen(NamedTuple):
         """Return the constant part of each result."""
         assert self.bias is not None
         return listed(self.bias())
+
+
+def check_frozen(f: Equation, frozen: object) -> Frozen:
+    """Return what a rule made of an equation, if it can be that.
+
+    Raises:
+        TypeError: it is no `Frozen`, or its output has not the shapes of the equation's results.
+    """
+    if not isinstance(frozen, Frozen):
+        raise TypeError(
+            f"the rule for {_told(f)} returned {type(frozen).__name__}; a rule returns "
+            "rfp_jax.rules.Frozen(output, push, bias)"
+        )
+    given = [np.shape(y) for y in frozen.outputs]
+    if given != (shapes := list(map(shape_of, f.eqn.outvars))):
+        raise TypeError(
+            f"the rule for {_told(f)} returned an output of shapes {given}, but the results have "
+            f"shapes {shapes}; the output is what the plain program computes, equation(*activations)"
+        )
+    return frozen
+
+
+def check_pushed(f: Equation, output: jax.Array, pushed: jax.Array | None) -> None:
+    """Refuse a contribution that has not the shape of the result to which it was pushed.
+
+    Raises:
+        TypeError: it has another shape, which would be broadcast in silence.
+    """
+    if pushed is not None and np.shape(pushed) != np.shape(output):
+        raise TypeError(
+            f"the rule for {_told(f)} pushed a contribution of shape {np.shape(pushed)} to a result "
+            f"of shape {np.shape(output)}; what push returns has the shapes of the output"
+        )
+
+
+def _told(f: Equation) -> str:
+    return f"{f.name!r} at {f.source or '(unknown)'}"
 
 
 def listed(results: Any) -> list[Any]:

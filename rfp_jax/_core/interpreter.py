@@ -29,7 +29,14 @@ from rfp_jax._core.bias import Bias, Keep
 from rfp_jax._core.carrier import Carrier, Contributions
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, Kind, bind
-from rfp_jax._core.frozen import Frozen, Rule, constant, is_chained
+from rfp_jax._core.frozen import (
+    Frozen,
+    Rule,
+    check_frozen,
+    check_pushed,
+    constant,
+    is_chained,
+)
 from rfp_jax._core.jaxprs import literal, user_context
 from rfp_jax._core.numbering import Numbering, key_of
 from rfp_jax._core.precision import widen
@@ -247,7 +254,8 @@ class Interpreter:
 
     def freeze(self, equation: Equation, rule: Rule) -> Frozen:
         """Evaluate an equation by its rule."""
-        frozen = rule(equation, *(value.activation for value in equation.inputs))
+        activations = (value.activation for value in equation.inputs)
+        frozen = check_frozen(equation, rule(equation, *activations))
         if self.dtype is None or self.exact:
             return frozen
         plain = [widen(y, self.dtype) for y in equation.plain()]
@@ -296,6 +304,9 @@ class Interpreter:
                     for carried in slots(inputs)
                 ]
                 pushed = [tuple(column) for column in zip(*rows, strict=True)]
+                for y, column in zip(outputs, pushed, strict=True):
+                    for c in column:
+                        check_pushed(equation, y, c)
             return self.bias.added(self.carrier, frozen, pushed)
 
         made_by = equation if equation.name in REMEMBERED else None

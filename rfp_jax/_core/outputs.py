@@ -42,7 +42,8 @@ def cotangent(outputs: Outputs, output: Tree, ignore_index: int | None = None) -
         Weights shaped like `output`.
 
     Raises:
-        TypeError, ValueError: `outputs` is none of these; the message says what to pass.
+        TypeError, ValueError: `outputs` or `ignore_index` is none of these; the message says what
+            to pass.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -52,6 +53,8 @@ def cotangent(outputs: Outputs, output: Tree, ignore_index: int | None = None) -
         Array([[0., 0., 1.],
                [0., 0., 0.]], dtype=float32)
     """
+    if ignore_index is not None and not isinstance(ignore_index, int | np.integer):
+        raise TypeError(f"ignore_index={ignore_index!r} must be an integer, such as 255, or None")
     if structure(outputs) == structure(output) and _are_weights(outputs, output):
         return jax.tree.map(_spread, outputs, output)
     y = _single(output)

@@ -39,7 +39,11 @@ def check(dtype: DTypeLike | None) -> None:
     Raises:
         TypeError: it is not a floating-point dtype.
     """
-    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+    try:
+        is_known = dtype is None or jnp.issubdtype(dtype, jnp.floating)
+    except TypeError:  # it is no dtype at all
+        is_known = False
+    if not is_known:
         raise TypeError(f"dtype={dtype!r} is no floating-point dtype; pass jnp.float32, or None")
 
 

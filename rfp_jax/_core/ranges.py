@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -49,10 +50,16 @@ _MOST_EQUATIONS = 64
 
 def at_zero(equation: Equation) -> Interval:
     """Return the range of a function of one variable at 0, as far as its form says it."""
-    known: dict[int, Interval] = {id(equation.variable): (0.0, 0.0)}
+    return _over(equation, equation.variable, (0.0, 0.0))
+
+
+def _over(equation: Equation, variable: Tracked | None, piece: Interval) -> Interval:
+    """Return the range of a result where a value that it is made of lies in a piece."""
+    known: dict[int, Interval] = {id(variable): piece}
 
     def ranged(made: Equation) -> Interval:
-        return _by_table(made, [known.get(id(value)) or interval(value) for value in made.values])
+        own = zip(made.values, operand_intervals(made), strict=True)
+        return _by_table(made, [known.get(id(value)) or given for value, given in own])
 
     waiting: list[Member] = list(equation.members)
     while waiting:
@@ -60,7 +67,7 @@ def at_zero(equation: Equation) -> Interval:
         if id(waiting[-1]) in known or made is None:
             waiting.pop()
             continue
-        missing = [m for m in made.members if id(m) not in known]
+        missing = [m for m in made.members if id(m) not in known and producer(m)]
         waiting.extend(missing)
         if not missing:
             known[id(waiting.pop())] = ranged(made)
@@ -77,7 +84,46 @@ def result_interval(equation: Equation) -> Interval:
         return _layer_interval(equation)
     if equation.name == "div" and _is_normalized(equation):
         return (0.0, 1.0)
-    return _by_table(equation, list(map(interval, equation.values)))
+    found, variable = _by_table(equation, operand_intervals(equation)), _chooser(equation)
+    return found if variable is None else _piece_by_piece(equation, variable, found)
+
+
+def _chooser(equation: Equation) -> Tracked | None:
+    """Return the value by whose sign a result may be chosen, as in `where(x > 0, x, 0)`."""
+    if equation.name in ("max", "min") and len(equation.inputs) > 1:
+        return equation.variable
+    if equation.name not in ("select_n", "mul"):
+        return None
+    made = (producer(member) for member in equation.members)
+    if not any(f is not None and (f.is_discrete or f.name in _STEPS) for f in made):
+        return None
+    only = equation.inputs[0] if len(equation.inputs) == 1 else None
+    return equation.variable or only
+
+
+_STEPS = ("sign", "convert_element_type")
+_PIECES = ((-INF, -sys.float_info.min), (0.0, 0.0), (sys.float_info.min, INF))
+
+
+def _piece_by_piece(equation: Equation, variable: Tracked, found: Interval) -> Interval:
+    """Bound a result where a value that it is made of is negative, zero and positive."""
+    low, high = INF, -INF
+    for piece in _PIECES:
+        own = _over(equation, variable, piece)
+        low, high = min(low, own[0]), max(high, own[1])
+    return max(found[0], low), min(found[1], high)
+
+
+def operand_intervals(equation: Equation) -> list[Interval]:
+    """Return the ranges of an equation's operands; of one number in all places, that number."""
+    found = list(map(interval, equation.values))
+    for place, value in enumerate(equation.values):
+        if isinstance(value, Tracked | Stopped) or found[place] != UNBOUNDED:
+            continue
+        known = equation.number(place)
+        if known is not None and not math.isnan(known):
+            found[place] = (known, known)
+    return found
 
 
 def _by_table(equation: Equation, operands: list[Interval]) -> Interval:
@@ -89,9 +135,11 @@ def _by_table(equation: Equation, operands: list[Interval]) -> Interval:
 
 
 def _layer_interval(equation: Equation) -> Interval:
-    """Bound weights averaged by a known matrix, or by other weights that sum to 1."""
-    if len(equation.inputs) != 1 or equation.inputs[0].facts.interval[0] < 0:
+    """Bound what is averaged by a known matrix, and sums of products of what is not negative."""
+    if any(value.facts.interval[0] < 0 for value in equation.inputs):
         return UNBOUNDED
+    if len(equation.inputs) > 1:
+        return 0.0, INF
     matrix = equation.known(equation.tracked.index(False))
     if matrix is None or not (matrix >= 0).all():
         return UNBOUNDED
@@ -184,7 +232,9 @@ def _compared(test: Callable[[float, float], bool]) -> Callable[..., Interval]:
     def rule(_: Equation, x: Interval, y: Interval) -> Interval:
         found = {float(test(a, b)) for a in x for b in y}
         overlap = x[0] <= y[1] and y[0] <= x[1] and not x[0] == x[1] == y[0] == y[1]
-        return (0.0, 1.0) if overlap or len(found) > 1 else (min(found), max(found))
+        if overlap and test in (operator.eq, operator.ne):
+            return 0.0, 1.0
+        return min(found), max(found)  # an order is decided by the ends
 
     return rule
 
@@ -329,7 +379,8 @@ def _each(rule: Callable[..., Interval], names: str) -> dict[str, Callable[..., 
 _TABLE: Mapping[str, Callable[..., Interval]] = {
     **{name: _compared(getattr(operator, name)) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "is_finite": _fixed(0, 1),
-    **_each(_fixed(-1, 1), "sin cos sign"),
+    **_each(_fixed(-1, 1), "sin cos"),
+    "sign": _monotone(lambda x: float(np.sign(x))),
     **_each(_same, " ".join(sorted(MOVES)) + """ reduce_max reduce_min rev dynamic_slice cummax
         reduce_window_max reduce_window_min cummin top_k unstack split tile stop_gradient
         optimization_barrier all_gather"""),

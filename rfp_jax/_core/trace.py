@@ -110,7 +110,8 @@ def trace(
         returned = fun(*full, **kwargs)
         if has_aux and not (is_tuple(returned) and len(returned) == 2):
             raise TypeError(
-                f"with has_aux=True {_name(fun)} must return (output, aux), got {type(returned)}"
+                f"with has_aux=True {_name(fun)} must return (output, aux), got "
+                f"{_told(returned)}"
             )
         output, aux = returned if has_aux else (returned, None)
         outputs, trees["output"] = flatten(output)
@@ -156,6 +157,26 @@ def largest(jaxpr: core.Jaxpr) -> int:
     own = [math.prod(shape_of(atom)) for atom in atoms]
     inner = [largest(body) for eqn in jaxpr.eqns for body in inner_jaxprs(eqn)]
     return max([1, *own, *inner])
+
+
+def _told(returned: Tree) -> str:
+    if isinstance(returned, jax.Array):
+        return f"one array, {returned.dtype}{list(returned.shape)}"
+    size = f" of {len(returned)}" if isinstance(returned, tuple | list | dict) else ""
+    return f"a {type(returned).__name__}{size}"
+
+
+def check_callable(fun: object) -> None:
+    """Refuse what is not a function.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    if not callable(fun):
+        raise TypeError(
+            f"fun must be a function of arrays, such as a module's apply, got {fun!r} of type "
+            f"{type(fun).__name__}"
+        )
 
 
 def _name(fun: Callable[..., Tree]) -> str:

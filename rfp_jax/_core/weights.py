@@ -11,7 +11,7 @@ from __future__ import annotations
 from rfp_jax._core import ranges
 from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.primitives import LAYERS, MOVES, PLACEMENTS
-from rfp_jax._core.value import Facts, Tracked, Value, facts_of
+from rfp_jax._core.value import Facts, Stopped, Tracked, Value, facts_of
 
 TOLERANCE = 1e-5
 """The most by which rounding may take sums of fixed weights from 1."""
@@ -44,7 +44,8 @@ def _is_weight(equation: Equation, interval: ranges.Interval) -> bool:
         return True
     if low < 0 or not weights:
         return False
-    is_curve = equation.kind is Kind.FUNCTION and not equation.is_polynomial
+    is_mask = equation.name == "select_n" and not isinstance(equation.values[0], Tracked | Stopped)
+    is_curve = equation.kind is Kind.FUNCTION and not (equation.is_polynomial or is_mask)
     is_gate = high <= 1 + TOLERANCE
     if all(weights) and equation.name in _KEEPING and (is_gate or not is_curve):
         return True

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable
 
 import jax
+from jax.core import Tracer
 from jax.typing import DTypeLike
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._core.precision import check
-from rfp_jax._core.trace import trace
+from rfp_jax._core.trace import check_callable, trace
 from rfp_jax._transforms.survey import Survey
 from rfp_jax._transforms.verdict import Audit, Entry
 from rfp_jax._transforms.walks import walk
@@ -59,6 +60,7 @@ def audit(
         >>> [(entry.primitive, entry.rule, entry.bias) for entry in report.entries]
         [('mul', 'mean_or_product', None), ('sub', 'affine', -1.0), ('max', 'maximum', None)]
     """
+    check_callable(fun)
     check(dtype)
     walk(rules)  # a name that is not known is refused before the call
 
@@ -77,6 +79,11 @@ def audit(
             found: list[Survey] = []
             jax.eval_shape(lambda arrays: found.append(survey(arrays)), arrays)
             return found[0].audit()
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            raise TypeError(
+                "an audit measures numbers, and cannot stand inside jax.jit, vmap or grad: call it "
+                "on arrays, or give jax.ShapeDtypeStruct to see the rules alone"
+            )
         return survey(arrays).certified()
 
     return audited

@@ -22,7 +22,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from rfp_jax._core.equation import Equation
-from rfp_jax._core.frozen import Frozen
+from rfp_jax._core.frozen import Frozen, check_pushed
 from rfp_jax._util.trees import Tree
 
 LAWS = ("the law", "the transpose")
@@ -44,6 +44,8 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
     a = [_whole(v.activation, frozen) for v in inputs]
     c = [_noise(probe, x, 2 * i) for i, x in enumerate(a)]
     at_c, pull = jax.vjp(push, *c)
+    for place, pushed in at_c.items():
+        check_pushed(equation, frozen.outputs[place], pushed)
     at_both = push(*(x + y for x, y in zip(a, c, strict=True)))
     biases = frozen.biases() if frozen.bias is not None else [None] * len(frozen.outputs)
     w = {place: _noise(probe, p, 2 * place + 1) for place, p in at_c.items()}

@@ -14,7 +14,7 @@ from rfp_jax._core.argnums import Argnums
 from rfp_jax._core.linearize import FrozenProgram
 from rfp_jax._core.outputs import Outputs, classes, cotangent, is_all
 from rfp_jax._core.precision import check
-from rfp_jax._core.trace import trace
+from rfp_jax._core.trace import check_callable, trace
 from rfp_jax._transforms.walks import walk
 from rfp_jax._util.trees import Tree
 from rfp_jax.rules import Composite, LayerRule
@@ -81,6 +81,7 @@ def heatmap(
             f"heatmap cannot do bias={bias!r}: a layer's bias is shared in proportion to what each "
             "source contributed there, which is known only going forwards; use rfp_jax.relevance"
         )
+    check_callable(fun)
     check(dtype)
 
     @functools.wraps(fun)

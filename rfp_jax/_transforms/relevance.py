@@ -16,7 +16,7 @@ from rfp_jax._core.dependence import find_interaction
 from rfp_jax._core.linearize import FrozenProgram, Row, map_parts
 from rfp_jax._core.outputs import Outputs, cotangent, is_all, weighted
 from rfp_jax._core.precision import check
-from rfp_jax._core.trace import has_while, trace
+from rfp_jax._core.trace import check_callable, has_while, trace
 from rfp_jax._transforms.result import Relevance
 from rfp_jax._transforms.walks import BiasMode, walk
 from rfp_jax._util.trees import Number, Tree
@@ -155,6 +155,9 @@ def relevance(
             "direction='reverse' explains one output per sample without shared biases: pass "
             "outputs='argmax' (or indices, or weights) and bias='keep' or 'propagate'"
         )
+    if not isinstance(max_bytes, int) or max_bytes < 1:
+        raise ValueError(f"max_bytes={max_bytes!r} must be a positive integer, such as 2**30")
+    check_callable(fun)
     check(dtype)
     walk(rules, bias)  # names that are not known are refused before the call
 

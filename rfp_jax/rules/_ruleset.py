@@ -96,10 +96,16 @@ class Composite:
 
         Raises:
             ValueError: JAX has no primitive of a name.
+            TypeError: a rule is not callable.
         """
-        for primitive in table:
+        for primitive, rule in table.items():
             if isinstance(primitive, str):
                 check_name(primitive)
+            if not callable(rule):
+                raise TypeError(
+                    f"the rule for {primitive} must be callable, rule(equation, *activations), got "
+                    f"{rule!r}"
+                )
         given = {p.name if isinstance(p, Primitive) else p: rule for p, rule in table.items()}
         own = tuple(sorted({**self._own, **given}.items(), key=lambda item: item[0]))
         return replace(self, own=own, name=name or f"{self.name} with {', '.join(given)}")
@@ -157,7 +163,11 @@ def resolve(rules: str | Composite | LayerRule) -> Composite:
     if isinstance(rules, LayerRule):
         return Composite(rules.name, layer_rule=rules)
     if not isinstance(rules, str):
-        raise TypeError(f"rules= takes a preset's name, a Composite or a LayerRule, got {rules!r}")
+        remedy = "; call it to get a rule" if callable(rules) else ""
+        remedy = "; pass rfp_jax.rules.lrp0.with_rules({...})" if isinstance(rules, dict) else remedy
+        raise TypeError(
+            f"rules= takes a preset's name, a Composite or a LayerRule, got {rules!r}{remedy}"
+        )
     if rules not in _PRESETS:
         raise ValueError(f"no rules named {rules!r}; known: {', '.join(_PRESETS)}")
     return _PRESETS[rules]
