@@ -81,6 +81,9 @@ def new(f: Any) -> Operation:
     return _made(lambda x, size, *value: f(tuple(size), *value))
 
 
+EMPTY = frozenset("empty empty_like empty_strided new_empty new_empty_strided".split())
+"""Operations that return whatever stood in memory, which is written to before it is read."""
+
 TABLE: dict[str, Operation] = {
     # New arrays. Empty ones are filled before they are read, so zeros are as good.
     **dict.fromkeys("zeros empty".split(), _made(jnp.zeros)),
