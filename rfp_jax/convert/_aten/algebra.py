@@ -52,7 +52,7 @@ def solve_triangular(
 
 def cholesky(x: jax.Array, upper: bool = False) -> jax.Array:
     """The triangular L of `A = L L^T`, or its transpose."""
-    lower = jnp.linalg.cholesky(x, symmetrize_input=False)
+    lower = jnp.linalg.cholesky(x)
     return jnp.swapaxes(lower, -1, -2).conj() if upper else lower
 
 

@@ -24,7 +24,7 @@ class Taps(NamedTuple):
         high: pixels behind.
         share: of the pixel behind.
         counts: whether a sample lies in the image, and is one of those that its box has.
-        number: of samples in a bin of each box, [roi].
+        number: of samples in a bin of each box, [roi]; NaN if there is no room for so many.
     """
 
     low: jax.Array
@@ -56,7 +56,6 @@ def _taps(start: jax.Array, extent: jax.Array, bins: int, size: int, ratio: int,
     """
     part = extent / bins
     number = jnp.ceil(part) if ratio == 0 else jnp.full_like(part, ratio)
-    spare = jnp.where(number > most, jnp.nan, 0)  # more than there is room for: no wrong number
     at = jnp.arange(most)[None]
     inside = (at + 0.5) / jnp.maximum(number, 1)[:, None]
     steps = jnp.arange(bins)[None, :, None] + inside[:, None]
@@ -65,9 +64,10 @@ def _taps(start: jax.Array, extent: jax.Array, bins: int, size: int, ratio: int,
     place = jnp.maximum(place, 0)
     low = jnp.minimum(jnp.floor(place), size - 1)
     high = jnp.minimum(low + 1, size - 1)
-    share = jnp.where(low >= size - 1, 0, place - low) + spare[:, None, None]
+    share = jnp.where(low >= size - 1, 0, place - low)
     whole = (low.astype(jnp.int32), high.astype(jnp.int32))
-    return Taps(*whole, share, counts, jnp.maximum(number, 1))
+    number = jnp.where(number > most, jnp.nan, jnp.maximum(number, 1))
+    return Taps(*whole, share, counts, number)
 
 
 def roi_align(half_pixel: bool) -> Callable[..., jax.Array]:
@@ -136,7 +136,8 @@ def _greatest_part(images: jax.Array, rows: Taps, columns: Taps) -> jax.Array:
             best = jnp.maximum(best, jnp.where(counts, weight, 0)[:, None] * pixels)
     asked = [jnp.arange(t.counts.shape[-1])[None] < t.number[:, None] for t in (rows, columns)]
     asked = asked[0][:, None, None, :, None, None] & asked[1][:, None, None, None, None]
-    return jnp.where(asked, best, -jnp.inf).max((3, 5))
+    number = (rows.number * columns.number)[:, None, None, None]
+    return jnp.where(jnp.isnan(number), number, jnp.where(asked, best, -jnp.inf).max((3, 5)))
 
 
 def non_max_suppression(
