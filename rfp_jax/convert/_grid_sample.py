@@ -32,6 +32,18 @@ def grid_sample(
         place = grid[..., len(sizes) - 1 - i]
         place = (place + 1) / 2 * (size - 1) if align_corners else ((place + 1) * size - 1) / 2
         at.append(place if mode == "cubic" else _inside(place, size, padding_mode, align_corners))
+    return sample(x, at, align_corners=align_corners, mode=mode, padding_mode=padding_mode)
+
+
+def sample(
+    x: jax.Array,
+    at: list[jax.Array],
+    *,
+    align_corners: int = 1,
+    mode: str = "linear",
+    padding_mode: str = "zeros",
+) -> jax.Array:
+    """Values of images `[sample, channel, ...]` at places `[sample, ...]`, per axis in pixels."""
     if mode == "nearest":
         return _pixels(x, [jnp.round(place) for place in at], padding_mode, align_corners)
     taps, kernel = {
@@ -39,7 +51,7 @@ def grid_sample(
         "cubic": ((-1, 0, 1, 2), lambda t: cubic(jnp.abs(t), -0.75)),
     }[mode]
     total = jnp.zeros((), x.dtype)
-    for offsets in itertools.product(taps, repeat=len(sizes)):
+    for offsets in itertools.product(taps, repeat=len(at)):
         pixels = [jnp.floor(place) + o for place, o in zip(at, offsets, strict=True)]
         weight = jnp.ones((), x.dtype)
         for place, pixel in zip(at, pixels, strict=True):

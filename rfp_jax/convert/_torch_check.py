@@ -15,6 +15,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from rfp_jax.convert import _torch_export as export
+from rfp_jax.convert._aten.creation import EMPTY
 from rfp_jax.convert._errors import DifferenceError, ProgramError
 from rfp_jax.convert._torch_graph import Precision, apply, describe, fill
 from rfp_jax.convert._torch_program import Program, Ref, Spec, map_leaves, refs
@@ -155,8 +156,8 @@ def first_difference(
     found: list[str] = []
 
     def inspect(name: str, theirs: Any) -> None:
-        if name in nodes and not found:
-            node = nodes[name]
+        node = nodes.get(name)
+        if node is not None and not found and _base(node.operation) not in EMPTY:
             step = compare_outputs(_plain(apply(node, values, precision)), _plain(theirs))
             if step.relative > step.tolerance:
                 shown = fill([*node.args, dict(node.kwargs)], values, precision)
@@ -168,6 +169,11 @@ def first_difference(
 
     run_nodes(exported, program, leaves, inspect)
     return found[0] if found else None
+
+
+def _base(operation: str) -> str:
+    """The name of an operation without its library and overload."""
+    return operation.split(".")[1]
 
 
 def run_nodes(

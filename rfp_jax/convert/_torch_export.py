@@ -20,7 +20,9 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec
 
 from rfp_jax._util.trees import Given
+from rfp_jax.convert import _aten
 from rfp_jax.convert._errors import ExportError, ProgramError
+from rfp_jax.convert._torch_packed import Packed
 from rfp_jax.convert._torch_program import Spec, map_leaves
 
 ROOT = "module"
@@ -36,7 +38,8 @@ class _Plain(nn.Module):
         self.training = module.training
 
     def forward(self, *args: Given, **kwargs: Given) -> Any:
-        return plain(self.module(*args, **kwargs))
+        with Packed():
+            return plain(self.module(*args, **kwargs))
 
 
 def plain(output: Any) -> Any:
@@ -117,7 +120,7 @@ def _untied(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor
 
 def as_array(tensor: torch.Tensor) -> np.ndarray:
     """Copy a tensor into an array of the same dtype."""
-    tensor = tensor.detach().cpu().resolve_conj()
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16:  # NumPy's bfloat16 is ml_dtypes', which PyTorch lacks
         return tensor.view(torch.int16).numpy().view(as_dtype(tensor.dtype)).copy()
     return tensor.numpy().copy()
@@ -181,27 +184,52 @@ def export_module(
                 map_leaves(example, dict(kwargs)),
                 strict=False,
             )
-            return decompose(exported)
+            return decompose(exported, is_own=True)
     except Exception as error:
         raise ExportError(_why_not(module, error)) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def decompose(exported: ExportedProgram) -> ExportedProgram:
+def decompose(exported: ExportedProgram, *, is_own: bool = False) -> ExportedProgram:
     """Return the program without in-place operations and views that are written to.
+
+    An operation that our table lacks, and that PyTorch defines by others, is replaced by these.
+
+    Args:
+        exported: the program.
+        is_own: whether a module here was exported, and no file read.
 
     Raises:
         ProgramError: it calls functions that are not PyTorch's operations. PyTorch runs a program
             to decompose it, so what a file could make it call is looked at before.
     """
     for graph_module in exported.graph_module.modules():
-        for node in graph_module.graph.nodes if isinstance(graph_module, fx.GraphModule) else ():
+        if is_own or not isinstance(graph_module, fx.GraphModule):
+            continue
+        for node in graph_module.graph.nodes:
             if node.op == "call_function" and not _is_operation(node.target):
                 raise ProgramError(f"node '{node.name}' calls {node.target}, not an operation")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return exported.run_decompositions({})
+        exported = exported.run_decompositions({})
+        while lacking := _defined_by_others(exported):
+            exported = exported.run_decompositions(lacking)
+    return exported
+
+
+def _defined_by_others(exported: ExportedProgram) -> dict[Any, Any]:
+    """Return PyTorch's definitions by other operations of those that our table lacks."""
+    used = {node.target for node in exported.graph.nodes if node.op == "call_function"}
+    lacking = {target for target in used if _is_aten(target) and _aten.find(str(target)) is None}
+    if not lacking:
+        return {}
+    known = torch.export.default_decompositions()
+    return {target: known[target] for target in lacking if target in known}
+
+
+def _is_aten(target: Any) -> bool:
+    return isinstance(target, torch._ops.OpOverload)
 
 
 def _is_operation(target: Any) -> bool:
@@ -222,12 +250,12 @@ def _why_not(module: nn.Module, error: Exception) -> str:
     names = {id(submodule): name for name, submodule in module.named_modules()}
     names[id(module)] = "(the module itself)"
     path, line, traceback = "(the module itself)", "", error.__traceback__
-    torch_folder = str(Path(torch.__file__).parent)
+    others = str(Path(torch.__file__).parent), str(Path(__file__).parent)
     while traceback is not None:
         frame = traceback.tb_frame
         path = names.get(id(frame.f_locals.get("self")), path)
         code = frame.f_code
-        if not code.co_filename.startswith((torch_folder, __file__)) and path in names.values():
+        if not code.co_filename.startswith(others) and path in names.values():
             line = f"{code.co_filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     message = str(error).strip().splitlines() or [type(error).__name__]

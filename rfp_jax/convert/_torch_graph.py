@@ -28,6 +28,14 @@ from rfp_jax.convert._torch_program import Argument, Input, Node, Program, Ref, 
 
 Values = dict[str, Any]
 
+_UNKNOWN = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+"""The errors of JAX where a size or a choice depends on numbers that it does not know yet."""
+
 
 def require_operations(nodes: Iterable[Node]) -> None:
     """Raise `MissingOperationError` if the table lacks an operation of these nodes."""
@@ -188,6 +196,13 @@ def apply(node: Node, values: Values, precision: Precision) -> Any:
             return _checked(node, result, node.result, precision)
     except ConversionError:
         raise
+    except _UNKNOWN as error:
+        raise OperationError(
+            f"{describe(node)} needs numbers that are known only when the network runs: how large "
+            "its result is, or which of its entries are taken. A program has the same sizes for "
+            "all values: write torch.where(mask, x, 0) instead of x[mask], and masks instead of "
+            "nonzero, or sizes that are Python's own numbers"
+        ) from error
     except Exception as error:
         error.add_note(f"in {describe(node)}")
         raise

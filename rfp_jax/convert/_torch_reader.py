@@ -67,10 +67,13 @@ def _own(path: str) -> str:
 
 def _node(node: fx.Node) -> Node:
     kwargs = {key: value for key, value in node.kwargs.items() if key not in _PLACES}
+    args, operation = node.args, _operation(node.target)
+    if operation.startswith("aten.as_strided"):
+        args, kwargs["order"] = _absolute(node), _order(node)
     return Node(
         name=node.name,
-        operation=_operation(node.target),
-        args=tuple(_argument(value) for value in node.args),
+        operation=operation,
+        args=tuple(_argument(value) for value in args),
         kwargs={key: _argument(value) for key, value in kwargs.items()},
         result=_spec(node.meta.get("val")),
         module=_module(node),
@@ -79,6 +82,45 @@ def _node(node: fx.Node) -> Node:
 
 _PLACES = ("device", "layout", "pin_memory", "memory_format", "non_blocking", "copy")
 """PyTorch's ways to hold a tensor: of no concern to a program."""
+
+
+def _order(node: fx.Node) -> list[int]:
+    """The axes of what a strided view is taken of, the one with the greatest stride first.
+
+    Raises:
+        ProgramError: the view may reach what is not in it: it is itself a part of a tensor.
+    """
+    base = _base(node)
+    strides, sizes = base.stride(), base.shape
+    order = sorted(range(base.dim()), key=lambda axis: (-strides[axis], -sizes[axis]))
+    dense = 1
+    for axis in reversed(order):
+        if sizes[axis] != 1 and strides[axis] != dense:
+            dense = 0
+        dense *= sizes[axis]
+    if not dense or base.untyped_storage().nbytes() != dense * base.element_size():
+        raise ProgramError(
+            f"node '{node.name}' of submodule '{_module(node) or '(root)'}' is as_strided of a part "
+            "of a tensor, by its place in memory: take it of the whole, of x.clone(), or write "
+            "slices, unfold or expand"
+        )
+    return order
+
+
+def _absolute(node: fx.Node) -> list[Any]:
+    """The arguments of a strided view with its place in memory."""
+    args = list(node.args)
+    own = 3 if "scatter" in str(node.target) else 2
+    args += [None] * (own + 2 - len(args))
+    if args[own + 1] is None:
+        args[own + 1] = _base(node).storage_offset()
+    return args
+
+
+def _base(node: fx.Node) -> torch.Tensor:
+    given = node.args[0]
+    assert isinstance(given, fx.Node)
+    return given.meta["val"]
 
 
 def _operation(target: Any) -> str:

@@ -29,7 +29,8 @@ NO_GRADIENT = {
     "gives truth values": "And Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Not Or "
     "Xor",
     "of integers or places": "ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor "
-    "MatMulInteger OneHot QuantizeLinear Shape Size EyeLike SequenceLength",
+    "BitCast ConvInteger MatMulInteger NonMaxSuppression OneHot QLinearConv QLinearMatMul "
+    "QuantizeLinear Shape Size EyeLike SequenceLength",
     "makes its output of no operand": "ConstantOfShape Range SequenceEmpty",
     "rounds": "Cast CastLike",  # to a precision in which differences are noise
     "is not in the reference": "GlobalLpPool",  # below

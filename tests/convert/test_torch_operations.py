@@ -25,6 +25,10 @@ UNSEEN = {
     "empty_strided": "holds anything",
     "new_empty": "holds anything",
     "new_empty_strided": "holds anything",
+    **dict.fromkeys(
+        ("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"), "one result of four"
+    ),
+    **{f"rfp_jax.packed_{kind}": "test_torch_recurrent" for kind in "lstm gru rnn_tanh rnn_relu".split()},
 }
 """Operations whose values cannot be compared, and why."""
 NO_GRADIENT = {
@@ -34,6 +38,9 @@ NO_GRADIENT = {
     "copy_": "PyTorch has none",
     "detach_copy": "PyTorch has none",
     "scatter_reduce": "JAX has none of products",
+    "index_reduce": "likewise",
+    "special_i0": "PyTorch has it by a series in single precision",
+    "i0": "likewise",
 }
 STATISTICS = {
     "batch_norm": (3, 4),
@@ -182,6 +189,30 @@ def test_each_group_of_rows_has_its_matrix(name):
     ours = find(f"aten.{name}" if name.startswith("_") else name)(x, weight, jnp.array(ends))
     theirs = np.concatenate([x[:2] @ weight[0], x[2:] @ weight[2]])
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("has_last", [False, True])
+@pytest.mark.parametrize("padding", [None, 2])
+def test_bags_of_rows(mode, has_last, padding):
+    rng = np.random.default_rng(0)
+    ids, starts = np.array([1, 2, 2, 4, 0, 2]), np.array([0, 2, 2, 5] + [6] * has_last)
+    table, factors = rng.standard_normal((5, 3)), rng.standard_normal(6) if mode == "sum" else None
+    kwargs = {"include_last_offset": has_last, "padding_idx": padding}
+    tensors = [None if a is None else torch.from_numpy(a) for a in (ids, table, starts, factors)]
+    tensors[1].requires_grad_()
+    theirs = torch.nn.functional.embedding_bag(
+        *tensors[:3], mode=mode, per_sample_weights=tensors[3], **kwargs
+    )
+
+    def ours(table):
+        place = ("sum", "mean", "max").index(mode)
+        bags = find("aten.embedding_bag.padding_idx")
+        return bags(table, ids, starts, False, place, False, factors, has_last, padding)[0]
+
+    assert_close(ours(table), theirs)
+    mine = jax.grad(lambda table: weighted_sum([ours(table)]))(table)
+    assert_close(mine, torch.autograd.grad(weighted_sum([theirs]), tensors[1])[0])
 
 
 def test_an_operation_of_ones_own():

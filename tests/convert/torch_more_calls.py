@@ -1,6 +1,8 @@
 """More calls of PyTorch's operations: sampling, spectra, projections, distances."""
 
-from tests.convert.torch_calls import Calls, positive, unit, x, z
+import numpy as np
+
+from tests.convert.torch_calls import Calls, ints, positive, unit, x, z
 
 
 def _grids(*spatial: int) -> list:
@@ -23,6 +25,43 @@ def _projected(layers: int, directions: int, biases: bool) -> list:
             weights += [x(size, hidden)]
         features = directions * size
     return weights
+
+
+def _algebra() -> Calls:
+    """Square matrices that are far from singular, and a positive one."""
+    square = x(2, 3, 3) + 3 * np.eye(3)
+    positive_one = square @ square.swapaxes(1, 2)
+    return {
+        **{name: [(square,)] for name in "linalg_inv inverse linalg_inv_ex linalg_det det".split()},
+        **{name: [(x(2, 4, 3),)] for name in "linalg_pinv pinverse".split()},
+        **{name: [(square,)] for name in "linalg_slogdet slogdet matrix_exp".split()},
+        "linalg_matrix_exp": [(square,)],
+        "logdet": [(positive_one,), (np.diag([-1.0, 1.0]),)],
+        "linalg_solve": [
+            (square, x(2, 3, 2)), (square, x(2, 3)), (square[0], x(3)),
+            (square[0], x(2, 2, 3), {"left": False}),
+        ],
+        "linalg_solve_triangular": [
+            (np.triu(square), x(2, 3, 2), {"upper": True}),
+            (np.tril(square[0]), x(2, 2, 3), {"upper": False, "left": False}),
+            (np.tril(square), x(3, 1), {"upper": False, "unitriangular": True}),
+        ],
+        "linalg_cholesky": [(positive_one,), (positive_one, {"upper": True})],
+        "cholesky": [(positive_one,), (positive_one, True)],
+        "linalg_matrix_norm": [(x(2, 3, 4), 1.0), (x(2, 3, 4), 2.0, [0, 1], True)],
+        "linalg_matrix_norm.str_ord": [(x(2, 3, 4),), (x(2, 3, 4), "nuc")],
+        "linalg_norm": [(x(2, 3),), (x(2, 3), 1.0), (x(2, 3, 4), 3.0, [1])],
+        "linalg_norm.ord_str": [(x(3, 4), "fro"), (x(3, 4), "nuc", [0, 1], True)],
+    }  # fmt: skip
+
+
+def _inverse_spectra() -> list:
+    weights = positive(8)
+    return [
+        (z(2, 5, 6), 8, 2, None, weights, True, False, True, None, False),
+        (z(5, 6), 8, 4, 6, positive(6), True, True, None, 17),
+        (z(2, 8, 5), 8, None, None, weights, False, False, False, None, True),
+    ]
 
 
 FORWARD, BOTH = (1, 0.0, False, False, False), (2, 0.0, False, True, True)
@@ -87,4 +126,41 @@ MORE: Calls = {
     "hamming_window": [(6, {"dtype": "float64"}), (6, False, {"dtype": "float64"})],
     "blackman_window": [(6, {"dtype": "float64"})],
     "bartlett_window": [(6, {"dtype": "float64"})],
+    **_algebra(),
+    "_weight_norm": [(x(4, 3, 2), x(4, 1, 1), 0), (x(4, 3), x(), -1), (x(4, 3), x(1, 3), 1)],
+    "pdist": [(x(4, 3),), (x(5, 2), 1.0)],
+    "index_reduce": [
+        (x(4, 5), 1, np.array([0, 3, 3]), x(4, 3), "mean"),
+        (x(4, 5), 0, np.array([0, 2]), x(2, 5), "amax", {"include_self": False}),
+        (x(4, 5), 0, np.array([0, 0, 2]), x(3, 5), "prod", {"include_self": False}),
+    ],
+    "scatter_reduce": [
+        (x(4, 5), 1, ints(5, 3, 6), x(3, 6), how, {"include_self": own})
+        for how in ("sum", "prod", "mean", "amax", "amin")
+        for own in (True, False)
+    ],
+    "put": [(x(3, 4), np.array([1, 6]), x(2)), (x(3, 4), np.array([1, 1]), x(2), True)],
+    **{name: [(x(3, 4),)] for name in "i0 special_i0 absolute negative fix".split()},
+    **{
+        name: [(positive(3, 4), positive(3, 1))]
+        for name in """multiply subtract divide greater greater_equal less less_equal not_equal
+        arctan2 ldexp""".split()
+    },
+    **{name: [(unit(3, 4),)] for name in "arcsin arccos arctan arcsinh arctanh".split()},
+    "arccosh": [(positive(3) + 1,)],
+    "conj_physical": [(z(3),)],
+    "_neg_view": [(x(3),)],
+    "resolve_neg": [(x(3),)],
+    "kthvalue": [(x(4, 5), 2, 0), (x(4, 5), 3, -1, True)],
+    "msort": [(x(4, 3),)],
+    "as_strided": [(x(3, 4), [2, 3], [1, 2], 1), (x(3, 4), [5, 4], [2, 1])],
+    "as_strided_copy": [(x(3, 4), [2], [5])],
+    "as_strided_scatter": [(x(3, 4), x(2, 3), [2, 3], [6, 1], 1)],
+    "istft": _inverse_spectra(),
+    "fft_hfft": [(z(3, 5),), (z(3, 5), 6)],
+    "fft_ihfft": [(x(3, 6),)],
+    "fft_fftfreq": [(5, {"dtype": "float64"}), (6, 0.5, {"dtype": "float64"})],
+    "fft_rfftfreq": [(6, {"dtype": "float64"})],
+    "_local_scalar_dense": [(np.array([3]),)],
+    "item": [(np.array(3),)],
 }  # fmt: skip

@@ -9,6 +9,7 @@ and return what it returns. Dtypes of results need no care: the walk brings each
 from __future__ import annotations
 
 from rfp_jax.convert._aten import (
+    algebra,
     attention,
     convolution,
     creation,
@@ -27,6 +28,7 @@ from rfp_jax.convert._aten import (
 from rfp_jax.convert._aten.broadcast import Operation
 
 _FAMILIES = (
+    algebra,
     attention,
     convolution,
     creation,

@@ -81,6 +81,9 @@ def new(f: Any) -> Operation:
     return _made(lambda x, size, *value: f(tuple(size), *value))
 
 
+EMPTY = frozenset("empty empty_like empty_strided new_empty new_empty_strided".split())
+"""Operations that return whatever stood in memory, which is written to before it is read."""
+
 TABLE: dict[str, Operation] = {
     # New arrays. Empty ones are filled before they are read, so zeros are as good.
     **dict.fromkeys("zeros empty".split(), _made(jnp.zeros)),
@@ -104,6 +107,8 @@ TABLE: dict[str, Operation] = {
     "hamming_window": _made(window(np.hamming)),
     "blackman_window": _made(window(np.blackman)),
     "bartlett_window": _made(window(np.bartlett)),
+    "fft_fftfreq": _made(lambda n, d=1.0: jnp.asarray(np.fft.fftfreq(n, d))),
+    "fft_rfftfreq": _made(lambda n, d=1.0: jnp.asarray(np.fft.rfftfreq(n, d))),
     # Copies and casts.
     **dict.fromkeys(
         """clone alias contiguous lift_fresh lift_fresh_copy lift""".split(),
@@ -125,7 +130,8 @@ TABLE: dict[str, Operation] = {
         sym_constrain_range sym_constrain_range_for_size""".split(),
         assertion,
     ),
-    # Python's own, on sizes and lists.
+    # Python's own, on sizes and lists; a number that a tensor held stays in an array.
+    **dict.fromkeys("_local_scalar_dense item".split(), lambda x: x.reshape(())),
     "sym_size": lambda x, dim: x.shape[dim],
     "sym_numel": lambda x: x.size,
     "sym_stride": lambda x, dim: math.prod(x.shape[dim + 1 :]),

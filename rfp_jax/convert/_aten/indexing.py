@@ -67,11 +67,34 @@ def scatter(
 def scatter_reduce(
     x: jax.Array, dim: int, where: jax.Array, values: jax.Array, reduce: str, include_self=True
 ) -> jax.Array:
-    """`scatter` with a sum, product or extreme of all that fall on one place."""
-    if not include_self:
-        raise NotImplementedError("scatter_reduce with include_self=False is not in the table")
+    """`scatter` with a sum, product, mean or extreme of all that fall on one place.
+
+    Without `include_self` what stands there does not count, unless nothing falls there.
+    """
     values = values[tuple(slice(size) for size in where.shape)]
-    place = x.at[_grid(x, dim, where)]
+    return _reduced(x, _grid(x, dim, where), values, reduce, include_self)
+
+
+def index_reduce(
+    x: jax.Array, dim: int, where: jax.Array, values: jax.Array, reduce: str, *, include_self=True
+) -> jax.Array:
+    """`scatter_reduce` of whole entries of an axis."""
+    place = (slice(None),) * (dim % x.ndim) + (where,)
+    return _reduced(x, place, values, reduce, include_self)
+
+
+def _reduced(
+    x: jax.Array, grid: tuple[Any, ...], values: jax.Array, reduce: str, include_self: bool
+) -> jax.Array:
+    if not include_self:
+        hit = jnp.zeros(x.shape, bool).at[grid].set(True)
+        x = jnp.where(hit, _neutral(reduce, x.dtype), x)
+    place = x.at[grid]
+    if reduce == "mean":
+        count = jnp.full(x.shape, int(include_self)).at[grid].add(1)
+        total, count = place.add(values), jnp.maximum(count, 1)
+        whole = jnp.issubdtype(x.dtype, jnp.integer)
+        return total // count if whole else total / count.astype(x.dtype)
     methods = {
         "sum": place.add,
         "prod": place.multiply,
@@ -79,6 +102,16 @@ def scatter_reduce(
         "amin": place.min,
     }
     return methods[reduce](values)
+
+
+def _neutral(reduce: str, dtype: Any) -> Any:
+    """Return what changes no sum, product or extreme."""
+    if reduce in ("sum", "mean", "prod"):
+        return np.asarray(reduce == "prod", dtype)
+    limits = (np.iinfo if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo)(dtype)
+    infinite = jnp.issubdtype(dtype, jnp.inexact)
+    low, high = (-np.inf, np.inf) if infinite else (limits.min, limits.max)
+    return np.asarray(low if reduce == "amax" else high, dtype)
 
 
 def index_select(x: jax.Array, dim: int, where: jax.Array) -> jax.Array:
@@ -99,6 +132,53 @@ def index_copy(x: jax.Array, dim: int, where: jax.Array, values: Any) -> jax.Arr
 def embedding(weight: jax.Array, ids: jax.Array, *_: Any, **__: Any) -> jax.Array:
     """Rows of a table."""
     return jnp.take(weight, ids, axis=0)
+
+
+def embedding_bag(
+    weight: jax.Array,
+    ids: jax.Array,
+    starts: jax.Array,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    per_sample_weights: jax.Array | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> tuple[jax.Array | None, ...]:
+    """Sums (mode 0), means (1) or maxima (2) of the rows of a table in each bag.
+
+    Args:
+        weight: the table, [rows, features].
+        ids: which rows, bag after bag.
+        starts: where each bag begins; with `include_last_offset` also where the last one ends.
+        scale_grad_by_freq: of PyTorch's training.
+        mode: how the rows of a bag are joined; an empty bag is 0.
+        sparse: of PyTorch's training.
+        per_sample_weights: a factor of each row, for sums.
+        include_last_offset: see `starts`.
+        padding_idx: a row that does not count.
+
+    Returns:
+        [bags, features]; and None for what PyTorch keeps for its gradient.
+    """
+    bags = starts.shape[0] - include_last_offset
+    bag = jnp.searchsorted(starts[:bags], jnp.arange(ids.shape[0]), side="right") - 1
+    counts = jnp.ones(ids.shape, bool)
+    if padding_idx is not None and padding_idx >= 0:
+        counts = ids != padding_idx
+    rows = jnp.take(weight, ids, axis=0)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights[:, None]
+    size = jnp.zeros(bags, int).at[bag].add(counts)
+    zeros = jnp.zeros((bags, weight.shape[1]), weight.dtype)
+    if mode == 2:
+        rows = jnp.where(counts[:, None], rows, -jnp.inf)
+        greatest = jnp.full(zeros.shape, -jnp.inf, weight.dtype).at[bag].max(rows)
+        return jnp.where(size[:, None] > 0, greatest, 0), None, None, None
+    total = zeros.at[bag].add(jnp.where(counts[:, None], rows, 0))
+    if mode == 1:
+        total = total / jnp.maximum(size, 1).astype(total.dtype)[:, None]
+    return total, None, None, None
 
 
 def one_hot(ids: jax.Array, classes: int = -1) -> jax.Array:
@@ -137,7 +217,13 @@ TABLE: dict[str, Operation] = {
     "scatter_add": lambda x, dim, where, values: scatter(x, dim, where, values, reduce="add"),
     "scatter_reduce": scatter_reduce,
     "masked_scatter": masked_scatter,
+    "index_reduce": index_reduce,
+    "put": lambda x, where, values, accumulate=False: index_write(
+        x.reshape(-1), [where], values, accumulate
+    ).reshape(x.shape),
     "embedding": embedding,
+    **dict.fromkeys("embedding_bag _embedding_bag".split(), embedding_bag),
+    "_embedding_bag_forward_only": embedding_bag,
     "one_hot": one_hot,
     "bucketize": bucketize,
     "searchsorted": lambda bounds, x, *, out_int32=False, right=False, side=None: jnp.searchsorted(

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from rfp_jax.convert._aten.broadcast import Operation, align, along, broadcast
@@ -82,6 +83,12 @@ def pairwise_distance(
     return found[..., None] if keepdim else found
 
 
+def distances_within(x: jax.Array, p: float = 2.0) -> jax.Array:
+    """The distances of all pairs of rows, each once: [n (n - 1) / 2] for [n, d]."""
+    rows, columns = np.triu_indices(x.shape[0], 1)
+    return _norm(x[rows] - x[columns], p)
+
+
 def _norm(x: jax.Array, p: float) -> jax.Array:
     """A norm along the last axis whose gradient at 0 is 0."""
     size = jnp.abs(x)
@@ -93,8 +100,8 @@ def _norm(x: jax.Array, p: float) -> jax.Array:
 
 
 def weight_norm(v: jax.Array, g: jax.Array, dim: int = 0) -> jax.Array:
-    """`g v / |v|`, one norm per entry of an axis."""
-    others = tuple(axis for axis in range(v.ndim) if axis != dim % v.ndim)
+    """`g v / |v|`, one norm per entry of an axis; -1 means one norm of all, not the last axis."""
+    others = tuple(axis for axis in range(v.ndim) if axis != dim)
     return v * (g / jnp.sqrt(jnp.sum(v * v, axis=others, keepdims=True)))
 
 
@@ -127,6 +134,7 @@ TABLE: dict[str, Operation] = {
     "_weight_norm": weight_norm,
     "cdist": distances,
     "pairwise_distance": pairwise_distance,
+    "pdist": distances_within,
     "kron": jnp.kron,
     "cross": cross,
     "linalg_cross": lambda x, y, *, dim=-1: cross(x, y, dim),

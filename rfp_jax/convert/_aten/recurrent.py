@@ -65,6 +65,7 @@ def layers(
     directions: int,
     batch_first: bool,
     has_projections: bool = False,
+    runs: jax.Array | None = None,
 ) -> tuple[jax.Array, list[jax.Array]]:
     """Run stacked layers.
 
@@ -78,6 +79,8 @@ def layers(
         directions: 2 if every layer runs backwards, too.
         batch_first: whether the batch is the first axis of `x`.
         has_projections: whether the state is projected in each step.
+        runs: [time, batch], whether a step belongs to the sequence; one that does not keeps the
+            state and returns zeros.
 
     Returns:
         The last layer's output, shaped like `x`, and the last states, shaped like `states`.
@@ -94,7 +97,8 @@ def layers(
             parts = parts + along(-1, own[2], parts.ndim) if has_biases else parts
             start = tuple(state[number] for state in states)
             step = projected(cell, own[-1]) if has_projections else cell
-            final, output = _scan(step, parts, start, own[1:square:2], reverse=number > first)
+            weights, backwards = own[1:square:2], number > first
+            final, output = _scan(step, parts, start, weights, reverse=backwards, runs=runs)
             last.append(final)
             outputs.append(output)
         x = jnp.concatenate(outputs, axis=-1) if directions > 1 else outputs[0]
@@ -103,13 +107,24 @@ def layers(
 
 
 def _scan(
-    cell: Cell, parts: jax.Array, start: State, weights: Weights, reverse: bool
+    cell: Cell,
+    parts: jax.Array,
+    start: State,
+    weights: Weights,
+    *,
+    reverse: bool,
+    runs: jax.Array | None,
 ) -> tuple[State, jax.Array]:
-    def step(state: State, part: jax.Array) -> tuple[State, jax.Array]:
-        state = cell(part, state, weights)
-        return state, state[0]
+    def step(state: State, now: tuple[jax.Array, jax.Array | None]) -> tuple[State, jax.Array]:
+        part, runs = now
+        new = cell(part, state, weights)
+        if runs is None:
+            return new, new[0]
+        runs = runs[:, None]
+        kept = tuple(jnp.where(runs, ours, old) for ours, old in zip(new, state, strict=True))
+        return kept, jnp.where(runs, new[0], 0)
 
-    return lax.scan(step, start, parts, reverse=reverse)
+    return lax.scan(step, start, (parts, runs), reverse=reverse)
 
 
 def lstm(
@@ -152,6 +167,39 @@ def single_state(cell: Cell) -> Operation:
     return operation
 
 
+def packed(cell: Cell) -> Operation:
+    """Layers on dense packed sequences: output [time batch, features], last states.
+
+    The sequences are sorted, the longest first; `running` tells how many run at each step.
+    """
+
+    def operation(
+        x: jax.Array,
+        running: jax.Array,
+        states: Sequence[jax.Array],
+        params: Weights,
+        has_biases: bool,
+        num_layers: int,
+        bidirectional: bool,
+    ) -> tuple[jax.Array, ...]:
+        directions, steps, batch = 1 + bidirectional, running.shape[0], states[0].shape[1]
+        has_projections = len(params) > num_layers * directions * (4 if has_biases else 2)
+        y, last = layers(
+            cell,
+            x.reshape(steps, batch, *x.shape[1:]),
+            states,
+            params,
+            has_biases,
+            directions,
+            False,
+            has_projections,
+            runs=jnp.arange(batch)[None] < running[:, None],
+        )
+        return y.reshape(steps * batch, -1), *last
+
+    return operation
+
+
 def _cell_operation(cell: Cell) -> Operation:
     """One step with weights of its own: `aten.lstm_cell` and the like."""
 
@@ -169,6 +217,10 @@ TABLE: dict[str, Operation] = {
     "gru.input": single_state(gru_cell),
     "rnn_tanh.input": single_state(plain_cell(jnp.tanh)),
     "rnn_relu.input": single_state(plain_cell(nn.relu)),
+    "rfp_jax.packed_lstm": packed(lstm_cell),
+    "rfp_jax.packed_gru": packed(gru_cell),
+    "rfp_jax.packed_rnn_tanh": packed(plain_cell(jnp.tanh)),
+    "rfp_jax.packed_rnn_relu": packed(plain_cell(nn.relu)),
     "lstm_cell": _cell_operation(lstm_cell),
     "gru_cell": _cell_operation(gru_cell),
     "rnn_tanh_cell": _cell_operation(plain_cell(jnp.tanh)),

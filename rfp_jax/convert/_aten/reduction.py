@@ -174,8 +174,14 @@ def top_k(
 
 def median(x: jax.Array, dim: int, keepdim: bool = False) -> tuple[jax.Array, jax.Array]:
     """The lower median along an axis and where it stands."""
-    at = (x.shape[dim] - 1) // 2
-    order = jnp.take(argsort(x, dim), jnp.array([at]), axis=dim)
+    return kth_smallest(x, (x.shape[dim] + 1) // 2, dim, keepdim)
+
+
+def kth_smallest(
+    x: jax.Array, k: int, dim: int = -1, keepdim: bool = False
+) -> tuple[jax.Array, jax.Array]:
+    """The k-th smallest entry along an axis and where it stands."""
+    order = jnp.take(argsort(x, dim), jnp.array([k - 1]), axis=dim)
     values = jnp.take_along_axis(x, order, dim)
     return (values, order) if keepdim else (values.squeeze(dim), order.squeeze(dim))
 
@@ -226,6 +232,8 @@ TABLE: dict[str, Operation] = {
         x, dim, descending
     ),
     "topk": top_k,
+    "kthvalue": kth_smallest,
+    "msort": lambda x: jnp.sort(x, axis=0),
     "median.dim": median,
     "median": lambda x: median(x.reshape(-1), 0)[0],
 }

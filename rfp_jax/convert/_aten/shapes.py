@@ -155,6 +155,56 @@ def roll(x: jax.Array, shifts: Sequence[int], dims: Sequence[int] = ()) -> jax.A
     return jnp.roll(x, tuple(shifts), tuple(dims)) if dims else jnp.roll(x, shifts[0])
 
 
+def strided_places(
+    size: Sequence[int], stride: Sequence[int], offset: int | None
+) -> np.ndarray:
+    """Return the place in memory of each entry of a strided view."""
+    grid = np.ogrid[tuple(slice(n) for n in size)]
+    steps = (step * np.asarray(at) for step, at in zip(stride, grid, strict=True))
+    return np.broadcast_to(sum(steps, np.asarray(offset or 0)), tuple(size))
+
+
+def _in_memory(rank: int, order: Sequence[int] | None) -> Sequence[int]:
+    return range(rank) if order is None else order
+
+
+def as_strided(
+    x: jax.Array,
+    size: Sequence[int],
+    stride: Sequence[int],
+    offset: int | None = None,
+    *,
+    order: Sequence[int] | None = None,
+) -> jax.Array:
+    """Entries of x by their places in PyTorch's memory.
+
+    Args:
+        x: all that stands in that memory.
+        size: shape of the view.
+        stride: how far its entries lie apart along each axis.
+        offset: where it begins.
+        order: the axes of x, the one with the greatest stride first; as they are by default.
+    """
+    flat = jnp.transpose(x, _in_memory(x.ndim, order)).reshape(-1)
+    return flat[strided_places(size, stride, offset)]
+
+
+def strided_write(
+    x: jax.Array,
+    values: jax.Array,
+    size: Sequence[int],
+    stride: Sequence[int],
+    offset: int | None = None,
+    *,
+    order: Sequence[int] | None = None,
+) -> jax.Array:
+    """Return x with the entries of `as_strided` replaced."""
+    axes = tuple(_in_memory(x.ndim, order))
+    turned = jnp.transpose(x, axes)
+    written = turned.reshape(-1).at[strided_places(size, stride, offset)].set(values)
+    return jnp.transpose(written.reshape(turned.shape), np.argsort(np.array(axes, int)))
+
+
 def unfold(x: jax.Array, dim: int, size: int, step: int) -> jax.Array:
     """Windows along an axis; each window is a new last axis."""
     dim = dim % x.ndim if x.ndim else 0
@@ -287,6 +337,8 @@ TABLE: dict[str, Operation] = {
     "flipud": jnp.flipud,
     "rot90": lambda x, k=1, dims=(0, 1): jnp.rot90(x, k, tuple(dims)),
     "unfold": unfold,
+    **dict.fromkeys("as_strided as_strided_copy".split(), as_strided),
+    "as_strided_scatter": strided_write,
     "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle,
     "channel_shuffle": channel_shuffle,

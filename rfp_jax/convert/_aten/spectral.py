@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.numpy import fft
 
 from rfp_jax.convert._aten.broadcast import Operation, along
@@ -86,6 +88,55 @@ def centered(
     )
 
 
+def inverse_short_time(
+    spectra: jax.Array,
+    n_fft: int,
+    hop: int | None = None,
+    length: int | None = None,
+    window: jax.Array | None = None,
+    center: bool = True,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    samples: int | None = None,
+    return_complex: bool = False,
+) -> jax.Array:
+    """Signals of spectra [..., frequency, window]: windows are added up, over their weights.
+
+    Args:
+        spectra: as `short_time` returns them.
+        n_fft: samples in a window.
+        hop: samples from one window to the next, a quarter of a window if None.
+        length: samples of `window`, which is put in the middle.
+        window: weights of a window's samples.
+        center: whether half a window was padded at both ends, and is cut off.
+        normalized: whether spectra were divided by the root of `n_fft`.
+        onesided: whether negative frequencies were left out; by the size of the axis if None.
+        samples: length of the signal.
+        return_complex: whether the signal is complex.
+    """
+    hop = hop or n_fft // 4
+    if onesided is None:
+        onesided = spectra.shape[-2] != n_fft
+    frames = jnp.swapaxes(spectra, -1, -2)
+    frames = fft.irfft(frames, n_fft) if onesided else fft.ifft(frames, n_fft)
+    frames = frames if return_complex else frames.real
+    frames = frames * (n_fft**0.5 if normalized else 1.0)
+    weights = jnp.ones(length or n_fft, frames.real.dtype) if window is None else window
+    spare = n_fft - weights.shape[0]
+    weights = jnp.pad(weights, (spare // 2, spare - spare // 2))
+    count = frames.shape[-2]
+    places = hop * np.arange(count)[:, None] + np.arange(n_fft)
+    total = hop * (count - 1) + n_fft
+    added = jnp.zeros((*frames.shape[:-2], total), frames.dtype)
+    added = added.at[..., places].add(frames * along(-1, weights, frames.ndim))
+    envelope = jnp.zeros(total, weights.dtype).at[places].add(weights[None] ** 2)
+    first = n_fft // 2 if center else 0
+    end = total - first if samples is None else first + samples
+    kept = lax.slice_in_dim(added, first, min(end, total), axis=-1)
+    kept = kept / along(-1, envelope[first : min(end, total)], kept.ndim)
+    return pad(kept, [0, max(end - total, 0)])
+
+
 TABLE: dict[str, Operation] = {
     **{f"fft_{f.__name__}": _fourier(f, -1) for f in (fft.fft, fft.ifft, fft.rfft, fft.irfft)},
     **{
@@ -97,6 +148,9 @@ TABLE: dict[str, Operation] = {
     },
     "fft_fftshift": lambda x, dim=None: fft.fftshift(x, dim),
     "fft_ifftshift": lambda x, dim=None: fft.ifftshift(x, dim),
+    "istft": inverse_short_time,
+    "fft_hfft": _fourier(fft.hfft, -1),
+    "fft_ihfft": _fourier(fft.ihfft, -1),
     "stft": short_time,
     "stft.center": centered,
 }

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations import (
     control,
+    detection,
     elementwise,
     normalization,
     quantized,
@@ -18,6 +19,7 @@ from rfp_jax.convert._onnx_operations import (
     reductions,
     resize,
     shapes,
+    spectral,
     windows,
 )
 from rfp_jax.convert._onnx_operations.operation import Fixed, Known, Operation
@@ -28,6 +30,7 @@ TABLE: dict[str, Operation] = {
     name: Operation.from_function(fun)
     for family in (
         control,
+        detection,
         elementwise,
         normalization,
         quantized,
@@ -35,6 +38,7 @@ TABLE: dict[str, Operation] = {
         reductions,
         resize,
         shapes,
+        spectral,
         windows,
     )
     for name, fun in family.TABLE.items()

@@ -116,6 +116,11 @@ def cast(x: ArrayLike, *, to: np.dtype, saturate: int = 1, round_mode: str = "up
     return jnp.asarray(x).astype(jax.dtypes.canonicalize_dtype(to))
 
 
+def bit_cast(x: ArrayLike, *, to: np.dtype) -> jax.Array:
+    """The bits of `x` as numbers of another dtype of the same size."""
+    return jnp.asarray(x).view(to)
+
+
 def cast_like(
     x: ArrayLike, like: jax.Array, *, saturate: int = 1, round_mode: str = "up"
 ) -> jax.Array:
@@ -202,6 +207,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "Shrink": shrink,
     "Swish": swish,
     "ThresholdedRelu": lambda x, *, alpha=1.0: jnp.where(x > alpha, x, jnp.zeros_like(x)),
+    "BitCast": bit_cast,
     "Cast": cast,
     "CastLike": cast_like,
     "Clip": clip,

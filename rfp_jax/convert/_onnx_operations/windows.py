@@ -14,7 +14,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rfp_jax._util.trees import Tree
-from rfp_jax.convert._onnx_operations.operation import int64, on_axis
+from rfp_jax.convert._onnx_operations.operation import Known, int64, ints, on_axis
 
 Ints = Sequence[int] | None
 
@@ -261,6 +261,28 @@ def lp_pool(
     return at.reduce(jnp.abs(x) ** p, np.zeros((), x.dtype), lax.add) ** (1 / p)
 
 
+def max_unpool(
+    x: jax.Array,
+    places: ArrayLike,
+    output_shape: Known | None = None,
+    *,
+    kernel_shape: Sequence[int],
+    pads: Ints = None,
+    strides: Ints = None,
+) -> jax.Array:
+    """Elements at the places that `MaxPool` took them from, zeros elsewhere."""
+    rank = len(kernel_shape)
+    axes = zip(x.shape[2:], strides or (1,) * rank, _split(pads, rank), kernel_shape, strict=True)
+    spatial = [(n - 1) * s - low - high + k for n, s, (low, high), k in axes]
+    shape = (*x.shape[:2], *spatial)
+    flat = jnp.zeros(math.prod(shape), x.dtype)
+    y = flat.at[jnp.asarray(places).reshape(-1)].set(x.reshape(-1)).reshape(shape)
+    if output_shape is None:
+        return y
+    behind = [(0, wanted - size, 0) for wanted, size in zip(ints(output_shape), shape, strict=True)]
+    return lax.pad(y, jnp.zeros((), x.dtype), behind)
+
+
 def over_space(fun: Callable[..., jax.Array]) -> Callable[[jax.Array], jax.Array]:
     """An operation over all spatial axes, which keep the size 1."""
     return lambda x: fun(x, axis=tuple(range(2, x.ndim)), keepdims=True)
@@ -280,4 +302,5 @@ TABLE: dict[str, Callable[..., Any]] = {
     "GlobalMaxPool": over_space(jnp.max),
     "LpPool": lp_pool,
     "MaxPool": max_pool,
+    "MaxUnpool": max_unpool,
 }
