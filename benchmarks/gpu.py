@@ -45,7 +45,7 @@ FULL: Makers = {
     "bands-13": lambda: workloads.bands(13, 16, 64),
     "lstm": lambda: workloads.lstm(64, 1000),
 }
-"""What is timed, in sizes that fill a card."""
+"""The workloads that are timed, in sizes that fill a card."""
 
 SHORT: Makers = {"smallnet": lambda: workloads.smallnet(2)}
 
@@ -142,11 +142,9 @@ def parity(name: str, work: Workload) -> Iterator[Parity]:
             np.asarray(part, np.float64) for part in (rel.output, rel.bias, np.stack(rel.sources))
         )
         rest = np.abs(output - bias - sources.sum(0)).max() / np.abs(output).max()
-        errors = (
-            contestants.error(output, right["output"]),
-            contestants.error(sources, right["sources"]),
-        )
-        yield Parity(name, precision, *errors, float(rest))
+        of_output = contestants.error(output, right["output"])
+        of_sources = contestants.error(sources, right["sources"])
+        yield Parity(name, precision, of_output, of_sources, float(rest))
 
 
 def grow(
@@ -176,8 +174,8 @@ def grow(
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             return
-        seconds = [float(np.median(times[way])) for way in runs]
-        yield Step(name, batch, *seconds, relevance.cost.memory)
+        plain, explained = (float(np.median(times[way])) for way in runs)
+        yield Step(name, batch, plain, explained, relevance.cost.memory)
 
 
 @dataclass(frozen=True)

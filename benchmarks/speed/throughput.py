@@ -83,8 +83,8 @@ def further(
                 params=params,
                 sources=SOURCES,
                 classes=[str(k) for k in range(classes)],
+                places=places,
                 run=RunOptions(batch=batch, devices=device, progress=False),
-                **({} if places is None else {"places": places}),
             )
 
     runs: dict[str, Callable[[], None]] = {"memory": memory}

@@ -32,11 +32,12 @@ def keep_programs() -> Path | None:
 
     Examples:
         >>> import jax
-        >>> jax.config.jax_compilation_cache_dir is None or keep_programs() is None
+        >>> jax.config.values["jax_compilation_cache_dir"] is None or keep_programs() is None
         True
     """
     config = jax.config
-    if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
+    said = config.values
+    if said["jax_compilation_cache_dir"] or not said["jax_enable_compilation_cache"]:
         return None
     if find_spec("filelock") is None:
         return None
