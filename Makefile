@@ -8,7 +8,7 @@ LATEST ?= python3.12
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo segmentation clouds check test test-latest zoo bench stress lint notebooks docs dist lock clean
+.PHONY: help demo segmentation clouds check test test-latest zoo bench bench-gpu stress lint notebooks docs dist lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ zoo: $(VENV)/.test  ## every architecture and framework: coverage, conservation,
 
 bench: $(VENV)/.test  ## time relevance beside the forward pass and its peers (long; REFERENCE=clone)
 	$(BIN)/python -m benchmarks $(if $(REFERENCE),--reference $(REFERENCE))
+
+bench-gpu: $(VENV)/.test  ## speed, precision and batches on one accelerator (JAX's build for it in .venv)
+	$(BIN)/python -m benchmarks.gpu
 
 stress: $(VENV)/.test  ## the long forms of the fault-injection tests
 	$(BIN)/python -m pytest tests/stress

@@ -17,12 +17,20 @@ from rich.progress import Progress, TimeElapsedColumn
 from benchmarks.speed import report
 from benchmarks.speed.measure import measure
 from benchmarks.speed.scaling import SCALINGS, scale
+from benchmarks.speed.throughput import rates
+from benchmarks.speed.training import TRAININGS, train
 from benchmarks.speed.workloads import WORKLOADS
+
+THROUGHPUT = "throughput"
+"""The name of what is counted from disk to disk."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Time relevance beside the forward pass, JAX's own derivatives, Captum and the authors' code.
+    """Time relevance beside the forward pass, JAX's own derivatives, and other tools.
+
+    The other tools: Captum, zennit where it is installed, LMD's scheme, occlusion, Shapley values,
+    and the authors' code.
 
     Everything takes turns in one run (A B C A B C ...), so that only ratios of the same round are
     compared; medians and quartiles are printed. Answers are checked before they are timed. Run it
@@ -30,8 +38,10 @@ class Benchmark:
     """
 
     only: tuple[str, ...] = ()
-    """Workloads (smallnet-64, smallnet-500, resnet50, fusion, vit) or scalings (sources, outputs,
-    batch, "pixels a side"); all if not given."""
+    """Workloads (smallnet-64, smallnet-500, resnet50, fusion, vit, unet, torch-resnet50, torch-vit,
+    lstm, tokens, bands-3, bands-13, and smallnet or resnet50 in -float64 or -bfloat16), training
+    steps (training-smallnet, training-resnet50), scalings (sources, outputs, batch, "pixels a
+    side"), or throughput; all if not given."""
     reference: Path | None = None
     """A clone of the authors' repository (github.com/JakobCode/RFP), to be timed as well."""
     others: bool = True
@@ -54,8 +64,8 @@ def main(options: Benchmark) -> int:
         The exit code: 1 if an answer was wrong, 2 if an option was.
     """
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
-    known = {*WORKLOADS, *SCALINGS}
-    if unknown := set(options.only) - known:
+    known = (*WORKLOADS, *TRAININGS, *SCALINGS, THROUGHPUT)
+    if unknown := set(options.only) - set(known):
         console.print(f"Unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}.")
         return 2
     if options.reference and not Path(options.reference, "code", "models").is_dir():
@@ -63,9 +73,9 @@ def main(options: Benchmark) -> int:
             f"{options.reference} is no clone of the authors' code: it has no code/models."
         )
         return 2
-    chosen = options.only or (*WORKLOADS, *SCALINGS)
+    chosen = options.only or known
     started = time.perf_counter()
-    results, growths = {}, {}
+    results, growths, counted = {}, {}, []
     for name in chosen:
         with _progress(console, name, options.rounds) as tick:
             if name in WORKLOADS:
@@ -78,12 +88,20 @@ def main(options: Benchmark) -> int:
                     tick=tick,
                 )
                 console.print(report.table(results[name]))
+            elif name in TRAININGS:
+                results[name] = train(
+                    TRAININGS[name](), rounds=options.rounds, seconds=options.seconds, tick=tick
+                )
+                console.print(report.table(results[name]))
+            elif name == THROUGHPUT:
+                counted = rates(rounds=min(options.rounds, 3))
+                console.print(report.throughput(counted))
             else:
                 growths[name] = scale(
                     name, rounds=options.rounds, seconds=options.seconds, tick=tick
                 )
                 console.print(report.growth(name, growths[name]))
-        report.save(results, growths, options.out)  # after each: it takes long
+        report.save(results, growths, counted, options.out)  # after each: it takes long
         jax.clear_caches()
     if not options.reference:
         console.print("The authors' code was not timed: no --reference was given.")

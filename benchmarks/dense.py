@@ -9,16 +9,13 @@ many images, and their difference is the time of further images.
 from __future__ import annotations
 
 import argparse
-import tempfile
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-import rfp_jax
-from benchmarks.maps import CLASSES, SIDE, kernels, unet
-from benchmarks.speed.timing import interleave
-from rfp_jax.tables import Places, RunOptions, evaluate
+from benchmarks.maps import SIDE
+from benchmarks.speed.throughput import further
+from benchmarks.speed.unet import CLASSES, kernels, unet
+from rfp_jax.tables import Places
 
 
 def images(count: int, side: int) -> list[dict[str, np.ndarray]]:
@@ -42,49 +39,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side", type=int, default=SIDE)
     given = parser.parse_args()
-    params, many = kernels(12), images(given.images, given.side)
-    few = many[: given.batch]
-    device = jax.devices()[:1]
-    explain = rfp_jax.jit(rfp_jax.relevance(unet, argnums=(1, 2)))
-    batches = [many[i : i + given.batch] for i in range(0, len(many), given.batch)]
-    stacked = [
-        [jnp.stack([image[name] for image in batch]) for name in ("optical", "radar")]
-        for batch in batches[1:]
-    ]
-
-    def memory() -> None:
-        for inputs in stacked:
-            jax.block_until_ready(explain(params, *inputs))
-
-    def table(data: list[dict[str, np.ndarray]], places: Places) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            evaluate(
-                unet,
-                data,
-                f"{folder}/table.zarr",
-                params=params,
-                sources=("optical", "radar"),
-                classes=[str(k) for k in range(CLASSES)],
-                places=places,
-                run=RunOptions(batch=given.batch, devices=device, progress=False),
-            )
-
-    means, kept = Places(), Places(keep_maps=True)
-    runs = {
-        "memory": memory,
-        "few": lambda: table(few, means),
-        "many": lambda: table(many, means),
-        "few, maps": lambda: table(few, kept),
-        "many, maps": lambda: table(many, kept),
-    }
-    memory()
-    times = interleave(runs, rounds=given.rounds, seconds=1.0)
-    best = {name: float(np.min(times[name])) for name in runs}
-    further = len(many) - len(few)
-    print(f"{further} images of {given.side} x {given.side} in memory: {best['memory']:.2f} s")
-    for word, end in (("means of regions", ""), ("maps, too", ", maps")):
-        seconds = best[f"many{end}"] - best[f"few{end}"]
-        print(f"in a table, {word}: {seconds:.2f} s, {best['memory'] / seconds:.2f} of the speed")
+    tables = {"means of regions": Places(), "maps, too": Places(keep_maps=True)}
+    seconds = further(
+        unet,
+        kernels(12),
+        images(given.images, given.side),
+        classes=CLASSES,
+        batch=given.batch,
+        rounds=given.rounds,
+        tables=tables,
+    )
+    count, memory = given.images - given.batch, seconds["memory"]
+    print(f"{count} images of {given.side} x {given.side} in memory: {memory:.2f} s")
+    for word in tables:
+        taken = seconds[word]
+        print(f"in a table, {word}: {taken:.2f} s, {memory / taken:.2f} of the speed")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -21,7 +22,6 @@ import rasterio
 import torch
 import tyro
 from captum.attr import InputXGradient
-from jax import lax
 from rasterio.transform import from_origin
 from rich.box import MARKDOWN
 from rich.console import Console
@@ -30,51 +30,13 @@ from torch.nn import functional as F
 
 import rfp_jax
 from benchmarks.speed.timing import interleave, ratios
+from benchmarks.speed.unet import CLASSES, DEPTH, kernels, unet
 from rfp_jax import maps
 from rfp_jax.maps._explain import Compiled, Network
 
-SIDE, CLASSES, WIDTH, DEPTH = 256, 6, 16, 3
+SIDE = 256
 SAMPLED = (128, 100, 2)
 """Row, column and class of the output that is explained backwards."""
-
-
-def kernels(bands: int) -> list[jax.Array]:
-    """Random weights of the U-Net: two convolutions at each depth down and up, and a head."""
-    draw, shapes, wide = np.random.default_rng(0), [], bands
-    for depth in range(DEPTH + 1):
-        own = WIDTH << depth
-        shapes += [(3, 3, wide, own), (3, 3, own, own)]
-        wide = own
-    for depth in reversed(range(DEPTH)):
-        own = WIDTH << depth
-        shapes += [(3, 3, wide + own, own), (3, 3, own, own)]
-        wide = own
-    shapes.append((1, 1, wide, CLASSES))
-    scale = [np.sqrt(2 / np.prod(shape[:3])) for shape in shapes]
-    return [
-        jnp.asarray(draw.normal(size=s) * c, jnp.float32)
-        for s, c in zip(shapes, scale, strict=True)
-    ]
-
-
-def unet(params: Sequence[jax.Array], *sources: jax.Array) -> jax.Array:
-    """The U-Net, [batch, y, x, band] to [batch, y, x, class]."""
-    left = iter(params)
-    x, skips = jnp.concatenate(sources, -1), []
-
-    def conv(x: jax.Array) -> jax.Array:
-        dims = ("NHWC", "HWIO", "NHWC")
-        return lax.conv_general_dilated(x, next(left), (1, 1), "SAME", dimension_numbers=dims)
-
-    for depth in range(DEPTH + 1):
-        if depth:
-            skips.append(x)
-            x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-        x = jax.nn.relu(conv(jax.nn.relu(conv(x))))
-    for skip in reversed(skips):
-        x = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
-        x = jax.nn.relu(conv(jax.nn.relu(conv(jnp.concatenate([x, skip], -1)))))
-    return conv(x)
 
 
 def twin(params: Sequence[jax.Array]) -> Callable[..., torch.Tensor]:
@@ -198,8 +160,43 @@ def memory(console: Console) -> None:
     console.print(table)
 
 
-def scene(console: Console, side: int, tile: int) -> None:
-    """Print the time of a scene, disk to disk, beside that of the same windows in memory."""
+@dataclass(frozen=True)
+class Tiles:
+    """Seconds of a scene, and of the same windows in memory.
+
+    Attributes:
+        count: tiles of the scene.
+        window: height and width of a tile's window.
+        memory: all windows, explained in memory.
+        whole: the scene, files to zarr.
+        one: one tile of it; tracing, compiling and hashing are in both.
+    """
+
+    count: int
+    window: tuple[int, int]
+    memory: float
+    whole: float
+    one: float
+
+    @property
+    def further(self) -> float:
+        """Seconds of all tiles but one, files to zarr."""
+        return self.whole - self.one
+
+    @property
+    def speed(self) -> float:
+        """The speed of further tiles, beside windows in memory."""
+        return self.memory * (self.count - 1) / self.count / self.further
+
+
+def tiles(side: int, tile: int, rounds: int = 3) -> Tiles:
+    """Time a random scene of the U-Net, disk to disk, and the same windows in memory.
+
+    Args:
+        side: pixels a side of the scene.
+        tile: pixels a side of its tiles.
+        rounds: how many turns each gets; the quickest counts.
+    """
     params, draw = kernels(12), np.random.default_rng(2)
     with tempfile.TemporaryDirectory() as folder:
         place = {"crs": "EPSG:32633", "transform": from_origin(600000, 5200000, 10, 10)}
@@ -234,15 +231,20 @@ def scene(console: Console, side: int, tile: int) -> None:
         runs = {"memory": windows, "all": lambda: mapped(None), "one": lambda: mapped(corner)}
         for run in runs.values():
             run()
-        times = interleave(runs, rounds=3, seconds=1.0)
-    # tracing, compiling and hashing are in both maps
+        times = interleave(runs, rounds=rounds, seconds=1.0)
     in_memory, whole, one = (float(np.min(times[name])) for name in runs)
+    return Tiles(count, (height, width), in_memory, whole, one)
+
+
+def scene(console: Console, side: int, tile: int) -> None:
+    """Print the time of a scene, disk to disk, beside that of the same windows in memory."""
+    found = tiles(side, tile)
+    height, width = found.window
     console.print(
-        f"{count} windows of {height} x {width}: {in_memory:.1f} s in memory; the scene of {side} "
-        f"x {side}, files to zarr: {whole:.1f} s, one tile of it {one:.1f} s"
+        f"{found.count} windows of {height} x {width}: {found.memory:.1f} s in memory; the scene "
+        f"of {side} x {side}, files to zarr: {found.whole:.1f} s, one tile of it {found.one:.1f} s"
     )
-    speed = in_memory * (count - 1) / count / (whole - one)
-    console.print(f"speed of further tiles, beside windows in memory: {speed:.2f}")
+    console.print(f"speed of further tiles, beside windows in memory: {found.speed:.2f}")
 
 
 def _duration(seconds: float) -> str:

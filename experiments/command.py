@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rfp_jax._util.files import atomic_files
+from rfp_jax._util.programs import keep_programs as keep_programs  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from experiments import results
-from experiments.command import atomic_outputs, bar, exit_on_error, exit_on_interrupt, lazy_imports
+from experiments.command import (
+    atomic_outputs,
+    bar,
+    exit_on_error,
+    exit_on_interrupt,
+    keep_programs,
+    lazy_imports,
+)
 
 with lazy_imports():
     import jax
@@ -288,4 +295,5 @@ with the bias propagated like a third source, largest deviation \
 
 if __name__ == "__main__":
     with exit_on_interrupt():
+        keep_programs()
         main(tyro.cli(Config, prog="python -m experiments.digits", description=__doc__))

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import results
-from experiments.command import atomic_outputs, exit_on_error, exit_on_interrupt, lazy_imports
+from experiments.command import (
+    atomic_outputs,
+    exit_on_error,
+    exit_on_interrupt,
+    keep_programs,
+    lazy_imports,
+)
 
 with lazy_imports():
     import jax
@@ -82,4 +88,5 @@ def main(config: Config) -> None:
 
 if __name__ == "__main__":
     with exit_on_interrupt():
+        keep_programs()
         main(tyro.cli(Config, description=__doc__))

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments import results
-from experiments.command import atomic_outputs, exit_on_error, exit_on_interrupt, lazy_imports
+from experiments.command import (
+    atomic_outputs,
+    exit_on_error,
+    exit_on_interrupt,
+    keep_programs,
+    lazy_imports,
+)
 
 with lazy_imports():
     import jax
@@ -259,4 +265,5 @@ def main(
 
 if __name__ == "__main__":
     with exit_on_interrupt():
+        keep_programs()
         tyro.cli(main, prog="python -m experiments.regression", description=__doc__)

@@ -109,7 +109,7 @@ def zennit(
     """
     torchvision_operations()  # zennit imports torchvision
     with needs_extra("zennit", "comparison"):
-        from zennit import composites, rules, types  # pyright: ignore[reportMissingImports]
+        from zennit import composites, layer, rules, types  # pyright: ignore[reportMissingImports]
 
     def lrp0(_: nn.Module) -> Any:
         layers = [
@@ -117,6 +117,7 @@ def zennit(
             (types.AvgPool, rules.Norm(EPSILON)),
             (types.BatchNorm, rules.Norm(EPSILON)),
             (types.Linear, rules.Epsilon(EPSILON)),
+            (layer.Sum, rules.Norm(EPSILON)),
         ]
         return composites.LayerMapComposite(layers)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from benchmarks.speed import contestants, peers, timing
+from benchmarks.speed.contestants import Contestant
 from benchmarks.speed.program import Cost
 from benchmarks.speed.workloads import Workload
-
-LIMIT = 1e-3
-"""The greatest error, in float32, with which an answer counts as right."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,21 @@ class Result:
         return float(np.median(self.line(name).ratios))
 
 
+@dataclass(frozen=True)
+class Turns:
+    """The turns of each contestant.
+
+    Attributes:
+        rounds: how many each gets, if the time suffices.
+        seconds: about how long all may take.
+        tick: called after each round.
+    """
+
+    rounds: int
+    seconds: float
+    tick: Callable[[], object] = lambda: None
+
+
 def measure(
     work: Workload,
     *,
@@ -78,6 +92,7 @@ def measure(
     seconds: float,
     reference: Path | None = None,
     others: bool = True,
+    tolerance: float | None = None,
     tick: Callable[[], object] = lambda: None,
 ) -> Result:
     """Check and time all ways to explain a workload.
@@ -88,44 +103,85 @@ def measure(
         seconds: about how long that may take.
         reference: a clone of the authors' repository.
         others: whether others than this project's own transformations take part.
+        tolerance: the greatest error with which an answer counts as right; by default the
+            workload's.
         tick: called after each round.
 
     Returns:
         What was measured.
     """
     right = contestants.truth(work)
-    failures: dict[str, str] = {}
     with ExitStack() as stack:
+        stack.enter_context(jax.enable_x64(work.dtype == "float64"))
         taking_part = list(contestants.ours(work))
         if others:
-            for group in (contestants.of_jax, peers.captum, contestants.of_baselines):
+            for group in (
+                contestants.of_jax,
+                contestants.of_decomposition,
+                peers.torch_forward,
+                peers.captum,
+                peers.zennit,
+                contestants.of_baselines,
+            ):
                 taking_part += group(work)
         if reference and work.arch in peers.KNOWN:
             taking_part.append(stack.enter_context(peers.authors(work, reference)))
-        errors = {}
-        for contestant in taking_part:
-            found = contestant.run()
-            if not contestant.answers:
-                errors[contestant.name] = np.nan
-                continue
-            errors[contestant.name] = contestants.error(found, right[contestant.answers])
-            if not errors[contestant.name] <= LIMIT:
-                failures[contestant.name] = f"off by {errors[contestant.name]:.1e}"
-        runs = {c.name: c.run for c in taking_part if c.name not in failures}
-        times = timing.interleave(runs, rounds=rounds, seconds=seconds, tick=tick)
-    plain = times["forward"]
-    ways = [name for name in ("forward", "forward, rfp_jax.jit") if name in times]
-    best = min(ways, key=lambda name: float(np.median(times[name])))
-    costs = {c.name: c.cost for c in taking_part}
+        turns = Turns(rounds, seconds, tick)
+        limit = work.tolerance if tolerance is None else tolerance
+        return race(work.name, work.batch, taking_part, right, tolerance=limit, turns=turns)
+
+
+def race(
+    name: str,
+    batch: int,
+    taking_part: Sequence[Contestant],
+    right: Mapping[str, np.ndarray],
+    *,
+    tolerance: float,
+    turns: Turns,
+) -> Result:
+    """Check all contestants, and time those that are right.
+
+    Args:
+        name: of the workload.
+        batch: samples in a batch.
+        taking_part: the contestants; the first is the plain work that `jax.jit` compiles.
+        right: the right answers, by the contestants' `answers`.
+        tolerance: the greatest error with which an answer counts as right.
+        turns: how often and how long.
+
+    Returns:
+        What was measured.
+    """
+    errors, failures = {}, {}
+    for contestant in taking_part:
+        found = contestant.run()
+        if not contestant.answers:
+            errors[contestant.name] = np.nan
+            continue
+        errors[contestant.name] = contestants.error(found, right[contestant.answers])
+        if not errors[contestant.name] <= tolerance:
+            failures[contestant.name] = f"off by {errors[contestant.name]:.1e}"
+    timed = {c.name: c for c in taking_part if c.name not in failures}
+    units = [c.name for c in timed.values() if c.is_unit]
+    if not units:
+        raise RuntimeError(f"{name}: the plain computation is wrong itself, {failures}")
+    times = timing.interleave(
+        {c.name: c.run for c in timed.values()},
+        rounds=turns.rounds,
+        seconds=turns.seconds,
+        tick=turns.tick,
+    )
+    best = min(units, key=lambda unit: float(np.median(times[unit])))
     lines = [
         Line(
-            name,
-            errors[name],
+            each,
+            errors[each],
             taken.tolist(),
             timing.ratios(taken, times[best]).tolist(),
-            timing.ratios(taken, plain).tolist(),
-            costs[name],
+            timing.ratios(taken, times[units[0]]).tolist(),
+            timed[each].cost,
         )
-        for name, taken in times.items()
+        for each, taken in times.items()
     ]
-    return Result(work.name, work.batch, best, lines, failures)
+    return Result(name, batch, best, lines, failures)

@@ -1,4 +1,4 @@
-"""The peers in PyTorch: Captum's LRP, and the authors' own RFP from a clone of their repository."""
+"""The peers in PyTorch: its own forward pass, Captum, zennit, and the authors' RFP from a clone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,70 @@ def captum(work: Workload) -> Iterator[Contestant]:
         lambda: np.stack([attribute(k) for k in range(count)], -1),
         "sources",
     )
+
+
+def torch_forward(work: Workload) -> Iterator[Contestant]:
+    """The forward pass of an imported network in PyTorch itself."""
+    if work.module is None:
+        return
+    import torch
+
+    inputs = [torch.from_numpy(np.array(x)) for x in work.sources]
+
+    def forward() -> np.ndarray:
+        with torch.no_grad():
+            return work.module(*inputs).numpy()
+
+    yield Contestant("forward in PyTorch", forward, "output")
+
+
+def zennit(work: Workload) -> Iterator[Contestant]:
+    """Zennit's LRP of all outputs, where it is installed (the extra `comparison`).
+
+    Its hooks scale gradients, so a sum has to be a module that it has a rule for.
+    """
+    if work.arch not in KNOWN or find_spec("zennit") is None:
+        return
+    import torch
+
+    from benchmarks.comparison import tools
+    from benchmarks.speed.torch_networks import build
+    from benchmarks.zoo.taken_over import torchvision_operations
+
+    torchvision_operations()  # zennit imports torchvision
+    network, join, split = build(work)
+    inputs = join([torch.from_numpy(channels_first(x)) for x in work.sources])
+    explain = tools.zennit(_with_sums(network), inputs)
+
+    def every() -> np.ndarray:
+        found = []
+        for heats in zip(*explain(), strict=True):
+            parts = split([torch.from_numpy(heat) for heat in heats])
+            found.append(np.stack([part.numpy().sum((1, 2, 3)) for part in parts]))
+        return np.stack(found, -1)
+
+    yield Contestant("zennit LRP of all outputs", every, "sources")
+
+
+def _with_sums(network: Any) -> Any:
+    """The network with zennit's sums in the place of Captum's."""
+    import torch
+    from captum.attr._utils.custom_modules import Addition_Module
+    from zennit.layer import Sum  # pyright: ignore[reportMissingImports]
+
+    class Added(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sum = Sum()
+
+        def forward(self, a: Any, b: Any) -> Any:
+            return self.sum(torch.stack([a, b], -1))
+
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, Addition_Module):
+                setattr(module, name, Added())
+    return network
 
 
 @contextmanager

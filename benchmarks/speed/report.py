@@ -19,8 +19,9 @@ from rich.table import Table
 
 from benchmarks.speed.measure import Line, Result
 from benchmarks.speed.scaling import SUBJECTS, Point
+from benchmarks.speed.throughput import Rate
 
-_PACKAGES = ("jax", "jaxlib", "flax", "torch", "captum")
+_PACKAGES = ("jax", "jaxlib", "flax", "torch", "captum", "zennit")
 
 
 def machine() -> dict[str, str]:
@@ -44,7 +45,8 @@ def table(result: Result) -> Table:
     unit = result.line(result.best)
     shown = Table(title=result.workload, title_justify="left", box=MARKDOWN)
     shown.add_column("", no_wrap=True)
-    ratios = ("x best forward", "quartiles", "x forward")
+    plain = result.lines[0].name
+    ratios = (f"x best {plain}", "quartiles", f"x {plain}")
     for column in ("ms", *ratios, "flops x", "bytes x", "memory x", "compile s"):
         shown.add_column(column, justify="right", no_wrap=True)
     shown.add_column("error", justify="right", no_wrap=True)
@@ -66,18 +68,38 @@ def growth(along: str, points: Sequence[Point]) -> Table:
     return shown
 
 
-def save(results: Mapping[str, Result], growths: Mapping[str, Sequence[Point]], out: Path) -> None:
+def throughput(counted: Sequence[Rate]) -> Table:
+    """Rates, from disk to disk and in memory."""
+    shown = Table(title="throughput: disk to disk", title_justify="left", box=MARKDOWN)
+    shown.add_column("", no_wrap=True)
+    for column in ("counted", "a second in memory", "a second, disk to disk", "of the speed"):
+        shown.add_column(column, justify="right")
+    for rate in counted:
+        speed = f"{rate.disk / rate.memory:.2f}"
+        shown.add_row(rate.name, rate.unit, f"{rate.memory:,.4g}", f"{rate.disk:,.4g}", speed)
+    return shown
+
+
+def save(
+    results: Mapping[str, Result],
+    growths: Mapping[str, Sequence[Point]],
+    counted: Sequence[Rate],
+    out: Path,
+) -> None:
     """Write speed.json, speed.md and speed.png into a folder.
 
     Args:
         results: by the workload's name on the command line.
         growths: by what was varied.
+        counted: rates, from disk to disk.
         out: the folder, made if missing.
     """
     out.mkdir(parents=True, exist_ok=True)
     in_order = list(results.values())
     tables = [*map(table, in_order), *(growth(*each) for each in growths.items())]
-    (out / "speed.json").write_text(record(in_order, growths))
+    if counted:
+        tables.append(throughput(counted))
+    (out / "speed.json").write_text(record(in_order, growths, counted))
     (out / "speed.md").write_text(markdown(tables))
     draw(in_order, growths, out / "speed.png")
 
@@ -97,24 +119,33 @@ def markdown(tables: Iterable[Table]) -> str:
     return "\n".join(parts)
 
 
-def record(results: Sequence[Result], growths: Mapping[str, Sequence[Point]]) -> str:
+def record(
+    results: Sequence[Result],
+    growths: Mapping[str, Sequence[Point]],
+    counted: Sequence[Rate] = (),
+) -> str:
     """Everything, as JSON."""
     found: dict[str, Any] = {
         "machine": machine(),
         "workloads": list(map(dataclasses.asdict, results)),
         "scaling": {k: list(map(dataclasses.asdict, v)) for k, v in growths.items()},
+        "throughput": list(map(dataclasses.asdict, counted)),
     }
-    without_nan = jax.tree.map(
-        lambda x: None if isinstance(x, float) and np.isnan(x) else x, found
-    )  # which JSON does not know
-    return json.dumps(without_nan, indent=1)
+    return json.dumps(without_nan(found), indent=1)
+
+
+def without_nan(found: Any) -> Any:
+    """The same with None for NaN, which JSON does not know."""
+    return jax.tree.map(lambda x: None if isinstance(x, float) and np.isnan(x) else x, found)
 
 
 def draw(results: Sequence[Result], growths: Mapping[str, Sequence[Point]], path: Path) -> None:
-    """Ratios to the forward pass as bars, one panel a workload, and the scalings as curves."""
+    """Ratios to the unit as bars, one panel a workload, and the scalings as curves."""
     from matplotlib.figure import Figure
 
     panels = [*results, *growths.items()]
+    if not panels:
+        return
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(11, 3.2 * rows), layout="constrained")
     axes = figure.subplots(rows, 2, squeeze=False).ravel()
@@ -138,7 +169,7 @@ def _bars(ax: Any, result: Result) -> None:
     ax.set_xscale("log")
     ax.set_xlim(min(0.7, min(values) / 2), max(values) * 2.5)
     ax.set_title(result.workload, fontsize=9)
-    ax.set_xlabel("time in best forward passes", fontsize=8)
+    ax.set_xlabel(f"time, in the best {result.lines[0].name}", fontsize=8)
     ax.tick_params(labelsize=8)
     ax.spines[["top", "right"]].set_visible(False)
 

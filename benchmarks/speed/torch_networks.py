@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from benchmarks.speed.workloads import Workload
 from rfp_jax.convert import flax
@@ -52,6 +53,68 @@ def build(work: Workload) -> tuple[nn.Module, Join, Split]:
         lambda sources: (torch.cat(sources, dim=1),),
         lambda heats: heats[0].split(channels, dim=1),
     )
+
+
+def plain(arch: str, side: int) -> nn.Module:
+    """A network of PyTorch's on twelve bands, as people have it, with its random weights.
+
+    Args:
+        arch: "resnet50" or "vit".
+        side: pixels a side.
+    """
+    return ResNet50([12], 10) if arch == "resnet50" else VisionTransformer(12, side)
+
+
+class Joined(nn.Module):
+    """A network of one image, whose channels come from several sources."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *sources: Tensor) -> Tensor:
+        """Logits of sources [batch, channels, height, width]."""
+        return self.network(torch.cat(sources, 1))
+
+
+class Block(nn.Module):
+    """A layer of an encoder, normalized first."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.project, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.expand, self.contract = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens [batch, token, width] to tokens."""
+        parts = self.project(self.first(x)).chunk(3, -1)
+        parts = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts]
+        seen = functional.scaled_dot_product_attention(*parts)
+        x = x + self.out(seen.transpose(1, 2).flatten(2))
+        return x + self.contract(functional.gelu(self.expand(self.second(x))))
+
+
+class VisionTransformer(nn.Module):
+    """A small ViT (Dosovitskiy et al. 2021): patches, encoder, mean, head.
+
+    Args:
+        channels: of the image.
+        side: its pixels a side.
+    """
+
+    def __init__(self, channels: int, side: int, width: int = 192, layers: int = 6) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(channels, width, 8, 8)
+        self.position = nn.Parameter(0.02 * torch.randn(1, (side // 8) ** 2, width))
+        self.blocks = nn.Sequential(*(Block(width, 3) for _ in range(layers)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of an image [batch, channels, height, width]."""
+        x = self.patches(x).flatten(2).transpose(1, 2) + self.position
+        return self.head(self.norm(self.blocks(x)).mean(1))
 
 
 class ResNetOfModules(nn.Module):

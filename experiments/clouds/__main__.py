@@ -15,6 +15,7 @@ from experiments.command import (
     bar,
     exit_on_error,
     exit_on_interrupt,
+    keep_programs,
     lazy_imports,
 )
 
@@ -145,4 +146,5 @@ def show(report: Mapping[str, Any], console: Console) -> None:
 
 if __name__ == "__main__":
     with exit_on_interrupt():
+        keep_programs()
         main(tyro.cli(Config, prog="python -m experiments.clouds", description=__doc__))

@@ -12,7 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-from experiments.command import atomic_outputs, exit_on_error, exit_on_interrupt, lazy_imports
+from experiments.command import (
+    atomic_outputs,
+    exit_on_error,
+    exit_on_interrupt,
+    keep_programs,
+    lazy_imports,
+)
 
 with lazy_imports():
     import jax
@@ -121,4 +127,5 @@ def load(settings: Settings, folder: Path, samples: int, console: Console) -> Ca
 
 if __name__ == "__main__":
     with exit_on_interrupt():
+        keep_programs()
         run()

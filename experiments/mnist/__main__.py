@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from experiments.command import exit_on_error, exit_on_interrupt, lazy_imports
+from experiments.command import exit_on_error, exit_on_interrupt, keep_programs, lazy_imports
 
 with lazy_imports():
     import tyro
@@ -136,4 +136,5 @@ def _console() -> Console:
 
 if __name__ == "__main__":
     with exit_on_interrupt():
+        keep_programs()
         main()

@@ -9,7 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from experiments.command import atomic_outputs, exit_on_error, exit_on_interrupt, lazy_imports
+from experiments.command import (
+    atomic_outputs,
+    exit_on_error,
+    exit_on_interrupt,
+    keep_programs,
+    lazy_imports,
+)
 
 with lazy_imports():
     import tyro
@@ -81,4 +87,5 @@ def _rows(name: str, config: Config, console: Console) -> list[Row]:
 
 if __name__ == "__main__":
     with exit_on_interrupt(), exit_on_error():
+        keep_programs()
         main(tyro.cli(Config, prog="python -m experiments.rules", description=__doc__))

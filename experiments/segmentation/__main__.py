@@ -7,7 +7,7 @@ are trained; every pixel's output is divided among both sensors, under clouds an
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.command import exit_on_error, exit_on_interrupt, lazy_imports
+from experiments.command import exit_on_error, exit_on_interrupt, keep_programs, lazy_imports
 
 with lazy_imports():
     import tyro
@@ -77,4 +77,5 @@ def show(summary: Mapping[str, Any], console: Console) -> None:
 
 if __name__ == "__main__":
     with exit_on_interrupt():
+        keep_programs()
         main()

@@ -7,7 +7,7 @@ published network with `python -m convert`; then `evaluate`, then `plot`. See do
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.command import exit_on_error, exit_on_interrupt, lazy_imports
+from experiments.command import exit_on_error, exit_on_interrupt, keep_programs, lazy_imports
 
 with lazy_imports():
     import tyro
@@ -118,4 +118,5 @@ def cli() -> None:
 
 if __name__ == "__main__":
     with exit_on_interrupt():
+        keep_programs()
         cli()

@@ -1,10 +1,14 @@
-"""Start a command of the package: import what it needs, run it, return its exit status."""
+"""Start a command of the package: import what it needs, run it, return its exit status.
+
+What a command compiles is kept for the next one.
+"""
 
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from rfp_jax._util.extras import MissingExtraError
+from rfp_jax._util.programs import keep_programs
 
 
 def run(module: str, arguments: Sequence[str], prog: str, function: str = "main") -> int:
@@ -19,6 +23,7 @@ def run(module: str, arguments: Sequence[str], prog: str, function: str = "main"
     Returns:
         The exit status.
     """
+    keep_programs()
     try:
         return getattr(import_module(module), function)(arguments, prog)
     except MissingExtraError as error:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ from flax import linen as nn
 from jax import export
 
 import rfp_jax
+from benchmarks.speed import workloads
 from benchmarks.speed.workloads import VisionTransformer
 from rfp_jax.models import FusionResNet18, SmallNet
 
@@ -94,6 +96,43 @@ def test_relevance_and_its_gradient_are_lowered(name):
     assert list(relevance.platforms) == PLATFORMS
     assert calls(relevance) <= calls(forward)  # nothing that a platform may lack
     assert not any("callback" in call for call in calls(trained))
+
+
+def abstract(make):
+    """A workload of the benchmark, of shapes in the place of arrays."""
+    kept = []
+
+    def build():
+        kept.append(make())
+        return kept[0].arguments
+
+    variables, *sources = jax.eval_shape(build)
+    return replace(kept[0], variables=variables, sources=tuple(sources))
+
+
+LONG = {"resnet50", "fusion", "torch-resnet50", "torch-vit", "bands-13", "smallnet-500"}
+LONG |= {"resnet50-float64", "resnet50-bfloat16"}
+"""Workloads whose programs are those of others, larger."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long) if n in LONG else n for n in workloads.WORKLOADS],
+)
+def test_each_workload_of_the_benchmark_is_lowered(name):
+    with jax.enable_x64(name.endswith("float64")):
+        work = abstract(workloads.WORKLOADS[name])
+        forward, relevance = (
+            export.export(jax.jit(fun), platforms=PLATFORMS)(*work.arguments)
+            for fun in (work.fun, work.explain())
+        )
+    (output,) = forward.out_avals
+    parts = [part.shape for part in relevance.out_avals]
+    if work.axis is None:
+        assert parts.count(output.shape) >= 2 + work.count  # output, bias, and a part a source
+    else:
+        assert (work.count, *output.shape) in parts
+    assert calls(relevance) <= calls(forward)
 
 
 @pytest.fixture(scope="module")

@@ -100,9 +100,22 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def share(chunks: Sequence[int]) -> tuple[int, ...]:
-    """The chunks that this process computes, every n-th of n processes."""
-    return tuple(chunks[jax.process_index() :: jax.process_count()])
+def share(
+    chunks: Sequence[int], process: int | None = None, count: int | None = None
+) -> tuple[int, ...]:
+    """The chunks that a process computes, every n-th of n processes.
+
+    Args:
+        chunks: all that are to be done.
+        process: which process; by default this one.
+        count: how many there are; by default those of this job.
+
+    Examples:
+        >>> share(range(5), process=1, count=2)
+        (1, 3)
+    """
+    first = jax.process_index() if process is None else process
+    return tuple(chunks[first :: jax.process_count() if count is None else count])
 
 
 def _failed_anywhere(here: bool) -> list[int]:

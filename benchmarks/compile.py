@@ -1,0 +1,185 @@
+"""Compile relevance beside the forward pass: `python -m benchmarks.compile`.
+
+Tracing, lowering and compiling, from nothing each time and in turns; medians of the ratios to the
+forward pass of the same round. The persistent cache is off. Two sources each; the forward pass is
+compiled as by `jax.jit`, relevance as by `rfp_jax.jit`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax import lax
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+import rfp_jax
+from rfp_jax._util.compiler import options_for
+
+
+class Case(NamedTuple):
+    """A network and what it is called with.
+
+    Attributes:
+        fun: the network.
+        arguments: weights and sources; shapes are enough.
+        argnums: which of them are the sources.
+    """
+
+    fun: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    argnums: tuple[int, ...]
+
+
+class Phases(NamedTuple):
+    """Seconds of the ways to a program."""
+
+    trace: float
+    lower: float
+    compile: float
+
+    @property
+    def whole(self) -> float:
+        """All of it: what a user waits for."""
+        return sum(self)
+
+
+def attend(weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
+    """A layer of a transformer, normalized first: [batch, token, width] to the same."""
+    heads = 4
+
+    def normal(x: jax.Array) -> jax.Array:
+        centered = x - x.mean(-1, keepdims=True)
+        return centered * lax.rsqrt((centered**2).mean(-1, keepdims=True) + 1e-6)
+
+    parts = jnp.split(normal(x) @ weights["project"], 3, -1)
+    query, key, value = (part.reshape(*part.shape[:2], heads, -1) for part in parts)
+    scores = jnp.einsum("bqhc,bkhc->bhqk", query, key) / np.sqrt(query.shape[-1])
+    seen = jnp.einsum("bhqk,bkhc->bqhc", jax.nn.softmax(scores), value)
+    x = x + seen.reshape(x.shape) @ weights["out"]
+    return x + jax.nn.gelu(normal(x) @ weights["expand"]) @ weights["contract"]
+
+
+def transformer(layers: int, *, as_scan: bool, width: int = 64, tokens: int = 32) -> Case:
+    """Two sequences of tokens, one behind the other; the layers as a loop of Python or a scan.
+
+    Args:
+        layers: how many.
+        as_scan: whether they are one body of a `lax.scan`.
+        width: of a token.
+        tokens: of each sequence.
+    """
+
+    def fun(weights: Mapping[str, jax.Array], text: jax.Array, image: jax.Array) -> jax.Array:
+        x = jnp.concatenate([text, image], 1)
+        if as_scan:
+            x, _ = lax.scan(lambda x, layer: (attend(layer, x), None), x, weights)
+        else:
+            for i in range(layers):
+                x = attend({name: stacked[i] for name, stacked in weights.items()}, x)
+        return x.mean(1)
+
+    sizes = {"project": (width, 3 * width), "out": (width, width)}
+    sizes |= {"expand": (width, 4 * width), "contract": (4 * width, width)}
+    weights = {n: jax.ShapeDtypeStruct((layers, *s), jnp.float32) for n, s in sizes.items()}
+    sequence = jax.ShapeDtypeStruct((2, tokens, width), jnp.float32)
+    return Case(fun, (weights, sequence, sequence), (1, 2))
+
+
+def of_zoo(framework: str, name: str) -> Case:
+    """A network of `benchmarks.zoo`."""
+    from importlib import import_module
+
+    entry = import_module(f"benchmarks.zoo.{framework}").BUILDERS[name](0)
+    return Case(entry.fun, entry.args, entry.argnums)
+
+
+CASES: Mapping[str, Callable[[], Case]] = {
+    "ResNet-50": lambda: of_zoo("ours", "ResNet-50"),
+    "DenseNet-121": lambda: of_zoo("ours", "DenseNet-121"),
+    "NASNetMobile": lambda: of_zoo("keras", "NASNetMobile"),
+    "transformer, 24 layers, a loop": lambda: transformer(24, as_scan=False),
+    "transformer, 24 layers, a scan": lambda: transformer(24, as_scan=True),
+}
+
+
+def phases(fun: Callable[..., Any], arguments: tuple[Any, ...], *, suited: bool) -> Phases:
+    """Trace, lower and compile a function from nothing.
+
+    Args:
+        fun: the function.
+        arguments: its arguments.
+        suited: whether with the options that `rfp_jax.jit` chooses.
+
+    Returns:
+        How long each took.
+    """
+    jax.clear_caches()
+    marks = [time.perf_counter()]
+    traced = jax.jit(fun).trace(*arguments)
+    marks.append(time.perf_counter())
+    lowered = traced.lower()
+    marks.append(time.perf_counter())
+    lowered.compile(options_for(traced.jaxpr, jax.default_backend()) if suited else {})
+    marks.append(time.perf_counter())
+    return Phases(*np.diff(marks).tolist())
+
+
+def measure(case: Case, rounds: int) -> tuple[list[Phases], list[Phases]]:
+    """Compile the forward pass and relevance in turns.
+
+    Args:
+        case: the network.
+        rounds: how many turns each gets.
+
+    Returns:
+        Times of the forward pass and of relevance.
+    """
+    explain = rfp_jax.relevance(case.fun, case.argnums)
+    forward, relevance = [], []
+    for _ in range(rounds):
+        forward.append(phases(case.fun, case.arguments, suited=False))
+        relevance.append(phases(explain, case.arguments, suited=True))
+    return forward, relevance
+
+
+def main(rounds: int = 5, only: tuple[str, ...] = tuple(CASES)) -> int:
+    """Compile each network's forward pass and relevance in turns and print a table.
+
+    Args:
+        rounds: how many turns each gets.
+        only: which networks.
+
+    Returns:
+        The exit code: 2 if there is no such network.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    if unknown := set(only) - set(CASES):
+        console.print(f"Unknown: {', '.join(sorted(unknown))}; known: {', '.join(CASES)}.")
+        return 2
+    jax.config.update("jax_enable_compilation_cache", False)
+    table = Table(box=MARKDOWN)
+    table.add_column("", no_wrap=True)
+    for column in ("forward, s", "relevance, s", "x forward", "trace x", "lower x", "compile x"):
+        table.add_column(column, justify="right")
+    for name in only:
+        forward, relevance = measure(CASES[name](), rounds)
+        seconds = [np.median([each.whole for each in way]) for way in (forward, relevance)]
+        pairs = list(zip(forward, relevance, strict=True))
+        ratios = [np.median([r.whole / f.whole for f, r in pairs])]
+        ratios += [np.median([r[i] / f[i] for f, r in pairs]) for i in range(len(Phases._fields))]
+        table.add_row(name, *(f"{s:.1f}" for s in seconds), *(f"{x:.2f}" for x in ratios))
+    console.print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(main, description=__doc__))
