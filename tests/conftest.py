@@ -8,10 +8,14 @@ import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.order import pytest_collection_modifyitems  # noqa: F401
+
 # A silently broadcast vector hides a wrong axis, in the library as in a test.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Collectives mean something on two devices only; arrays stay on the first unless a test says so.
 jax.config.update("jax_num_cpu_devices", 2)
+# An exception costs five times as much with its traceback filtered, and some tests raise thousands.
+jax.config.update("jax_traceback_filtering", "off")
 
 OLD_EMITTERS = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
 """The new ones take half of the time in which a small program compiles."""
@@ -33,16 +37,6 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir(f"xla-{worker}")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hand out the slow files first: no worker waits at the end for a long file of another.
-
-    `make test` gives each worker whole files, so what a module sets up is set up once.
-    """
-    if hasattr(config, "workerinput"):
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: item.path not in slow)  # stable: files stay whole
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
