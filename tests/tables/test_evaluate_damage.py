@@ -287,6 +287,6 @@ def test_everything_of_a_sound_table_is_proved(whole):
 
 def test_damage_at_random(tmp_path):
     """The long form is `make stress`."""
-    seen = "\n".join(fuzz(tmp_path, cases=15, seed=0))
+    seen = "\n".join(fuzz(tmp_path, cases=12, seed=3))
     for outcome in ("evaluated: computed anew", "opened: DamagedTableError", "opened: identical"):
         assert outcome in seen
