@@ -28,7 +28,7 @@ CHECKED := tests/core tests/house tests/plot tests/rules tests/transforms tests/
 check: lint  ## lint, types, and the tests of the engine that take two minutes: for the working day
 	$(BIN)/python -m pytest -n auto -m "not slow and not long" $(CHECKED)
 
-test: $(VENV)/.test  ## the whole test suite, doctests included
+test: $(VENV)/.test  ## the test suite, doctests included; what is marked long is left to `make stress`
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-latest: .venv-latest/.test  ## the suite on Python 3.12 and the newest JAX (LATEST=path/to/python3.12)
@@ -43,7 +43,7 @@ bench: $(VENV)/.test  ## time relevance beside the forward pass and its peers (l
 bench-gpu: $(VENV)/.test  ## speed, precision and batches on one accelerator (JAX's build for it in .venv)
 	$(BIN)/python -m benchmarks.gpu
 
-stress: $(VENV)/.test  ## the long forms of the fault-injection tests
+stress: $(VENV)/.test  ## the tests marked long, and the long forms of the fault-injection tests
 	$(BIN)/python -m pytest tests/stress
 	$(BIN)/python -m pytest -m long
 

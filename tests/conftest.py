@@ -1,5 +1,6 @@
 """Settings of the test session: strict shapes, two CPU devices, the same examples every time."""
 
+import gc
 import os
 import signal
 
@@ -7,10 +8,17 @@ import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.order import pytest_collection_modifyitems  # noqa: F401
+
 # A silently broadcast vector hides a wrong axis, in the library as in a test.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Collectives mean something on two devices only; arrays stay on the first unless a test says so.
 jax.config.update("jax_num_cpu_devices", 2)
+# An exception costs five times as much with its traceback filtered, and some tests raise thousands.
+jax.config.update("jax_traceback_filtering", "off")
+
+OLD_EMITTERS = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
+"""The new ones take half of the time in which a small program compiles."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,6 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     quick = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # for child processes too
     jax.config.update("jax_disable_most_optimizations", quick != "0")
+    flags = os.environ.get("XLA_FLAGS", "")
+    if quick != "0" and OLD_EMITTERS not in flags:  # XLA reads them with the first program
+        os.environ["XLA_FLAGS"] = f"{flags} {OLD_EMITTERS}".strip()
     worker = os.environ.get(
         "PYTEST_XDIST_WORKER", "alone"
     )  # a folder each: nobody reads half a file
@@ -29,14 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # commands that tests start keep nothing
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hand out the slow files first: no worker waits at the end for a long file of another.
-
-    `make test` gives each worker whole files, so what a module sets up is set up once.
-    """
-    if hasattr(config, "workerinput"):
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: item.path not in slow)  # stable: files stay whole
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Look for garbage among what the tests make, and not again and again in all modules."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 settings.register_profile(

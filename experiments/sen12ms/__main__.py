@@ -4,7 +4,7 @@
 published network with `python -m convert`; then `evaluate`, then `plot`. See docs/sen12ms.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.command import exit_on_error, exit_on_interrupt, keep_programs, lazy_imports
@@ -101,8 +101,8 @@ def show(summary: Mapping[str, Any], console: Console) -> None:
         console.print(covers)
 
 
-def cli() -> None:
-    """Read the command line and run the command."""
+def cli(args: Sequence[str] | None = None) -> None:
+    """Read the command line, or these arguments, and run the command."""
     commands: Any = {
         "train": Train,
         "evaluate": Evaluate,
@@ -111,7 +111,7 @@ def cli() -> None:
     }
     main(
         tyro.extras.subcommand_cli_from_dict(
-            commands, prog="python -m experiments.sen12ms", description=__doc__
+            commands, prog="python -m experiments.sen12ms", description=__doc__, args=args
         )
     )
 

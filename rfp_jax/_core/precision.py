@@ -18,10 +18,12 @@ from jax.extend import core
 from jax.typing import DTypeLike
 
 from rfp_jax._core.jaxprs import (
+    CALLS,
     Atom,
     Program,
     as_list,
     bind_params,
+    called,
     constants,
     dtype_of,
     evaluate,
@@ -106,8 +108,8 @@ def _evaluate(
 
     for eqn in jaxpr.eqns:
         operands = list(map(read, eqn.invars))
-        inner = next((eqn.params[key] for key in _CALLED if key in eqn.params), None)
-        if eqn.primitive.name in _CALLS and inner is not None:
+        if eqn.primitive.name in CALLS:
+            inner = called(eqn)
             own = [widen(const, dtype) for const in constants(inner)]
             results = _evaluate(opened(inner), own, operands, dtype)
         else:
@@ -115,10 +117,6 @@ def _evaluate(
             results = as_list(eqn, evaluate(eqn, operands, params))
         env.update(zip(eqn.outvars, results, strict=True))
     return list(map(read, jaxpr.outvars))
-
-
-_CALLS = frozenset("jit pjit remat2 checkpoint remat custom_jvp_call custom_vjp_call".split())
-_CALLED = ("jaxpr", "call_jaxpr")
 
 
 def narrow(value: Any, atom: Atom) -> Any:

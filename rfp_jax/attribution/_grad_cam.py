@@ -32,12 +32,10 @@ def grad_cam(fun: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tr
             [B, *places, bands].
 
     Returns:
-        A compiled function of the same positional arguments; it returns, arranged like what
-        `argnums` points to, for each source an array shaped like the output.
+        A function like that of `gradient_x_input`: for each source an array shaped like the output.
 
     Raises:
-        TypeError: At the call, if `argnums` holds anything but integers or a source is no
-            floating-point array.
+        TypeError: At the call, as that of `gradient_x_input`.
         ValueError: At the call, if `argnums` does not fit the arguments, or output and sources do
             not have the same places.
 

@@ -86,12 +86,10 @@ def integrated_gradients(
         steps: Nodes of the quadrature, at least 1.
 
     Returns:
-        A compiled function of the same positional arguments; it returns, arranged like what
-        `argnums` points to, for each source an array shaped like the output.
+        A function like that of `gradient_x_input`: for each source an array shaped like the output.
 
     Raises:
-        TypeError: At the call, if `argnums` holds anything but integers or a source is no
-            floating-point array.
+        TypeError: At the call, as that of `gradient_x_input`.
         ValueError: If `steps` is smaller than 1; at the call, if `argnums` or the baseline does not
             fit the arguments.
 

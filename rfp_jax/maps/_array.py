@@ -17,9 +17,10 @@ from rfp_jax.maps._source import Source
 from rfp_jax.maps._tags import ROWS, Raster, Tags, missing, places_of
 
 with needs_extra("Maps of relevance", extra="maps"):
-    import rioxarray
+    import rioxarray  # noqa: F401
     import xarray as xr
     from rasterio.io import MemoryFile
+    from rioxarray.exceptions import MissingSpatialDimensionError
 
 
 @dataclass
@@ -92,7 +93,7 @@ def open_array(name: str, data: xr.DataArray | xr.Dataset, source: Source) -> Ar
         array = array.squeeze("time", drop=True)
     try:
         y, x = array.rio.y_dim, array.rio.x_dim
-    except rioxarray.exceptions.MissingSpatialDimensionError:
+    except MissingSpatialDimensionError:
         raise SceneError(
             f"source {name!r} has the dimensions {list(array.dims)}, and none is known as y and x: "
             "rename them (data.rename(lat='y', lon='x'))"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+
+from rfp_jax._util.trees import Given
 
 PLAIN = ("byxc", "bcyx")
 """The layout in which a network takes a source of one date: channels last, or first."""
@@ -45,8 +46,8 @@ def side_by_side(values: np.ndarray) -> np.ndarray:
 
 
 def with_dates(
-    fun: Callable[..., Any], dims: Sequence[str], dates: Sequence[int]
-) -> Callable[..., Any]:
+    fun: Callable[..., Given], dims: Sequence[str], dates: Sequence[int]
+) -> Callable[..., Given]:
     """Make a network with axes of dates one whose sources have their dates side by side as bands.
 
     So reading, windows and the field know nothing of dates; a reshape tells the network.
@@ -62,7 +63,7 @@ def with_dates(
     if not any("t" in each for each in dims):
         return fun
 
-    def split(value: Any, order: str, count: int) -> Any:
+    def split(value: Given, order: str, count: int) -> Given:
         if "t" not in order:
             return value
         place = plain(order).index("c")
@@ -70,7 +71,7 @@ def with_dates(
         has = plain(order).replace("c", "tc")
         return value.reshape(shape).transpose([has.index(dim) for dim in order])
 
-    def dated(params: Any, *inputs: Any) -> Any:
+    def dated(params: Given, *inputs: Given) -> Given:
         sources, constants = inputs[: len(dims)], inputs[len(dims) :]
         return fun(params, *map(split, sources, dims, dates), *constants)
 

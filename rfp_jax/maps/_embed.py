@@ -6,7 +6,7 @@ import base64
 import gzip
 import io
 from math import floor, log2
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from rfp_jax._util.cells import frequent
 from rfp_jax._util.classes import classes_of, explained
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.ground import Ground
+from rfp_jax._util.trees import Json
 from rfp_jax.maps._true_color import true_color
 
 with needs_extra("A page of a map", extra="maps"):
@@ -30,7 +31,7 @@ PERCENTILE = 99
 """So many percent of a class's relevance are within its scale of colors."""
 
 
-def packed(values: np.ndarray) -> dict[str, Any]:
+def packed(values: np.ndarray) -> dict[str, Json]:
     """An array as the page reads it: base64 of gzip of its little-endian bytes.
 
     Examples:
@@ -42,7 +43,7 @@ def packed(values: np.ndarray) -> dict[str, Any]:
     return {"dtype": values.dtype.name, "shape": list(values.shape), "bytes": text}
 
 
-def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Any]:
+def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Json]:
     """Return the facts that the page knows of a map beside its cells.
 
     Raises:
@@ -66,7 +67,7 @@ def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Any]:
     }
 
 
-def view(cells: xr.Dataset, name: str) -> dict[str, Any]:
+def view(cells: xr.Dataset, name: str) -> dict[str, Json]:
     """Cells as the page reads them; `parts` [class, source, y, x] are float16 times `scale`."""
     parts = cells.relevance.to_numpy().astype(np.float64)
     parts = parts.reshape(-1, *parts.shape[-3:])
@@ -94,10 +95,10 @@ def limits(cells: xr.Dataset) -> list[float]:
     return [each or 1.0 for each in found]
 
 
-def pictures(scene: xr.Dataset, rgb: Any, ground: Ground, side: int) -> dict[str, Any]:
+def pictures(scene: xr.Dataset, rgb: Json, ground: Ground, side: int) -> dict[str, Json]:
     """The true colors (WebP) and the predicted classes, at most `side` pixels a side."""
     factor = -(-max(ground.shape) // side)
-    found: dict[str, Any] = {}
+    found: dict[str, Json] = {}
     if rgb is not None:
         found["picture"] = webp(true_color(scene, rgb, side=side))
     if "prediction" in scene:

@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 
 from rfp_jax._transforms.relevance import relevance
 from rfp_jax._util.compiler import options_for
-from rfp_jax._util.trees import Tree
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.maps._errors import NetworkSizeError, SceneError
 
 Chosen = tuple[int, ...] | None
@@ -94,7 +94,7 @@ class Network:
         argnums = tuple(range(1, 1 + self.sources))
         made = relevance(self.fun, argnums, rules=self.rules, bias=self.bias)  # type: ignore
 
-        def arrays(params: Tree, inputs: Any, constants: Any) -> tuple[jax.Array, jax.Array]:
+        def arrays(params: Tree, inputs: Given, constants: Given) -> tuple[jax.Array, jax.Array]:
             rel = made(params, *inputs, *constants)
             output = self._ordered(rel.output)
             parts = jnp.stack([self._ordered(part) for part in (*rel.sources, rel.bias)], 2)

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rfp_jax._util.trees import Tree
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.maps._dates import PLAIN
 from rfp_jax.maps._errors import GlobalNetworkError
 from rfp_jax.maps._reach.hull import Reach
@@ -61,7 +61,12 @@ class Field:
 
 
 def field(
-    fun: Callable[..., Tree], params: Tree, sources: Any, *, dims: str = "byxc", ratios: Any = None
+    fun: Callable[..., Tree],
+    params: Tree,
+    sources: Given,
+    *,
+    dims: str = "byxc",
+    ratios: Given = None,
 ) -> Field:
     """Find the field of a network from its program; nothing is computed but small constants.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import Any
 
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Json
 from rfp_jax.maps._errors import SceneError
 
 with needs_extra("Maps of relevance", extra="maps"):
@@ -117,7 +117,7 @@ class Grid:
             )
         return rows, columns
 
-    def spatial_ref(self) -> dict[str, Any]:
+    def spatial_ref(self) -> dict[str, Json]:
         """The attributes of `spatial_ref`, as rioxarray and GDAL read them."""
         import xarray as xr
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
 
+from rfp_jax._util.trees import Json
 from rfp_jax.maps._explain import Compiled, Network
 from rfp_jax.maps._layout import Layout, flat
 from rfp_jax.maps._scene import SAMPLE, Layer, Scene
@@ -22,7 +22,7 @@ def identity(
     compiled: Compiled,
     *,
     resampling: str,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Return what must be the same for a run to go on with a map; flat attributes.
 
     Args:
@@ -77,7 +77,7 @@ def _digest(layer: Layer) -> str:
     return f"{layer.raster.digest()}{mask}"
 
 
-def _source(layer: Layer, resampling: str) -> dict[str, Any]:
+def _source(layer: Layer, resampling: str) -> dict[str, Json]:
     scale = layer.scale
     return {
         "bands": list(layer.raster.tags.bands),

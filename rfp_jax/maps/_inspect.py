@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from rfp_jax._util.trees import Given
 from rfp_jax.maps._scene import Layer, Prepare, Scene, open_scene
 from rfp_jax.maps._source import as_source
 
@@ -88,7 +88,7 @@ class Inspection:
 
 
 def inspect(
-    sources: Mapping[str, Any],
+    sources: Mapping[str, Given],
     *,
     reference: str | None = None,
     prepare: Prepare | Mapping[str, Prepare] | None = None,

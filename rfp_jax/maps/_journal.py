@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from itertools import product
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rfp_jax._util import files
+from rfp_jax._util.trees import Json
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._layout import Layout, Variable
 from rfp_jax.maps._tiles import Plan, Tile
@@ -38,7 +38,7 @@ from rfp_jax.tables._evaluate.journal import Journal as Folder
 FORMAT = "rfp_jax map 1"
 METADATA, PROOF = "zarr.json", Path("proof", "zarr.json")
 
-Record = dict[str, Any]
+Record = dict[str, Json]
 """Of a tile: its `counts`, and the stamps of its `files` by name."""
 
 
@@ -70,12 +70,12 @@ class Journal:
         shutil.rmtree(self.folder.arrived, ignore_errors=True)
         self.folder.arrived.mkdir()
 
-    def attributes(self) -> dict[str, Any] | None:
+    def attributes(self) -> dict[str, Json] | None:
         """Attributes of the map that is being written; None if there is none that can be read."""
         found = sealed.read_intact(self.scene / METADATA)
         return None if found is None else found["attributes"]
 
-    def create(self, layout: Layout, attributes: Mapping[str, Any]) -> None:
+    def create(self, layout: Layout, attributes: Mapping[str, Json]) -> None:
         """Make the map in its full size, with nothing in it."""
         fresh = self.folder.folder / "fresh.zarr"
         for old in (fresh, self.scene, self.folder.folder / "chunks"):
@@ -123,7 +123,7 @@ class Journal:
         tile: Tile,
         layout: Layout,
         values: Mapping[str, np.ndarray],
-        counts: Mapping[str, Any],
+        counts: Mapping[str, Json],
     ) -> None:
         """Write a tile, and only then say so."""
         stamps = {}
@@ -134,7 +134,7 @@ class Journal:
         marker = {"attributes": {"map": identity, "tile": i, "record": record}}
         sealed.write(self.folder.marker(i), sealed.seal(marker))
 
-    def publish(self, plan: Plan, attributes: Mapping[str, Any]) -> None:
+    def publish(self, plan: Plan, attributes: Mapping[str, Json]) -> None:
         """Let the map, now complete, appear at its place.
 
         Raises:
@@ -177,7 +177,7 @@ class Journal:
                 self.folder.remove()
 
 
-def read_root(path: Path) -> dict[str, Any]:
+def read_root(path: Path) -> dict[str, Json]:
     """Read what a complete map says of itself.
 
     Raises:
@@ -221,7 +221,7 @@ def damage(path: Path, *, thorough: bool) -> list[str]:
     return found
 
 
-def _create(folder: Path, layout: Layout, attributes: Mapping[str, Any]) -> None:
+def _create(folder: Path, layout: Layout, attributes: Mapping[str, Json]) -> None:
     import zarr
     from zarr.codecs import ZstdCodec
 
@@ -258,7 +258,7 @@ def _create(folder: Path, layout: Layout, attributes: Mapping[str, Any]) -> None
     sealed.write(folder / METADATA, sealed.seal(whole))
 
 
-def _attributes(variable: Variable) -> dict[str, Any]:
+def _attributes(variable: Variable) -> dict[str, Json]:
     """Attributes of an array; xarray takes `_FillValue` for "missing"."""
     if variable.dtype.kind == "f":
         return {**variable.attributes, "_FillValue": "AAAAAAAA+H8="}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfp_jax._util.colors import class_color
+from rfp_jax._util.trees import Json
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Chosen
 from rfp_jax.maps._grid import Grid
@@ -34,9 +35,9 @@ class Variable:
     """
 
     dims: tuple[str, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     fill: Any
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, Json]
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ def names_in(scene: xr.Dataset) -> list[str]:
     return scene.prediction.attrs["flag_meanings"].split()
 
 
-def flat(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def flat(attributes: Mapping[str, Json]) -> dict[str, Json]:
     """Attributes that every format keeps: nested ones as JSON."""
     return {
         key: value
@@ -272,7 +273,7 @@ def flat(attributes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def nested(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def nested(attributes: Mapping[str, Json]) -> dict[str, Json]:
     """The attributes of which `flat` made JSON, decoded.
 
     Examples:

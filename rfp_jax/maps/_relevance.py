@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax._util.trees import Tree
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.maps._dates import with_dates
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Network
@@ -35,12 +35,12 @@ MEMORY = 2**30
 def relevance(
     fun: Callable[..., Tree],
     params: Tree,
-    sources: Mapping[str, Any],
+    sources: Mapping[str, Given],
     path: str | os.PathLike[str] | None = None,
     *,
     classes: Sequence[str] | Mapping[str, str] | None = None,
     reference: str | None = None,
-    outputs: Any = "argmax",
+    outputs: Given = "argmax",
     tile: int | str = "auto",
     margin: int | str = "auto",
     window: int | tuple[int, int] | None = None,
@@ -51,7 +51,7 @@ def relevance(
     nodata: str | Sequence[str] = "reference",
     resampling: str = "bilinear",
     scale: Scale = None,
-    constants: Sequence[Any] = (),
+    constants: Sequence[Given] = (),
     rules: Any = "lrp0",
     bias: str = "keep",
     region: Bounds | None = None,

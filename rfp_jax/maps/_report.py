@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from rfp_jax._util.cells import cells
 from rfp_jax._util.classes import classes_of
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.ground import Ground, ground_of
+from rfp_jax._util.trees import Given, Json
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._grid import Bounds, Grid
 from rfp_jax.maps._summary import summarize
@@ -35,7 +36,7 @@ SLACK = 2000
 def report(
     scene: xr.Dataset,
     path: str | os.PathLike[str],
-    rgb: Any = None,
+    rgb: Given = None,
     max_bytes: int = 15_000_000,
     *,
     title: str = "Relevance",
@@ -98,7 +99,7 @@ class _Frame:
         words: what stands in the template.
     """
 
-    words: Mapping[str, Any]
+    words: Mapping[str, Json]
 
     @classmethod
     def of(cls, scene: xr.Dataset, title: str) -> _Frame:
@@ -137,7 +138,7 @@ class _Frame:
             }
         )
 
-    def render(self, data: Mapping[str, Any], meaning: str = "") -> bytes:
+    def render(self, data: Mapping[str, Json], meaning: str = "") -> bytes:
         """The page as it is written; `meaning` says what a cell is."""
         import jinja2
 
@@ -161,7 +162,7 @@ def _window(scene: xr.Dataset, grid: Grid, name: str, bounds: Bounds) -> xr.Data
     return cells(scene.isel(y=rows, x=columns), max(grid.shape))
 
 
-def _pictures(scene: xr.Dataset, rgb: Any, ground: Ground, room: int) -> dict[str, Any]:
+def _pictures(scene: xr.Dataset, rgb: Json, ground: Ground, room: int) -> dict[str, Json]:
     """Pictures that fit."""
     from rfp_jax.maps import _embed as embed
 

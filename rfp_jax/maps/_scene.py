@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rfp_jax._util.trees import Given
 from rfp_jax.maps._dates import by_dates, plain, side_by_side
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._grid import Bounds, Grid
@@ -153,7 +154,7 @@ class Scene:
 
 
 def open_scene(
-    sources: Mapping[str, Any],
+    sources: Mapping[str, Given],
     *,
     reference: str | None = None,
     prepare: Prepare | Mapping[str, Prepare] | None = None,

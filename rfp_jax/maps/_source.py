@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from rfp_jax._util.trees import Given
 from rfp_jax.maps._dates import check_dims
 
 Scale = Literal["raw", "apply"] | tuple[float, float] | None
@@ -45,11 +46,11 @@ class Source:
         'byxc'
     """
 
-    data: Any
+    data: Given
     bands: Sequence[int | str] | None = None
     resampling: str | None = None
     nodata: float | None = None
-    mask: Any = None
+    mask: Given = None
     scale: Scale = None
     ratio: int = 1
     dims: str = "byxc"
@@ -69,7 +70,7 @@ class Source:
         check_scale(self.scale)
 
 
-def check_scale(scale: Any) -> None:
+def check_scale(scale: Given) -> None:
     """Refuse a scale that is none.
 
     Raises:
@@ -83,7 +84,7 @@ def check_scale(scale: Any) -> None:
         )
 
 
-def as_source(given: Any) -> Source:
+def as_source(given: Given) -> Source:
     """Return a source of whatever a caller gave for one."""
     if isinstance(given, Source):
         return given

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from rfp_jax._core.linearize import peak_bytes
-from rfp_jax._util.trees import Tree
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.maps import _tiles as tiles
 from rfp_jax.maps._errors import GlobalNetworkError, SceneError
 from rfp_jax.maps._explain import Network, Shapes
@@ -172,7 +172,7 @@ def count_outputs(scene: Scene, network: Network, bands: tuple[int, ...], window
 
 
 def _field_of(network: Network, shapes: Shapes, ratios: Sequence[int]) -> Field:
-    def fun(params: Tree, *inputs: Any) -> Any:
+    def fun(params: Tree, *inputs: Given) -> Given:
         return network.fun(params, *inputs, *network.constants)
 
     return field(fun, network.params, shapes, dims=network.dims, ratios=ratios)

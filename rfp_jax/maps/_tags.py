@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Tags:
     """
 
     bands: tuple[str, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     nodata: float | None
     scales: tuple[float, ...]
     offsets: tuple[float, ...]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rfp_jax._util.cells import block_sums
 from rfp_jax._util.ground import ground_of
+from rfp_jax._util.trees import Given
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._file import bounded_cache
 from rfp_jax.maps._grid import Grid
@@ -24,7 +25,7 @@ DARKEST, BRIGHTEST = 2, 98
 """Percentiles, over all three bands, that are shown black and white."""
 
 
-def true_color(scene: xr.Dataset, rgb: Any, *, side: int = 1500) -> np.ndarray:
+def true_color(scene: xr.Dataset, rgb: Given, *, side: int = 1500) -> np.ndarray:
     """Return a picture of the ground below a map.
 
     uint8 is shown as it is; other values are stretched, all bands alike, so that colors stay true.

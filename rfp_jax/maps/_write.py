@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from rfp_jax._util.trees import Given, Json
 from rfp_jax.maps import _journal as journals
 from rfp_jax.maps._explain import Compiled, Network, choose
 from rfp_jax.maps._journal import Journal
@@ -33,7 +34,7 @@ COUNTED = ("pixels", "void", "nonfinite")
 
 
 def plan_work(
-    scene: Scene, network: Network, windows: Windows, outputs: Any, classes: Any
+    scene: Scene, network: Network, windows: Windows, outputs: Given, classes: Given
 ) -> tuple[Work, Structure]:
     """Lay the network over the scene and compile it; see `relevance` for the arguments."""
     bands = _bands(scene)
@@ -58,7 +59,7 @@ def plan_work(
     return Work(scene, plan, compiled, layout, batch), structure
 
 
-def in_memory(work: Work, known: Mapping[str, Any], *, shown: bool) -> xr.Dataset:
+def in_memory(work: Work, known: Mapping[str, Json], *, shown: bool) -> xr.Dataset:
     """Compute a map in memory."""
     import rioxarray  # noqa: F401
     import xarray as xr
@@ -91,7 +92,7 @@ def in_memory(work: Work, known: Mapping[str, Any], *, shown: bool) -> xr.Datase
 
 
 def on_disk(
-    journal: Journal, work: Work, known: Mapping[str, Any], overwrite: bool, *, shown: bool
+    journal: Journal, work: Work, known: Mapping[str, Json], overwrite: bool, *, shown: bool
 ) -> xr.Dataset:
     """Compute a map on the disk, or go on with one.
 
@@ -147,7 +148,7 @@ def _commit(
         raise
 
 
-def _same(journal: Journal, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _same(journal: Journal, there: Mapping[str, Json], now: Mapping[str, Json]) -> None:
     if found := differences(nested({key: there.get(key) for key in now}), nested(now)):
         message = f"the map at {journal.path} is another one:"
         remedy = (
@@ -166,9 +167,9 @@ def _bands(scene: Scene) -> tuple[int, ...]:
     )
 
 
-def _counted(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _counted(counts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     """Return the sums of the counts of all tiles, and the largest residual."""
-    found: dict[str, Any] = {key: sum(each[key] for each in counts) for key in COUNTED}
+    found: dict[str, Json] = {key: sum(each[key] for each in counts) for key in COUNTED}
     return {**found, "largest_residual": max(each["residual"] for each in counts)}
 
 

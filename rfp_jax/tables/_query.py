@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate import layout, regions, scores
 from rfp_jax.tables._evaluate.consistency import blocks, with_numbers
 from rfp_jax.tables._evaluate.journal import Journal
@@ -105,7 +106,7 @@ def open_maps(path: str | os.PathLike[str], *, thorough: bool = False) -> xr.Dat
 
 def _stored(
     path: str | os.PathLike[str], *, incomplete: bool, thorough: bool
-) -> tuple[xr.Dataset, dict[str, Any] | None]:
+) -> tuple[xr.Dataset, dict[str, Json] | None]:
     """A table as it is on the disk, and what it says of places."""
     with needs_extra("Opening a relevance table", "tables"):
         from rfp_jax.tables._evaluate.opening import open_dataset
@@ -137,7 +138,7 @@ def _stored(
     return table.assign_attrs(complete=0), attributes.get("places")
 
 
-def provenance(table: xr.Dataset) -> dict[str, Any]:
+def provenance(table: xr.Dataset) -> dict[str, Json]:
     """Return how a table was made: its attributes, with what is JSON in them decoded.
 
     Args:
@@ -296,7 +297,7 @@ def accuracy(table: xr.Dataset) -> float:
     return float("nan") if found is None else found
 
 
-def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Any]:
+def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Json]:
     """Summarize a table in a few numbers, computed block by block.
 
     Args:

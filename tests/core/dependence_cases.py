@@ -21,13 +21,17 @@ def numbers(*shape: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Case:
-    """A program; `blamed` is the primitive after which samples interact, None if they do not."""
+    """A program; `blamed` is the primitive after which samples interact, None if they do not.
+
+    It stands in `file`.
+    """
 
     name: str
     fun: Callable[..., Any]
     args: tuple[np.ndarray, ...]
     axes: int = 1
     blamed: str | None = None
+    file: str = "test_dependence_found.py"
 
 
 A, B = numbers(3, 4), numbers(3, 4)

@@ -80,8 +80,10 @@ def test_a_fault_in_each_rule_is_caught(call, place):
 
 @pytest.mark.parametrize(
     ("call", "place"),
-    [(call, place) for place, call in enumerate(FIRST)],
-    ids=[call.primitive for call in FIRST],
+    [
+        pytest.param(call, place, marks=[pytest.mark.long] if place % 2 else [], id=call.primitive)
+        for place, call in enumerate(FIRST)
+    ],
 )
 def test_a_right_rule_is_never_blamed(call, place):
     around, dtype = chosen(call, place + 1)

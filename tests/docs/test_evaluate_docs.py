@@ -103,37 +103,35 @@ def files(folder):
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
-def test_clusters_page(tmp_path):
+def start(folder, path, variables=()):
+    """Begin the script of the page on clusters."""
+    clean = {k: v for k, v in os.environ.items() if "SLURM" not in k and "proxy" not in k.lower()}
+    return subprocess.Popen(
+        [sys.executable, "relevance_job.py", path],
+        cwd=folder,
+        env=clean | {"JAX_PLATFORMS": "cpu"} | dict(variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "scheduler", [slurm, pytest.param(kubernetes, marks=pytest.mark.long)], ids=lambda f: f.__name__
+)
+def test_clusters_page(scheduler, tmp_path):
     (script,) = blocks("clusters.md")
     (tmp_path / "relevance_job.py").write_text(script)
-
-    def start(path, variables):
-        clean = {
-            k: v for k, v in os.environ.items() if "SLURM" not in k and "proxy" not in k.lower()
-        }
-        environment = clean | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""} | variables
-        return subprocess.Popen(
-            [sys.executable, "relevance_job.py", path],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    running = {"alone": [start("alone.zarr", {})]}
-    for name, variables in (("slurm", slurm), ("kubernetes", kubernetes)):
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        running[name] = [start(f"{name}.zarr", variables(i, port)) for i in range(2)]
-    for name, processes in running.items():
-        for process in processes:
-            output, _ = process.communicate(timeout=300)
-            assert process.returncode == 0, f"{name}: {output}"
-        table = tmp_path / f"{name}.zarr"
-        assert len(files(table)) > 50
-        assert files(table) == files(tmp_path / "alone.zarr")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    running = [start(tmp_path, "alone.zarr")]
+    running += [start(tmp_path, "both.zarr", scheduler(i, port)) for i in range(2)]
+    for process in running:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    assert len(files(tmp_path / "both.zarr")) > 50
+    assert files(tmp_path / "both.zarr") == files(tmp_path / "alone.zarr")
 
 
 def test_join_names_what_is_missing(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CONFTEST = """
-from tests.conftest import pytest_collection_modifyitems
+from tests.order import pytest_collection_modifyitems
 """
 FILE = """
 import os

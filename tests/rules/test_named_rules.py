@@ -139,8 +139,9 @@ def test_forward_and_reverse_are_transposes(rule, seed, strided, relu):
 
     x = rng.normal(size=(2, 6, 6, 2)) * (rng.random((2, 6, 6, 2)) > 0.3)  # with zeros
     y = rng.normal(size=(2, 6, 6, 1))
-    forward = rfp_jax.relevance(net, (0, 1), rules=rule)(x, y).sources
-    reverse = rfp_jax.heatmap(net, (0, 1), outputs="all", rules=rule)(x, y)
+    push = rfp_jax.relevance(net, (0, 1), rules=rule)
+    pull = rfp_jax.heatmap(net, (0, 1), outputs="all", rules=rule)
+    forward, reverse = jax.jit(lambda *given: (push(*given).sources, pull(*given)))(x, y)
     for r, heat in zip(forward, reverse, strict=True):
         total = heat.sum((2, 3, 4)).T
         np.testing.assert_allclose(r, total, rtol=1e-10, atol=1e-10 * np.abs(total).max() + 1e-14)

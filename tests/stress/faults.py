@@ -252,7 +252,7 @@ def main():
     whole, operations, seconds = undisturbed(folder)
     print(f"undisturbed: {len(whole)} files, {operations} operations, {seconds:.2f} s")
 
-    hits, runs, trial = Counter(), 0, 0
+    hits, runs, trial, ways = Counter(), 0, 0, []
     while hits["kill"] + hits["clock"] < arguments.kills or not all(
         hits[way] for way in ("refused", *WAYS)
     ):
@@ -262,7 +262,8 @@ def main():
         path = folder / f"trial{trial}.zarr"
         status = None
         while status != 0:
-            way = choose.choice(WAYS)
+            ways = ways or choose.sample(WAYS, len(WAYS))  # so that each comes soon
+            way = ways.pop()
             at = {
                 "clock": choose.uniform(0, seconds),
                 "full": choose.randint(1, operations // 3),

@@ -20,8 +20,9 @@ WORKER = Path(__file__).parents[1] / "stress" / "cluster.py"
 
 
 def start(path, devices, *arguments):
+    flags = os.environ.get("XLA_FLAGS", "")
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
     }
     command = [sys.executable, "-W", "error", WORKER, path, *map(str, arguments)]

@@ -9,9 +9,9 @@ WORKER = Path(__file__).parents[1] / "stress" / "faults.py"
 
 
 def test_killed_interrupted_and_full_disks_lose_nothing(tmp_path):
-    command = [sys.executable, "-W", "error", WORKER, tmp_path, "--kills", "20", "--seed", "0"]
+    command = [sys.executable, "-W", "error", WORKER, tmp_path, "--kills", "5", "--seed", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"(\d+) kills in \d+ runs of \d+ tables, all equal", done.stdout)
     assert found, done.stdout
-    assert int(found[1]) >= 20
+    assert int(found[1]) >= 5

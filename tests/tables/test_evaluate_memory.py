@@ -14,7 +14,7 @@ def peak(samples):
     return json.loads(done.stdout)
 
 
-def test_twenty_times_the_samples_need_no_more_memory():
-    small, large = peak(600), peak(12000)
-    assert large["read"] > 350 * 2**20  # what would be there if inputs were kept
+def test_ten_times_the_samples_need_no_more_memory():
+    small, large = peak(600), peak(6000)
+    assert large["read"] > 175 * 2**20  # what would be there if inputs were kept
     assert large["peak"] < 1.1 * small["peak"], (small, large)

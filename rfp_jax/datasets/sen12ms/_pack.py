@@ -249,7 +249,7 @@ def open_patches(
     return packed
 
 
-def _read(source: Archive, dtype: np.dtype[Any], skip_broken: bool, index: int) -> _Images:
+def _read(source: Archive, dtype: np.dtype, skip_broken: bool, index: int) -> _Images:
     try:
         clear = source.read(index, optical="s2", sar=True, cloudy=False, cover=True)
         pixels: dict[Kind, Any] = {"optical": clear.optical, "sar": clear.sar}

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from rfp_jax._transforms.relevance import relevance
 from rfp_jax._util.extras import needs_extra
-from rfp_jax._util.trees import Tree
+from rfp_jax._util.trees import Json, Tree
 from rfp_jax.tables import _query
 from rfp_jax.tables._evaluate import layout, processes
 from rfp_jax.tables._evaluate.errors import TableMismatchError
@@ -46,8 +46,8 @@ def evaluate(
     columns: Columns | Sequence[str] | None = None,
     places: Places | None = None,
     run: RunOptions | None = None,
-    manifest: Mapping[str, Any] | None = None,
-    data_arguments: Mapping[str, Any] | None = None,
+    manifest: Mapping[str, Json] | None = None,
+    data_arguments: Mapping[str, Json] | None = None,
 ) -> xr.Dataset:
     """Compute the relevance of every source for every class of every sample, into a table on disk.
 
@@ -212,7 +212,7 @@ def evaluate(
     return found
 
 
-def _same(journal: Journal, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _same(journal: Journal, there: Mapping[str, Json], now: Mapping[str, Json]) -> None:
     if found := differences({key: there.get(key) for key in now}, now):
         message = f"the table at {journal.path} is another one:"
         remedy = "Give the arguments that it was begun with, or another path, or remove it."

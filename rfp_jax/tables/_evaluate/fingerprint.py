@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from rfp_jax._util.trees import Given, Tree
+from rfp_jax._util.trees import Given, Json, Tree
 
 
 def versions() -> dict[str, str]:
@@ -63,7 +63,7 @@ def hash_program(fun: Callable[..., Tree], *args: Given) -> str:
     return digest.hexdigest()
 
 
-def as_json(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+def as_json(name: str, value: Mapping[str, Json] | None) -> dict[str, Json]:
     """Return a mapping as JSON keeps it, so that it compares equal to what is read back.
 
     Raises:
@@ -75,7 +75,7 @@ def as_json(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
         raise TypeError(f"{name} must hold what JSON can keep: {error}") from error
 
 
-def identify(identity: Mapping[str, Any]) -> dict[str, Any]:
+def identify(identity: Mapping[str, Json]) -> dict[str, Json]:
     """Return the attributes of a new table: its identity, a digest of it, and that it is empty.
 
     Commit markers and proofs carry the digest, so that they count with this table alone.
@@ -85,7 +85,7 @@ def identify(identity: Mapping[str, Any]) -> dict[str, Any]:
     return {"Conventions": "CF-1.11", **identity, "identity": digest, "complete": 0}
 
 
-def differences(there: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+def differences(there: Mapping[str, Json], now: Mapping[str, Json], path: str = "") -> list[str]:
     """Name every entry in which two fingerprints differ.
 
     In lists of one length, None stands for what is not known and differs from nothing.

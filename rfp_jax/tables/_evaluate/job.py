@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from rfp_jax._util.trees import Tree
+from rfp_jax._util.trees import Json, Tree
 from rfp_jax.tables._evaluate import fingerprint
 from rfp_jax.tables._evaluate import schema as schemas
 from rfp_jax.tables._evaluate.devices import (
@@ -56,7 +55,7 @@ class Job:
     schema: Schema
     table: Table
     chunks: Chunks
-    identity: Mapping[str, Any]
+    identity: Mapping[str, Json]
 
     @classmethod
     def from_arguments(
@@ -74,8 +73,8 @@ class Job:
         places: Places | None,
         run: RunOptions,
         made: Mapping[str, str],
-        manifest: Mapping[str, Any] | None,
-        data_arguments: Mapping[str, Any] | None,
+        manifest: Mapping[str, Json] | None,
+        data_arguments: Mapping[str, Json] | None,
     ) -> Job:
         """Check the arguments, look at some samples, and trace the model on them.
 
@@ -162,7 +161,7 @@ class Job:
         return compile_batch(*what, batch, chosen)
 
 
-def _keys(columns: Columns, keys: Keys) -> dict[str, Any]:
+def _keys(columns: Columns, keys: Keys) -> dict[str, Json]:
     return {
         "inputs": keys.inputs,
         "other_inputs": sorted(keys.others),
@@ -173,7 +172,7 @@ def _keys(columns: Columns, keys: Keys) -> dict[str, Any]:
     }
 
 
-def _floating(dtype: DTypeLike | None) -> np.dtype[Any] | None:
+def _floating(dtype: DTypeLike | None) -> np.dtype | None:
     if dtype is None:
         return None
     wanted = np.dtype(dtype)

@@ -20,11 +20,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rfp_jax._util.files import sync, sync_tree
+from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate import layout, sealed
 from rfp_jax.tables._evaluate.errors import DamagedTableError, TableInUseError
 from rfp_jax.tables._evaluate.layout import Record
@@ -149,7 +149,7 @@ class Journal:
                 self._mark(int(chunk), record)
         shutil.rmtree(self.damaged)
 
-    def attributes(self) -> dict[str, Any] | None:
+    def attributes(self) -> dict[str, Json] | None:
         """Attributes of the table that is being written, nested; None if there is none.
 
         Raises:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rfp_jax._util.trees import Given
 from rfp_jax.tables._evaluate.values import describe, printable, scalar
 
 UNKNOWN = -1
@@ -32,10 +33,10 @@ class LabelKind(NamedTuple):
         words: what it is.
     """
 
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     per_class: bool
     fill: Any
-    read: Callable[[Any, Sequence[str]], Any]
+    read: Callable[[Given, Sequence[str]], Given]
     words: str
 
 
@@ -69,7 +70,7 @@ def is_unknown(label: object) -> bool:
     return array.dtype.kind == "f" and bool(np.isnan(array).all())
 
 
-def _class(label: Any, classes: Sequence[str]) -> int:
+def _class(label: Given, classes: Sequence[str]) -> int:
     """Read the number or the name of a class, or a vector that is 1 at one class (one-hot)."""
     if np.ndim(label) == 1 and not isinstance(label, str | bytes):
         hot = _multi(label, classes)
@@ -90,7 +91,7 @@ def _class(label: Any, classes: Sequence[str]) -> int:
     return int(number)
 
 
-def _multi(label: Any, classes: Sequence[str]) -> np.ndarray:
+def _multi(label: Given, classes: Sequence[str]) -> np.ndarray:
     """Read the names of classes, or one 0 or 1 for each class; one alone for a single class."""
     vector = _vector(label, classes)
     if vector.dtype.kind in "UT":
@@ -102,7 +103,7 @@ def _multi(label: Any, classes: Sequence[str]) -> np.ndarray:
     return vector.astype(bool)
 
 
-def _soft(label: Any, classes: Sequence[str]) -> np.ndarray:
+def _soft(label: Given, classes: Sequence[str]) -> np.ndarray:
     """Read the probabilities of all classes."""
     vector = _target(label, classes)
     if len(classes) == 1:
@@ -113,7 +114,7 @@ def _soft(label: Any, classes: Sequence[str]) -> np.ndarray:
     return vector
 
 
-def _target(label: Any, classes: Sequence[str]) -> np.ndarray:
+def _target(label: Given, classes: Sequence[str]) -> np.ndarray:
     """Read one number for each output; a number alone where there is one output."""
     vector = _vector(label, classes)
     if vector.dtype.kind not in "iuf":
@@ -121,7 +122,7 @@ def _target(label: Any, classes: Sequence[str]) -> np.ndarray:
     return vector.astype(np.float64)
 
 
-def _vector(label: Any, classes: Sequence[str]) -> np.ndarray:
+def _vector(label: Given, classes: Sequence[str]) -> np.ndarray:
     """Return the label as an array with one value for each class, or names of classes."""
     count = len(classes)
     if label is None or label is np.ma.masked:
@@ -137,7 +138,7 @@ def _vector(label: Any, classes: Sequence[str]) -> np.ndarray:
     raise ValueError(f"{_shown(label)} is not one value for each of {count} classes")
 
 
-def _number(value: Any) -> float:
+def _number(value: Given) -> float:
     if np.asarray(value).dtype.kind not in "iuf":
         raise TypeError(f"{_shown(value)} is not the number of a class")
     return float(value)

@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rfp_jax._util.files import sync
+from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate import sealed
 from rfp_jax.tables._evaluate.errors import DamagedTableError, TableFormatError
 from rfp_jax.tables._evaluate.plan import Chunks
@@ -33,11 +33,11 @@ from rfp_jax.tables._evaluate.table import Attribute, Table, Variable
 FORMAT = 2
 """The first edition wrote tables without checksums."""
 
-Record = dict[str, Any]
+Record = dict[str, Json]
 """Of a chunk: its `counts` (samples, failures, nonfinite), the stamps of its `files` by name, and
 how many `characters` a text of each variable has at most."""
 
-Proof = dict[str, Any]
+Proof = dict[str, Json]
 """Of a table: stamps of the `files` that are no chunks of samples, and the records of `chunks`."""
 
 METADATA, PROOF = "zarr.json", Path("proof", "zarr.json")
@@ -260,7 +260,7 @@ def _small(table: Table) -> Iterator[str]:
         yield f"{dim}/c.0"
 
 
-def _arrays(root: Document) -> dict[str, Any]:
+def _arrays(root: Document) -> dict[str, Json]:
     return root["consolidated_metadata"]["metadata"]
 
 

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Given, Json
 from rfp_jax.tables._evaluate.labels import UNKNOWN
 from rfp_jax.tables._evaluate.options import Places
 from rfp_jax.tables._evaluate.values import describe
@@ -91,7 +92,7 @@ class Form:
         sizes = dict(zip((d for d in self.dims if d not in "bc"), self.sizes, strict=True))
         return tuple({"b": batch, "c": self.classes, **sizes}[letter] for letter in self.dims)
 
-    def words(self) -> dict[str, Any]:
+    def words(self) -> dict[str, Json]:
         """Return the attributes by which a table describes it."""
         return {
             "dims": self.dims,
@@ -106,7 +107,7 @@ class Form:
         """Bytes of the maps of a sample."""
         return (4 * (sources + 2) + 8) * int(np.prod(self.sizes)) if self.keep_maps else 0
 
-    def read(self, label: Any) -> np.ndarray:
+    def read(self, label: Given) -> np.ndarray:
         """Read the label of a sample: the number of a class for each place, -1 where unknown.
 
         Raises:
@@ -260,7 +261,7 @@ def _fits(dims: str, shape: Sequence[int], batch: int, classes: int) -> bool:
     return (shape[0], shape[dims.index("c")]) == (batch, classes)
 
 
-def check_labels(form: Form, labels: Sequence[tuple[str, Any]], kind: str | None) -> None:
+def check_labels(form: Form, labels: Sequence[tuple[str, Given]], kind: str | None) -> None:
     """Refuse labels of which none fits, before anything is computed.
 
     Args:
@@ -282,7 +283,7 @@ def check_labels(form: Form, labels: Sequence[tuple[str, Any]], kind: str | None
         raise ValueError(f"no label of the samples looked at fits; {problems[0]}")
 
 
-def _problems(form: Form, labels: Sequence[tuple[str, Any]]) -> Iterator[str]:
+def _problems(form: Form, labels: Sequence[tuple[str, Given]]) -> Iterator[str]:
     for name, label in labels:
         try:
             form.read(label)

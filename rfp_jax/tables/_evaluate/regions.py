@@ -9,10 +9,11 @@ tables is one of regions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate.labels import UNKNOWN
 from rfp_jax.tables._evaluate.places import Form
 from rfp_jax.tables._evaluate.samples import Sample
@@ -46,12 +47,12 @@ def chunk_of(form: Form | None, sources: int, chunk: int) -> int:
     return min(chunk, max(MAP_BYTES // each, 1))
 
 
-def regions_in(attributes: Mapping[str, Any]) -> int:
+def regions_in(attributes: Mapping[str, Json]) -> int:
     """Return the number of rows of a sample on the disk, by the table's own account."""
     return (attributes.get("places") or {}).get("regions", 1)
 
 
-def choose(table: xr.Dataset, places: Mapping[str, Any], over: Over | None) -> xr.Dataset:
+def choose(table: xr.Dataset, places: Mapping[str, Json], over: Over | None) -> xr.Dataset:
     """Leave out regions without places, of a table as it is on the disk.
 
     A sample that failed keeps one row.
@@ -82,7 +83,7 @@ def choose(table: xr.Dataset, places: Mapping[str, Any], over: Over | None) -> x
     return table.assign_attrs(over=over)
 
 
-def maps_in(table: xr.Dataset, places: Mapping[str, Any]) -> xr.Dataset:
+def maps_in(table: xr.Dataset, places: Mapping[str, Json]) -> xr.Dataset:
     """The maps of a table as it is on the disk, one of each sample of the data."""
     of_regions = {"label", "prediction", "finite", "number"}
     known = table.isel(sample=slice(0, None, places["regions"])).coords
@@ -93,7 +94,9 @@ def maps_in(table: xr.Dataset, places: Mapping[str, Any]) -> xr.Dataset:
     return found.rename({ITEM: "sample"}).assign_coords(known)
 
 
-def words_of_maps(named: Mapping[str, Any], units: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def words_of_maps(
+    named: Mapping[str, Json], units: Mapping[str, Json]
+) -> dict[str, dict[str, Json]]:
     """Attributes of each map.
 
     Args:

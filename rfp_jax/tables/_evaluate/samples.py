@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ class DataSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Any: ...
+    def __getitem__(self, index: int, /) -> Given: ...
 
 
 class Sample(NamedTuple):
@@ -51,8 +51,8 @@ class Sample(NamedTuple):
     number: int
     id: str
     inputs: tuple[np.ndarray, ...] = ()
-    label: Any = None
-    metadata: Mapping[str, Any] = {}
+    label: Given = None
+    metadata: Mapping[str, Given] = {}
     failure: str = ""
 
 
@@ -130,14 +130,14 @@ class Reader:
     columns: Columns
     keys: Keys
     classes: tuple[str, ...]
-    dtype: np.dtype[Any] | None = None
+    dtype: np.dtype | None = None
 
     def name(self, index: int) -> str:
         """Return the name of a sample that was not read yet."""
         ids = self.columns.ids
         return str(index) if ids is None else text_of(ids[index]) or str(index)
 
-    def open(self, index: int) -> tuple[str, Mapping[str, Any]]:
+    def open(self, index: int) -> tuple[str, Mapping[str, Given]]:
         """Return a sample's name, and the sample as the data source gives it."""
         raw = self.data[index]
         if self.columns.ids is not None or self.columns.id not in raw:
@@ -161,7 +161,7 @@ class Reader:
         except Exception as error:
             return sample._replace(failure=reason(error))
 
-    def input(self, raw: Mapping[str, Any], key: str) -> np.ndarray:
+    def input(self, raw: Mapping[str, Given], key: str) -> np.ndarray:
         """Return an array for the model in the dtype that it is given in.
 
         Raises:
@@ -178,7 +178,7 @@ class Reader:
                 raise ValueError(f"'{key}' holds numbers out of the range of {dtype}")
         return array.astype(dtype, copy=False)
 
-    def _dtype(self, array: np.ndarray, key: str) -> np.dtype[Any]:
+    def _dtype(self, array: np.ndarray, key: str) -> np.dtype:
         given = array.dtype.newbyteorder("=")  # JAX takes the machine's byte order alone
         floating = jnp.issubdtype(given, np.floating)
         if key in self.keys.others and not floating:
@@ -195,7 +195,7 @@ class Reader:
             )
         return np.dtype(jax.dtypes.canonicalize_dtype(self.dtype or given))
 
-    def _unmasked(self, array: np.ma.MaskedArray, key: str, dtype: np.dtype[Any]) -> np.ndarray:
+    def _unmasked(self, array: np.ma.MaskedArray, key: str, dtype: np.dtype) -> np.ndarray:
         fill, masked = self.columns.fill_of(key), int(np.ma.count_masked(array))
         if masked and np.isnan(fill):
             raise ValueError(
@@ -206,7 +206,7 @@ class Reader:
             raise ValueError(f"'{key}': {masked} values are masked, and {dtype} has no {fill}")
         return np.ma.filled(array.astype(dtype), fill) if masked else array.data.astype(dtype)
 
-    def _inputs(self, raw: Mapping[str, Any], schema: Schema):
+    def _inputs(self, raw: Mapping[str, Given], schema: Schema):
         for expected, key in zip(schema.inputs, self.keys.inputs, strict=True):
             array = self.input(raw, key)
             if array.shape != expected.shape:
@@ -220,7 +220,7 @@ class Reader:
                 )
             yield array
 
-    def _label(self, raw: Mapping[str, Any], schema: Schema) -> Any:
+    def _label(self, raw: Mapping[str, Given], schema: Schema) -> Given:
         key = self.columns.label
         if schema.label is None:
             if key in raw and not is_unknown(raw[key]):
@@ -236,7 +236,7 @@ class Reader:
         except (ValueError, TypeError) as error:
             raise _of("the label", error) from error
 
-    def _places(self, raw: Mapping[str, Any], schema: Schema) -> tuple[np.ndarray, ...]:
+    def _places(self, raw: Mapping[str, Given], schema: Schema) -> tuple[np.ndarray, ...]:
         """Return the label of outputs with places, if there are labels."""
         if schema.form is None or not schema.form.is_labeled:
             return ()
@@ -248,7 +248,7 @@ class Reader:
         except (ValueError, TypeError) as error:
             raise _of("the label", error) from error
 
-    def _metadata(self, raw: Mapping[str, Any], schema: Schema):
+    def _metadata(self, raw: Mapping[str, Given], schema: Schema):
         for key, name in schema.metadata.items():
             given, kind = entry(raw, key), KINDS[name]
             try:
@@ -293,7 +293,7 @@ def reason(error: Exception) -> str:
     return printable(" ".join(text.split()))[:REASON_LENGTH]
 
 
-def entry(raw: Mapping[str, Any], key: str) -> Any:
+def entry(raw: Mapping[str, Given], key: str) -> Given:
     """Return what a sample holds under a key.
 
     Raises:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Given
 from rfp_jax.tables._evaluate.errors import BadSampleError
 from rfp_jax.tables._evaluate.labels import LABELS, is_unknown, the_one_reading
 from rfp_jax.tables._evaluate.places import Form, check_labels
@@ -48,8 +49,8 @@ class Probe(NamedTuple):
     number: int
     id: str
     inputs: tuple[jax.ShapeDtypeStruct, ...] | None
-    label: Any
-    metadata: Mapping[str, Any]
+    label: Given
+    metadata: Mapping[str, Given]
     failure: str
     digests: Mapping[str, str]
 
@@ -169,7 +170,7 @@ def _candidates(probes: Sequence[Probe]) -> Iterator[tuple[jax.ShapeDtypeStruct,
         yield tuple(map(jax.ShapeDtypeStruct, shape, dtypes))
 
 
-def _label(reader: Reader, labels: Sequence[tuple[str, Any]], given: str | None) -> str | None:
+def _label(reader: Reader, labels: Sequence[tuple[str, Given]], given: str | None) -> str | None:
     if given is not None:
         if given not in LABELS:
             raise ValueError(f"labels={given!r}: must be one of {', '.join(map(repr, LABELS))}")
@@ -219,7 +220,7 @@ def _digest(*values: Any) -> str:
     return digest.hexdigest()[:DIGITS]
 
 
-def _as_array(value: Any) -> np.ndarray:
+def _as_array(value: Given) -> np.ndarray:
     """A value as an array of bytes that are the same in every process."""
     try:
         array = np.asarray(scalar(value))

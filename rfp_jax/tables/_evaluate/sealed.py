@@ -11,11 +11,11 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rfp_jax._util.files import atomic_file
+from rfp_jax._util.trees import Json
 
-Document = dict[str, Any]
+Document = dict[str, Json]
 Stamp = tuple[int, int]
 """Size in bytes and CRC-32 of a file."""
 
@@ -23,7 +23,7 @@ SEAL = "seal"
 BLOCK = 1 << 20
 
 
-def seal(document: Mapping[str, Any]) -> Document:
+def seal(document: Mapping[str, Json]) -> Document:
     """Return a document with its seal among its `attributes`, where zarr keeps what it ignores.
 
     Examples:
@@ -37,12 +37,12 @@ def seal(document: Mapping[str, Any]) -> Document:
     return {**document, "attributes": {**document["attributes"], SEAL: digest(document)}}
 
 
-def is_intact(document: Mapping[str, Any]) -> bool:
+def is_intact(document: Mapping[str, Json]) -> bool:
     """Return whether a document is what was sealed."""
     return document["attributes"].get(SEAL) == digest(document)
 
 
-def digest(document: Mapping[str, Any]) -> str:
+def digest(document: Mapping[str, Json]) -> str:
     """Return the SHA-256 of a document in canonical form, its seal left out."""
     attributes = {key: value for key, value in document["attributes"].items() if key != SEAL}
     bare = {**document, "attributes": attributes}
@@ -65,7 +65,7 @@ def read_intact(path: Path) -> Document | None:
     return found if found is not None and is_intact(found) else None
 
 
-def write(path: Path, document: Mapping[str, Any]) -> None:
+def write(path: Path, document: Mapping[str, Json]) -> None:
     """Write a document beside its place, bring it to the disk, and rename it into place."""
     with atomic_file(path, durable=True) as draft:
         draft.write_text(json.dumps(document, indent=2))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate.labels import LABELS, UNKNOWN
 from rfp_jax.tables._evaluate.places import Form
 from rfp_jax.tables._evaluate.regions import ITEM, samples_of_regions, words_of_maps
@@ -37,7 +38,7 @@ class Variable(NamedTuple):
     """
 
     dims: tuple[str, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     fill: Any
     attributes: Mapping[str, Attribute]
 
@@ -82,7 +83,7 @@ class Table:
     schema: Schema
     sources: tuple[str, ...]
     classes: tuple[str, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     units: Mapping[str, str]
 
     @property
@@ -236,7 +237,7 @@ class Table:
         return found
 
 
-def flat(identity: Mapping[str, Any]) -> dict[str, Attribute]:
+def flat(identity: Mapping[str, Json]) -> dict[str, Attribute]:
     """Return what is known of a table as attributes that every format keeps: JSON where nested.
 
     Examples:
@@ -247,7 +248,7 @@ def flat(identity: Mapping[str, Any]) -> dict[str, Attribute]:
     return {**identity, **nested}
 
 
-def nested(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def nested(attributes: Mapping[str, Json]) -> dict[str, Json]:
     """Return attributes of a table with what is JSON in them decoded.
 
     Examples:

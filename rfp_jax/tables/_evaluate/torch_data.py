@@ -13,6 +13,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Given
+
 
 @dataclass(frozen=True)
 class NamedSamples:
@@ -23,13 +25,13 @@ class NamedSamples:
         fields: names of the parts of a tuple.
     """
 
-    data: Any
+    data: Given
     fields: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: int) -> dict[Any, Any]:
+    def __getitem__(self, index: int) -> dict[Given, Given]:
         """Return one sample.
 
         Raises:
@@ -56,7 +58,7 @@ class NamedSamples:
         return {key: as_numpy(value) for key, value in raw.items()}
 
 
-def named_samples(data: Any, fields: Sequence[str] | None) -> NamedSamples:
+def named_samples(data: Given, fields: Sequence[str] | None) -> NamedSamples:
     """Return the samples of a data source, of PyTorch too, by the names of their parts.
 
     Args:
@@ -101,7 +103,7 @@ def _of_loader(loader: Any, torch: Any) -> Any:
     return data
 
 
-def as_numpy(value: Any) -> Any:
+def as_numpy(value: Given) -> Given:
     """Return a tensor of PyTorch as a NumPy array, bfloat16 too; other values as they are."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(value, torch.Tensor):

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rfp_jax._util.trees import Given
+
 INT64 = np.iinfo(np.int64)
 TIME_UNITS = "microseconds since 1970-01-01 00:00:00"
 MISSING_TIME = INT64.min
@@ -27,9 +29,9 @@ class Kind(NamedTuple):
         takes: kinds of NumPy dtypes that are of this kind by nature.
     """
 
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     fill: Any
-    read: Callable[[Any], Any]
+    read: Callable[[Given], Given]
     takes: str
 
 
@@ -40,7 +42,7 @@ def describe(value: object) -> str:
     return type(value).__name__
 
 
-def scalar(value: object) -> Any:
+def scalar(value: object) -> Given:
     """Return one value without its array; None where it is missing or masked.
 
     Raises:
@@ -115,13 +117,13 @@ def text_of(value: object) -> str:
     return "" if found is None else str(found)
 
 
-def _bool(value: Any) -> bool:
+def _bool(value: Given) -> bool:
     if np.asarray(value).dtype.kind != "b":
         raise TypeError(f"must be a bool, got {_shown(value)}")
     return bool(value)
 
 
-def _int(value: Any) -> int:
+def _int(value: Given) -> int:
     if np.asarray(value).dtype.kind not in "iu":
         raise TypeError(f"must be a whole number, got {_shown(value)}")
     if not INT64.min <= int(value) <= INT64.max:
@@ -129,7 +131,7 @@ def _int(value: Any) -> int:
     return int(value)
 
 
-def _float(value: Any) -> float:
+def _float(value: Given) -> float:
     if np.asarray(value).dtype.kind not in "iuf":
         raise TypeError(f"must be a number, got {_shown(value)}")
     if np.asarray(value).dtype.kind != "f" and int(float(value)) != int(value):
@@ -137,7 +139,7 @@ def _float(value: Any) -> float:
     return float(value)
 
 
-def _text(value: Any) -> str:
+def _text(value: Given) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     if not isinstance(value, str):
@@ -145,7 +147,7 @@ def _text(value: Any) -> str:
     return check_text(str(value))
 
 
-def _time(value: Any) -> np.datetime64:
+def _time(value: Given) -> np.datetime64:
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
     if not isinstance(value, np.datetime64 | datetime.date):
@@ -157,11 +159,11 @@ def _time(value: Any) -> np.datetime64:
     return kept
 
 
-def _microseconds(value: Any) -> int:
+def _microseconds(value: Given) -> int:
     return int(_time(value).astype(np.int64))
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Given) -> str:
     return printable(repr(value.item() if isinstance(value, np.generic) else value))[:80]
 
 

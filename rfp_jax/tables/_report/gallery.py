@@ -6,10 +6,11 @@ import base64
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from rfp_jax._util.trees import Given
 from rfp_jax.tables import _query
 from rfp_jax.tables._evaluate.samples import DataSource
 from rfp_jax.tables._report.facts import Facts, Part
@@ -216,7 +217,7 @@ def choose(table: xr.Dataset, count: int, seed: int) -> np.ndarray:
     return np.sort(drawn)
 
 
-def _stretched(array: Any, channels: int | Sequence[int], size: int) -> np.ndarray:
+def _stretched(array: Given, channels: int | Sequence[int], size: int) -> np.ndarray:
     picture = np.asarray(array, np.float32)[..., channels]
     low, high = np.nanpercentile(picture, (2, 98))
     scaled = (picture - low) / (high - low if high > low else 1)
@@ -238,7 +239,7 @@ def _png(name: str, picture: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _text(value: Any) -> str:
+def _text(value: Given) -> str:
     """A value of metadata, whole: as many digits as it has."""
     if isinstance(value, np.datetime64):
         return str(np.datetime_as_string(value, unit="auto"))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import atomic_file
+from rfp_jax._util.trees import Json
 from rfp_jax.tables import _query
 from rfp_jax.tables._report.confusion import confusion, samples_csv
 from rfp_jax.tables._report.facts import Facts
@@ -141,7 +142,7 @@ def _subtitle(table: xr.Dataset) -> str:
     return ", ".join([*made, *rules, *state]) or "relevance table"
 
 
-def _numbers(summary: dict[str, Any]) -> dict[str, object]:
+def _numbers(summary: dict[str, Json]) -> dict[str, object]:
     shown: dict[str, object] = {
         "samples": summary["samples"],
         "failed": summary["failures"],
