@@ -28,7 +28,10 @@ UNSEEN = {
     **dict.fromkeys(
         ("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"), "one result of four"
     ),
-    **{f"rfp_jax.packed_{kind}": "test_torch_recurrent" for kind in "lstm gru rnn_tanh rnn_relu".split()},
+    **{
+        f"rfp_jax.packed_{kind}": "test_torch_recurrent"
+        for kind in "lstm gru rnn_tanh rnn_relu".split()
+    },
 }
 """Operations whose values cannot be compared, and why."""
 NO_GRADIENT = {
