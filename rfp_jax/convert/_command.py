@@ -40,7 +40,8 @@ class Arguments:
         arch: architecture of the checkpoint; recognized from its keys if not given.
         state_dict: which entry of a checkpoint to take, where several hold a state dict.
         check: .npz of inputs and outputs of your own network, to compare with as well; for ONNX,
-            inputs by name, on which JAX and the runtime are compared.
+            inputs by name, on which JAX and the runtime are compared. Programs and ONNX are
+            compared anyway, so for them the file may be left out.
         example: compare JAX with the original on the example that is saved in a program, for ONNX
             on random numbers.
         inputs: ONNX, tensors that become arguments; by default the network's inputs.
@@ -52,7 +53,7 @@ class Arguments:
     out_dir: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT_DIR")]
     arch: Name | None = None
     state_dict: str | None = None
-    check: Path | None = None
+    check: tuple[Path, ...] | None = None
     example: bool = True
     inputs: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
@@ -105,7 +106,7 @@ def _convert(given: Arguments) -> dict[str, str]:
         given.out_dir,
         given.arch,
         state_dict=given.state_dict,
-        check=given.check,
+        check=_example_file(given),
     )
     taken = {} if manifest.state_dict is None else {"state dict": manifest.state_dict}
     own = manifest.own_outputs
@@ -124,6 +125,15 @@ def _convert(given: Arguments) -> dict[str, str]:
     }
 
 
+def _example_file(given: Arguments) -> Path | None:
+    """Return the file of `--check`, if one is named."""
+    if given.check is not None and not given.example:
+        raise ConversionError("--check and --no-example contradict each other")
+    if given.check and len(given.check) > 1:
+        raise ConversionError(f"--check takes one .npz, not {len(given.check)}")
+    return given.check[0] if given.check else None
+
+
 def _refuse(given: Arguments, names: Sequence[str], reason: str) -> None:
     """Refuse options that would not be used."""
     for name in names:
@@ -133,9 +143,8 @@ def _refuse(given: Arguments, names: Sequence[str], reason: str) -> None:
 
 def _convert_onnx(given: Arguments) -> dict[str, str]:
     _refuse(given, ("arch", "state_dict"), "is of checkpoints; an ONNX network has its own")
-    example = None
-    if given.check is not None:
-        example = read_npz(given.check)
+    file = _example_file(given)
+    example = None if file is None else read_npz(file)
     manifest = convert_onnx(
         given.checkpoint,
         given.out_dir,
@@ -155,7 +164,9 @@ def _convert_onnx(given: Arguments) -> dict[str, str]:
 
 
 def _convert_program(given: Arguments) -> dict[str, str]:
-    _refuse(given, ("arch", "state_dict", "check"), "is of checkpoints; a .pt2 program has its own")
+    _refuse(given, ("arch", "state_dict"), "is of checkpoints; a .pt2 program has its own")
+    if _example_file(given) is not None:
+        raise ConversionError("--check of a file is of checkpoints; a .pt2 program has its own")
     manifest = convert_program(given.checkpoint, given.out_dir, check=given.example)
     largest, relative = manifest["largest_difference"], manifest["relative_difference"]
     return {

@@ -1,5 +1,7 @@
-"""Packed sequences in an export: PyTorch's own are as long as the lengths in them say, which no
-program can be. Here they are dense: every sequence has all steps, and lengths say which count.
+"""Packed sequences in an export, dense.
+
+PyTorch's own are as long as the lengths in them say, which no program can be. Here every sequence
+has all steps, and how many sequences are running says which of them count.
 
     pack     [batch, time, ...] -> [time batch, ...], how many sequences are running at each step
     layers   one operation `rfp_jax::packed_lstm`, a scan that stops where a sequence ends
@@ -49,7 +51,9 @@ class Packed(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is _VARIABLE._pack_padded_sequence:
             return self.pack(*args, **kwargs)
-        batch = self.batch_of(args[1] if func in _LAYERS or func is _PAD else next(iter(args), None))
+        batch = self.batch_of(
+            args[1] if func in _LAYERS or func is _PAD else next(iter(args), None)
+        )
         if batch is None:
             return func(*args, **kwargs)
         if func is Tensor.__getitem__ and args[1] == 0:  # the first step, at which all are running
@@ -77,7 +81,7 @@ def running(sizes: Tensor, batch: int) -> Tensor:
     return torch.arange(batch)[None] < sizes[:, None]
 
 
-def pad(
+def pad(  # noqa: PLR0917  (PyTorch's order)
     batch: int, data: Tensor, sizes: Tensor, batch_first: bool, value: float, total: int
 ) -> tuple[Tensor, Tensor]:
     """Return the sequences side by side, and their lengths."""
@@ -90,7 +94,7 @@ def pad(
     return (x.transpose(0, 1) if batch_first else x), runs.sum(0)
 
 
-def run_layers(
+def run_layers(  # noqa: PLR0917  (PyTorch's order)
     name: str,
     data: Tensor,
     sizes: Tensor,

@@ -100,9 +100,9 @@ def _order(node: fx.Node) -> list[int]:
         dense *= sizes[axis]
     if not dense or base.untyped_storage().nbytes() != dense * base.element_size():
         raise ProgramError(
-            f"node '{node.name}' of submodule '{_module(node) or '(root)'}' is as_strided of a part "
-            "of a tensor, by its place in memory: take it of the whole, of x.clone(), or write "
-            "slices, unfold or expand"
+            f"node '{node.name}' of submodule '{_module(node) or '(root)'}' is as_strided of a "
+            "part of a tensor, by its place in memory: take it of the whole, of x.clone(), or "
+            "write slices, unfold or expand"
         )
     return order
 

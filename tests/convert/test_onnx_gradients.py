@@ -20,7 +20,7 @@ from tests.convert.onnx_models import graph, one_node
 from tests.convert.test_onnx_backend import GROUPS, KNOWN_INPUTS, arrays
 
 STEP = 1e-5
-SINGLE = ("Erf", "GridSample", "GroupNormalization")
+SINGLE = ("DeformConv", "Erf", "GridSample", "GroupNormalization")
 """The reference computes these in single precision, so steps are longer and less is asked."""
 FAMILY = 20
 """Operations that are compiled together."""

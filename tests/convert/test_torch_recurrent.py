@@ -60,7 +60,9 @@ def layers_by_hand(layer, x, lengths=None):
     for number in range(layer.num_layers):
         parts = []
         for way in ("", "_reverse")[: 1 + layer.bidirectional]:
-            names = [f"{n}_l{number}{way}" for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+            names = [
+                f"{n}_l{number}{way}" for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            ]
             w_input, w_hidden, b_input, b_hidden = (getattr(layer, name) for name in names)
             rows = []
             for sample, length in zip(x, lengths, strict=True):
@@ -145,7 +147,7 @@ def test_packed_data_states_and_lengths():
 
 
 def test_a_wrong_packed_layer_is_found(monkeypatch):
-    """The check runs PyTorch's own layer on the packed sequences; memory that is empty is not it."""
+    """The check runs PyTorch's own layer on packed sequences; memory that is empty is not it."""
     from rfp_jax.convert import DifferenceError
     from rfp_jax.convert._aten import TABLE
 
@@ -153,5 +155,7 @@ def test_a_wrong_packed_layer_is_found(monkeypatch):
     monkeypatch.setitem(
         TABLE, "rfp_jax.packed_gru", lambda *args: tuple(1.01 * part for part in right(*args))
     )
-    with pytest.raises(DifferenceError, match=r"first at rfp_jax\.packed_gru.*of submodule 'layer'"):
+    with pytest.raises(
+        DifferenceError, match=r"first at rfp_jax\.packed_gru.*of submodule 'layer'"
+    ):
         from_torch(randomized(Series("GRU", True)), check=(sequences(), LENGTHS))

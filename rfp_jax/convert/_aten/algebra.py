@@ -13,9 +13,7 @@ from rfp_jax.convert._aten.broadcast import Operation, align
 from rfp_jax.convert._aten.reduction import vector_norm
 
 
-def inverse_and_status(
-    x: jax.Array, *, check_errors: bool = False
-) -> tuple[jax.Array, jax.Array]:
+def inverse_and_status(x: jax.Array, *, check_errors: bool = False) -> tuple[jax.Array, jax.Array]:
     """The inverse, and 0: a singular matrix has no error code here, but an inverse that is none."""
     return jnp.linalg.inv(x), jnp.zeros(x.shape[:-2], "int32")
 

@@ -155,9 +155,7 @@ def roll(x: jax.Array, shifts: Sequence[int], dims: Sequence[int] = ()) -> jax.A
     return jnp.roll(x, tuple(shifts), tuple(dims)) if dims else jnp.roll(x, shifts[0])
 
 
-def strided_places(
-    size: Sequence[int], stride: Sequence[int], offset: int | None
-) -> np.ndarray:
+def strided_places(size: Sequence[int], stride: Sequence[int], offset: int | None) -> np.ndarray:
     """Return the place in memory of each entry of a strided view."""
     grid = np.ogrid[tuple(slice(n) for n in size)]
     steps = (step * np.asarray(at) for step, at in zip(stride, grid, strict=True))

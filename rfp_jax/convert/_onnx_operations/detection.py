@@ -43,7 +43,9 @@ class Taps(NamedTuple):
         )
 
 
-def _taps(start: jax.Array, extent: jax.Array, bins: int, size: int, ratio: int, most: int) -> Taps:
+def _taps(
+    start: jax.Array, extent: jax.Array, *, bins: int, size: int, ratio: int, most: int
+) -> Taps:
     """Return the samples of boxes on one axis.
 
     Args:
@@ -97,10 +99,11 @@ def roi_align(half_pixel: bool) -> Callable[..., jax.Array]:
         extents = extents if halved else jnp.maximum(extents, 1)
         axes = []
         for axis, bins, size in ((1, output_height, x.shape[2]), (0, output_width, x.shape[3])):
-            most = sampling_ratio or _most_samples(rois, axis, bins, size, spatial_scale, halved)
-            axes.append(
-                _taps(starts[:, axis], extents[:, axis], bins, size, sampling_ratio, most)
+            most = sampling_ratio or _most_samples(
+                rois, axis, bins=bins, size=size, scale=spatial_scale, halved=halved
             )
+            taken = {"bins": bins, "size": size, "ratio": sampling_ratio, "most": most}
+            axes.append(_taps(starts[:, axis], extents[:, axis], **taken))
         rows, columns = axes
         images = jnp.asarray(x)[jnp.asarray(batch_indices)]  # [roi, channel, height, width]
         if mode == "max":
@@ -113,7 +116,7 @@ def roi_align(half_pixel: bool) -> Callable[..., jax.Array]:
 
 
 def _most_samples(
-    rois: ArrayLike, axis: int, bins: int, size: int, scale: float, halved: bool
+    rois: ArrayLike, axis: int, *, bins: int, size: int, scale: float, halved: bool
 ) -> int:
     """Return the most samples of a bin: of boxes that are known, or that lie in the image."""
     extent = float(size)

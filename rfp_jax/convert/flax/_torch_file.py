@@ -76,7 +76,9 @@ def check_extent(path: str | Path, size: int, state_dict: Mapping[str, torch.Ten
 def _more_than_tensors(path: str | Path, name: str) -> CheckpointError:
     return CheckpointError(
         f"{path} carries more than tensors: it asks for {name}, which could run code. "
-        "Nothing was run. Have its author save model.state_dict() alone."
+        "Nothing was run. Have its author save model.state_dict() alone, or, of any network, a "
+        "program that needs no code: torch.export.save(torch.export.export(model.eval(), "
+        "example_arguments), 'network.pt2')."
     )
 
 
