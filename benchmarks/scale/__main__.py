@@ -81,7 +81,8 @@ def main(options: Scale) -> int:
     console.print(simulated(outcomes))
     console.print(
         f"Assumed: {world.seconds:.0f} s a chunk, give or take {world.spread:.0%}; "
-        f"{world.start:.0f} s to start all processes, {world.detect:.0f} s until JAX ends them."
+        f"{world.start:.0f} s to start all processes, {world.detect:.0f} s until JAX ends them, "
+        f"{world.read * 1e6:.0f} us to read a committed chunk again."
     )
     return int(any(outcome.lost or outcome.repeated for _, _, outcome in outcomes))
 
