@@ -1,5 +1,7 @@
 """Large jobs: estimates are products that can be done by hand, and the plan loses no chunk."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,9 @@ def test_weights_that_are_split_are_gathered_once_a_batch():
     assert one.moved == 1000 * 20
     assert eight.moved == pytest.approx(125 * 20 + 125 / 4 * 2e9 * 7 / 8)
     assert one.hours == pytest.approx(1000 * 2e9 * 3 / 4e9 / 3600)
+    larger = costs.estimate(replace(job, batch=8), FOUND, 8)
+    assert larger.moved == pytest.approx(125 * 20 + 125 / 8 * 2e9 * 7 / 8)
+    assert larger.memory - eight.memory == own
 
 
 def test_the_command_prints_what_is_measured_and_what_is_assumed(monkeypatch, capsys):
