@@ -51,6 +51,7 @@ class Job:
         parameters: of the network that is meant, if it is not the one that is measured; its
             operations are 2 a parameter and token, and its weights are split among devices.
         width: of an activation of that network.
+        batch: items that a device computes at once, if not as many as are measured.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Job:
     measure: Callable[[], Measured]
     parameters: float = 0
     width: int = 0
+    batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def tokens(layers: int = 4, width: int = 256, length: int = 128) -> Measured:
 JOBS: Mapping[str, Job] = {
     "sen12ms": Job("SEN12MS, ResNet-50", "patches", 180_662, patches),
     "mosaic": Job("national Sentinel mosaic, U-Net", "pixels", 10**11, pixels),
-    "llm": Job("transformer of 7e9 parameters", "tokens", 10**9, tokens, 7e9, 4096),
+    "llm": Job("transformer of 7e9 parameters", "tokens", 10**9, tokens, 7e9, 4096, 16_384),
 }
 
 
@@ -154,9 +156,9 @@ def estimate(job: Job, found: Measured, devices: int, flops: float | None = None
         return Estimate(devices, found.memory, moved, seconds / 3600)
     half = 2  # bytes of a bfloat16
     weights = half * job.parameters
-    activations = half * found.items * job.width * (1 + 2) * 8  # itself, two sources; some alive
+    batch = job.batch or found.items
+    activations = half * batch * job.width * (1 + 2) * 8  # itself, two sources; some alive
     seconds = share * 2 * job.parameters * found.times_forward / sustained
-    batches = share / found.items
-    exchanged = batches * weights * (devices - 1) / devices
+    exchanged = share / batch * weights * (devices - 1) / devices
     moved = share * half * job.width + exchanged
     return Estimate(devices, weights / devices + activations, moved, seconds / 3600)

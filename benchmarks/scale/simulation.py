@@ -29,7 +29,9 @@ class Assumptions:
             days of 16,384 GPUs (Llama 3, arXiv 2407.21783, section 3.3.4): one in 50,000 hours.
         detect: seconds until JAX has ended the processes that are left.
         start: seconds until all compute (again): queue, imports, compilation.
-        look: seconds that a process looks at one chunk, whether it is committed.
+        look: seconds that a process looks at one chunk, whether it is committed. All look at all.
+        read: seconds to read a committed chunk again. When a job goes on each reads its part, and
+            the first one reads all before the end.
     """
 
     processes: int = 1000
@@ -39,6 +41,7 @@ class Assumptions:
     detect: float = 100.0
     start: float = 120.0
     look: float = 1e-4
+    read: float = 3e-4
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def simulate(chunks: Sequence[int], world: Assumptions, seed: int = 0) -> Outcom
     while not commits.all():
         todo = np.flatnonzero(commits == 0).tolist()
         clock += world.start + world.look * len(chunks)
+        clock += world.read * (len(chunks) - len(todo)) / world.processes
         dies = draw.exponential(world.mtbf * 3600 / world.processes)
         victim = int(draw.integers(world.processes))
         ends, mine_of = [], []
@@ -104,6 +108,6 @@ def simulate(chunks: Sequence[int], world: Assumptions, seed: int = 0) -> Outcom
             useful += float(end[done][-1]) if done.any() else 0.0
         clock += min(last, dies + world.detect) if has_failed else last
         failures += has_failed
-    clock += world.look * len(chunks)
+    clock += (world.look + world.read) * len(chunks)
     overhead = clock * world.processes / useful - 1
     return Outcome(commits, failures, clock / 3600, useful / 3600, overhead)

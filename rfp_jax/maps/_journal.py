@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
@@ -102,16 +102,34 @@ class Journal:
                 str(self.path),
             )
 
-    def committed(self, plan: Plan) -> list[Record | None]:
-        """Return what is known of each tile; None for one that is not committed, or damaged."""
+    def forget_damaged(self, plan: Plan, mine: Sequence[int]) -> None:
+        """Read the files of some committed tiles; what has changed is committed no more.
+
+        Each of several processes reads its part.
+        """
+        found = self.committed(plan, which=mine)
+        for i, record in zip(mine, found, strict=True):
+            if record is None:
+                self.folder.marker(i).unlink(missing_ok=True)
+
+    def committed(
+        self, plan: Plan, *, thorough: bool = True, which: Sequence[int] | None = None
+    ) -> list[Record | None]:
+        """Return what is known of each tile; None for one that is not committed, or damaged.
+
+        Args:
+            plan: all tiles.
+            thorough: whether to read their files, instead of comparing sizes only.
+            which: the tiles that are asked for; by default all.
+        """
         identity = (self.attributes() or {}).get("identity")
         found: list[Record | None] = []
-        for i in range(len(plan)):
+        for i in range(len(plan)) if which is None else which:
             marker = sealed.read_intact(self.folder.marker(i)) or {"attributes": {}}
             said = marker["attributes"]
             ours = (said.get("map"), said.get("tile")) == (identity, i)
             sound = ours and not any(
-                sealed.difference(self.scene / key, stamp, thorough=True)
+                sealed.difference(self.scene / key, stamp, thorough=thorough)
                 for key, stamp in said["record"]["files"].items()
             )
             found.append(said["record"] if sound else None)

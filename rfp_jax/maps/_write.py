@@ -116,14 +116,16 @@ def on_disk(
                     journal.create(work.layout, identify(known))
         with processes.phase():
             _same(journal, journal.attributes() or {}, known)
-            records = journal.committed(work.plan)
+            journal.forget_damaged(work.plan, processes.share(range(len(work.plan))))
+        with processes.phase():  # all have looked before one commits
+            records = journal.committed(work.plan, thorough=False)
         todo = [i for i, record in enumerate(records) if record is None]
         mine = processes.share(todo)
         with processes.long_phase(journal.folder.arrived):
             _commit(journal, work, mine, records, shown=shown and processes.is_first())
         with processes.phase():
             if processes.is_first():
-                records = journal.committed(work.plan)
+                records = journal.committed(work.plan, thorough=False)
                 counts = [record["counts"] for record in records if record]
                 journal.publish(work.plan, _counted(counts))
     return open_map(journal.path)

@@ -1,5 +1,7 @@
 """Large jobs: estimates are products that can be done by hand, and the plan loses no chunk."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,12 +30,12 @@ def test_a_plan_that_deals_a_chunk_twice_is_found_out(monkeypatch):
     assert simulate(range(200), FEW).repeated > 0
 
 
-def test_without_failures_the_overhead_is_the_start_and_the_looks():
-    world = Assumptions(processes=10, spread=0, mtbf=np.inf, start=120, look=0.5)
+def test_without_failures_the_overhead_is_the_start_the_looks_and_a_last_reading():
+    world = Assumptions(processes=10, spread=0, mtbf=np.inf, start=120, look=0.5, read=0.25)
     found = simulate(range(100), world)
     assert found.failures == 0
     assert found.useful == pytest.approx(100 * 60 / 3600)
-    seconds = 120 + 2 * 100 * 0.5 + 10 * 60
+    seconds = 120 + 100 * (2 * 0.5 + 0.25) + 10 * 60
     assert found.hours == pytest.approx(seconds / 3600)
     assert found.overhead == pytest.approx(10 * seconds / (100 * 60) - 1)
 
@@ -89,6 +91,9 @@ def test_weights_that_are_split_are_gathered_once_a_batch():
     assert one.moved == 1000 * 20
     assert eight.moved == pytest.approx(125 * 20 + 125 / 4 * 2e9 * 7 / 8)
     assert one.hours == pytest.approx(1000 * 2e9 * 3 / 4e9 / 3600)
+    larger = costs.estimate(replace(job, batch=8), FOUND, 8)
+    assert larger.moved == pytest.approx(125 * 20 + 125 / 8 * 2e9 * 7 / 8)
+    assert larger.memory - eight.memory == own
 
 
 def test_the_command_prints_what_is_measured_and_what_is_assumed(monkeypatch, capsys):

@@ -31,3 +31,8 @@ def test_it_prints_four_times(capsys):
 
 def test_the_option_is_that_of_the_library():
     assert upstream.OPTIONS["without YNNPACK"] == compiler._PLAIN_CONVOLUTIONS
+
+
+def test_the_page_shows_the_program():
+    page = Path(__file__).parents[2] / "docs" / "upstream.md"
+    assert f"```python\n{Path(upstream.__file__).read_text()}```" in page.read_text()

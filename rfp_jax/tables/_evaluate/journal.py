@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,16 +166,34 @@ class Journal:
                     ) from None
         return None
 
-    def committed(self, chunks: Chunks, *, thorough: bool) -> list[Record | None]:
+    def forget_damaged(self, chunks: Chunks, mine: Sequence[int]) -> None:
+        """Read the files of some committed chunks; what has changed is committed no more.
+
+        Each of several processes reads its part. Were all to read everything, a thousand of them
+        would read the whole table a thousand times whenever a job goes on.
+
+        Args:
+            chunks: all chunks.
+            mine: those to read.
+        """
+        found = self.committed(chunks, thorough=True, which=mine)
+        for chunk, record in zip(mine, found, strict=True):
+            if record is None:
+                self.marker(chunk).unlink(missing_ok=True)
+
+    def committed(
+        self, chunks: Chunks, *, thorough: bool, which: Sequence[int] | None = None
+    ) -> list[Record | None]:
         """Return what is known of each chunk; None for one that is not committed, or damaged.
 
         Args:
             chunks: all chunks.
             thorough: whether to read their files, instead of comparing sizes only.
+            which: the chunks that are asked for; by default all.
         """
         identity = self._identity()
         found: list[Record | None] = []
-        for chunk in range(len(chunks)):
+        for chunk in range(len(chunks)) if which is None else which:
             marker = sealed.read_intact(self.marker(chunk)) or {"attributes": {}}
             said = marker["attributes"]
             ours = (said.get("table"), said.get("chunk")) == (identity, chunk)

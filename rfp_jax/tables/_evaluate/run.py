@@ -39,8 +39,11 @@ class Run:
 
     def __call__(self) -> None:
         """Compute and commit this process's share of what is missing."""
+        chunks = self.job.chunks
+        with processes.phase():
+            self.journal.forget_damaged(chunks, processes.share(range(len(chunks))))
         with processes.phase():  # all have looked before one commits
-            committed = self.journal.committed(self.job.chunks, thorough=True)
+            committed = self.journal.committed(chunks, thorough=False)
         done = reduce(add, (record["counts"] for record in committed if record), nothing())
         todo = [chunk for chunk, record in enumerate(committed) if record is None]
         with processes.long_phase(self.journal.arrived):
