@@ -1,6 +1,7 @@
 r"""Tests of a frozen equation: its rule must keep the laws that everything rests on.
 
-For an equation frozen as \(y = P a + b\), on its own activations a and random contributions c, w:
+For an equation frozen as \(y = P a + b\), on its own activations a and random contributions c, w, of
+which c is as large as a:
 
 - the law, with linearity: \(y + P c = P (a + c) + b\);
 - the transpose: \(\langle w, P c \rangle = \langle P^\top w, c \rangle\).
@@ -13,7 +14,7 @@ that what remains is rounding: `tolerance` bounds it by the number of terms that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,8 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
     inputs = equation.inputs if frozen.inputs is None else frozen.inputs
     push = _present(frozen)
     a = [_whole(v.activation, frozen) for v in inputs]
-    c = [_noise(probe, x, 2 * i) for i, x in enumerate(a)]
+    scale = _scale(a)
+    c = [_noise(probe, x, 2 * i) * scale.astype(x.dtype) for i, x in enumerate(a)]
     at_c, pull = jax.vjp(push, *c)
     for place, pushed in at_c.items():
         check_pushed(equation, frozen.outputs[place], pushed)
@@ -74,7 +76,24 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
         for rest, size in zip(greatest[::2], greatest[1::2], strict=True):
             law = jnp.maximum(law, _relative(rest, size))
         gap, square = gap + terms, square + squares
-    return jnp.stack([law, _relative(jnp.abs(gap), jnp.sqrt(square))]).astype(float)
+    lost = square * jnp.finfo(square.dtype).eps ** 2 < jnp.finfo(square.dtype).tiny
+    size = jnp.where(lost, 0, jnp.sqrt(square))  # so small that squares vanish
+    return jnp.stack([law, _relative(jnp.abs(gap), size)]).astype(float)
+
+
+def _scale(a: Sequence[jax.Array]) -> jax.Array:
+    """Return how large activations are, by some of their elements.
+
+    Random contributions are as large. Where large numbers cancel (`x - mean(x)` of air pressures)
+    what rounding leaves is then as small beside the results as it is beside the terms.
+    """
+    some = [jnp.abs(x.reshape(-1)[:: max(1, x.size // _LOOKED_AT)]) for x in a if x.size]
+    greatest = jnp.stack([jnp.max(x) for x in some]).max() if some else jnp.ones(())
+    most = float(jnp.finfo(greatest.dtype).max) ** 0.8  # a mask's -3e38 plus as much is infinite
+    return jnp.where(greatest == 0, 1, jnp.minimum(greatest, most))
+
+
+_LOOKED_AT = 1024
 
 
 def _present(frozen: Frozen) -> Callable[..., dict[int, jax.Array]]:

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from rfp_jax._core import ranges
 from rfp_jax._core.equation import Equation, Kind, before_conversion, producer
 from rfp_jax._core.frozen import Frozen, chained
+from rfp_jax._core.jaxprs import shape_of
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked, Value
 from rfp_jax.rules._elementwise import elementwise, exponential
@@ -251,7 +252,7 @@ def replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
 
     for operand in f.inputs:
         visit(operand)
-    return f.at(values)
+    return jnp.broadcast_to(f.at(values), shape_of(f.eqn.outvars[0]))
 
 
 _BETWEEN = _BETWEEN_SUM | {"reduce_sum", "dot_general", "mul", "add", "div"}
