@@ -36,6 +36,8 @@ class Frozen(NamedTuple):
             contributions.
         skips_absent: whether `push` is a sum of one linear term per input; then None may stand for
             a contribution that is absent, and its term costs nothing.
+        ends_chain: whether the result is a variable of its own, which functions of one variable that
+            come after do not look through.
         note: what rules that come after find as the result's `note`.
         label: how tables name the rule, if not by its function.
     """
@@ -46,6 +48,7 @@ class Frozen(NamedTuple):
     inputs: tuple[Tracked, ...] | None = None
     in_fractions: bool = False
     skips_absent: bool = False
+    ends_chain: bool = False
     note: object = None
     label: str = ""
 

@@ -50,8 +50,12 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
         check_pushed(equation, frozen.outputs[place], pushed)
     at_both = push(*(x + y for x, y in zip(a, c, strict=True)))
     biases = frozen.biases() if frozen.bias is not None else [None] * len(frozen.outputs)
-    w = {place: _noise(probe, p, 2 * place + 1) for place, p in at_c.items()}
-    forth = [jnp.real(w[place] * p) for place, p in at_c.items()]
+    seen = {place: jnp.abs(frozen.outputs[place]) < _most(p.real.dtype) for place, p in at_c.items()}
+    w = {
+        place: jnp.where(seen[place], _noise(probe, p, 2 * place + 1), 0)
+        for place, p in at_c.items()
+    }
+    forth = [jnp.where(seen[place], jnp.real(w[place] * p), 0) for place, p in at_c.items()]
     back = [jnp.real(g * ci) for g, ci in zip(pull(w), c, strict=True)]
     law = gap = square = jnp.zeros(())
     shapes = dict.fromkeys(terms.shape for terms in (*forth, *back))
@@ -64,7 +68,7 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
                 rest = whole + at_c[place] - pushed
                 rest = jnp.abs(rest if b is None else rest - b)
                 size = jnp.abs(whole) + jnp.abs(pushed)
-                magnitudes += [jnp.where(jnp.isfinite(y), x, 0) for x in (rest, size)]
+                magnitudes += [jnp.where(seen[place], x, 0) for x in (rest, size)]
         gains = [terms for terms in forth if terms.shape == shape]
         losses = [terms for terms in back if terms.shape == shape]
         greatest, terms, squares = _reduced(
@@ -89,8 +93,12 @@ def _scale(a: Sequence[jax.Array]) -> jax.Array:
     """
     some = [jnp.abs(x.reshape(-1)[:: max(1, x.size // _LOOKED_AT)]) for x in a if x.size]
     greatest = jnp.stack([jnp.max(x) for x in some]).max() if some else jnp.ones(())
-    most = float(jnp.finfo(greatest.dtype).max) ** 0.8  # a mask's -3e38 plus as much is infinite
-    return jnp.where(greatest == 0, 1, jnp.minimum(greatest, most))
+    return jnp.where(greatest == 0, 1, jnp.minimum(greatest, _most(greatest.dtype)))
+
+
+def _most(dtype: DTypeLike) -> float:
+    """Return how large numbers may be to be tested; sums of a mask's -3e38 would be infinite."""
+    return float(jnp.finfo(dtype).max) ** 0.8
 
 
 _LOOKED_AT = 1024

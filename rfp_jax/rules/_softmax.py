@@ -38,8 +38,11 @@ BY_GRADIENT = object()
 @chained
 def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     """`exp(u) / sum(exp(u))` by its gradient; other denominators are constants."""
-    if len(x) == 2 and (found := _sum_of(f.values[1], f.inputs[0])) and _is_exp(f.inputs[0]):
-        return _softmax(f, f.inputs[0], found)
+    if len(x) == 2 and _is_exp(f.inputs[0]):
+        if found := _sum_of(f.values[1], f.inputs[0]):
+            return _softmax(f, f.inputs[0], found)
+        if (made := _sum(f.values[1], scaled=True)) and _unscaled(made.inputs[0]) is _unscaled(f.inputs[0]):
+            return _softmax(f, f.inputs[0], tuple(made.params["axes"]), made.inputs[0])
     if len(x) == 2 and f.kind is not Kind.FUNCTION:
         parts = _exponentials(f.inputs[1])
         if any(part is f.inputs[0] for part in parts):
@@ -90,7 +93,7 @@ def logarithm(f: Equation, *x: jax.Array) -> Frozen:
     if f.inputs and behind_moves(f.inputs[0], _CHOOSING).note is BY_GRADIENT:
         y, p = f(*x), f.inputs[0].activation
         steep = jnp.where(p == 0, 0, 1 / jnp.where(p == 0, 1, p)).astype(y.dtype)
-        return Frozen(y, lambda c: steep * c, lambda: y - (p != 0))
+        return Frozen(y, lambda c: steep * c, lambda: y - (p != 0), ends_chain=True)
     return elementwise(f, *x)
 
 
@@ -100,7 +103,8 @@ def exponential_of_logits(f: Equation, x: jax.Array) -> Frozen:
     if not _is_log_softmax(f.inputs[0]):
         return exponential(f, x)
     y = f(x)
-    return Frozen(y, lambda c: y * c, lambda: y - y * _finite(f.inputs[0]), note=BY_GRADIENT)
+    bias = lambda: y - y * _finite(f.inputs[0])
+    return Frozen(y, lambda c: y * c, bias, ends_chain=True, note=BY_GRADIENT)
 
 
 def attention_quotient(f: Equation, *x: jax.Array) -> Frozen | None:
@@ -130,11 +134,17 @@ def _attention(f: Equation, weights: Tracked, values: Tracked) -> Frozen:
     return Frozen(y, push, lambda: y - push(_finite(logits), v), inputs=(logits, values))
 
 
-def _softmax(f: Equation, part: Tracked, axes: tuple[int, ...]) -> Frozen:
+def _softmax(
+    f: Equation, part: Tracked, axes: tuple[int, ...], summand: Tracked | None = None
+) -> Frozen:
+    """`part / sum(summand)` by its gradient; some of the summands may be masked."""
     p, logits = f.bind(f.values), _logits(part)
+    q = p
+    if summand is not None:
+        q = summand.activation / jnp.sum(summand.activation, axis=axes, keepdims=True)
 
     def push(c: jax.Array) -> jax.Array:
-        return p * (c - jnp.sum(p * c, axis=axes, keepdims=True))
+        return p * (c - jnp.sum(q * c, axis=axes, keepdims=True))
 
     return Frozen(p, push, lambda: p - push(_finite(logits)), inputs=(logits,), note=BY_GRADIENT)
 
@@ -177,12 +187,24 @@ def _finite(value: Tracked) -> jax.Array:
 
 
 def _is_exp(value: Value) -> bool:
-    made = producer(value) if isinstance(value, Tracked) else None
+    made = producer(_unscaled(value)) if isinstance(value, Tracked) else None
     return made is not None and made.name in _EXPONENTIALS and len(made.inputs) == 1
 
 
+def _unscaled(value: Tracked) -> Tracked:
+    """Return what was multiplied with a constant, or masked: `w exp(u)` is `exp(u + log w)`."""
+    while (made := producer(value)) is not None and len(made.inputs) == 1:
+        inner = made.inputs[0]
+        both = zip(made.values[1:], ranges.operand_intervals(made)[1:], strict=True)
+        masks = made.name == "select_n" and all(own == (0, 0) for v, own in both if v is not inner)
+        if not (masks or made.name == "mul") or inner.activation.shape != value.activation.shape:
+            break
+        value = inner
+    return value
+
+
 def _logits(exponentials: Tracked) -> Tracked:
-    made = producer(exponentials)
+    made = producer(_unscaled(exponentials))
     assert made is not None
     return made.inputs[0]
 
@@ -203,12 +225,21 @@ _BETWEEN_SUM = MOVES | {"abs"}
 """Operations that may stand behind a sum of exponentials: `logsumexp` takes its absolute value."""
 
 
+def _sum(total: Value, *, scaled: bool = False) -> Equation | None:
+    """Return the equation that made a sum along axes, before it was moved or scaled, or None."""
+    if not isinstance(total, Tracked):
+        return None
+    value = behind_moves(total)
+    while scaled and (inner := behind_moves(_unscaled(value))) is not value:
+        value = inner
+    made = producer(value)
+    return made if made is not None and made.name == "reduce_sum" and made.inputs else None
+
+
 def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
     """Return the axes of `part` of which `total` is the sum, also after moves; () if it is not."""
-    if not isinstance(total, Tracked):
-        return ()
-    made = producer(behind_moves(total))
-    if made is None or made.name != "reduce_sum" or before_conversion(made.values[0]) is not part:
+    made = _sum(total)
+    if made is None or before_conversion(made.values[0]) is not part:
         return ()
     return tuple(made.params["axes"])
 
