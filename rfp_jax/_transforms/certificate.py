@@ -1,7 +1,7 @@
 r"""Tests of a frozen equation: its rule must keep the laws that everything rests on.
 
-For an equation frozen as \(y = P a + b\), on its own activations a and random contributions c, w, of
-which c is as large as a:
+For an equation frozen as \(y = P a + b\), on its own activations a and random contributions c, w,
+of which c is as large as a:
 
 - the law, with linearity: \(y + P c = P (a + c) + b\);
 - the transpose: \(\langle w, P c \rangle = \langle P^\top w, c \rangle\).
@@ -50,7 +50,9 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
         check_pushed(equation, frozen.outputs[place], pushed)
     at_both = push(*(x + y for x, y in zip(a, c, strict=True)))
     biases = frozen.biases() if frozen.bias is not None else [None] * len(frozen.outputs)
-    seen = {place: jnp.abs(frozen.outputs[place]) < _most(p.real.dtype) for place, p in at_c.items()}
+    seen = {
+        place: jnp.abs(frozen.outputs[place]) < _most(p.real.dtype) for place, p in at_c.items()
+    }
     w = {
         place: jnp.where(seen[place], _noise(probe, p, 2 * place + 1), 0)
         for place, p in at_c.items()

@@ -41,7 +41,8 @@ def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     if len(x) == 2 and _is_exp(f.inputs[0]):
         if found := _sum_of(f.values[1], f.inputs[0]):
             return _softmax(f, f.inputs[0], found)
-        if (made := _sum(f.values[1], scaled=True)) and _unscaled(made.inputs[0]) is _unscaled(f.inputs[0]):
+        made = _sum(f.values[1], scaled=True)
+        if made is not None and _unscaled(made.inputs[0]) is _unscaled(f.inputs[0]):
             return _softmax(f, f.inputs[0], tuple(made.params["axes"]), made.inputs[0])
     if len(x) == 2 and f.kind is not Kind.FUNCTION:
         parts = _exponentials(f.inputs[1])
@@ -103,7 +104,10 @@ def exponential_of_logits(f: Equation, x: jax.Array) -> Frozen:
     if not _is_log_softmax(f.inputs[0]):
         return exponential(f, x)
     y = f(x)
-    bias = lambda: y - y * _finite(f.inputs[0])
+
+    def bias() -> jax.Array:
+        return y - y * _finite(f.inputs[0])
+
     return Frozen(y, lambda c: y * c, bias, ends_chain=True, note=BY_GRADIENT)
 
 
