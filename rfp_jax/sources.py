@@ -113,7 +113,9 @@ def groups(groups: Mapping[str, Index], axis: int = -1) -> Split:
 def _length(shape: tuple[int, ...], axis: int) -> int:
     """Return how long an axis of a source is, if it has one."""
     if not -len(shape) <= axis < len(shape):
-        raise ValueError(f"split along axis {axis}: the source of shape {list(shape)} has no such axis")
+        raise ValueError(
+            f"split along axis {axis}: the source of shape {list(shape)} has no such axis"
+        )
     return shape[axis]
 
 
@@ -125,7 +127,8 @@ def _fits(shape: tuple[int, ...], given: tuple[int, ...], what: str) -> None:
         fits = False
     if not fits:
         raise ValueError(
-            f"{what} of shape {list(given)} cannot be broadcast to the source of shape {list(shape)}"
+            f"{what} of shape {list(given)} cannot be broadcast to the source of shape "
+            f"{list(shape)}"
         )
 
 

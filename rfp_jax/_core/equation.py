@@ -221,7 +221,8 @@ class Equation:
             polynomial = all(degree(value) is not None for value in functions)
             plain = polynomial and all(map(self._is_zero, range(1, len(self.values))))
             whole = bool(chosen_by) and alike and Kind.STEPS not in kinds and not after_function
-            is_step = plain or not whole
+            masks = any(map(self._is_mask, range(1, len(self.values))))
+            is_step = plain or masks or not whole
         else:
             clips = len(self.inputs) > 1 or self._clips_at_zero
             is_step = (self.name in ("max", "min") and clips) or (
@@ -324,6 +325,11 @@ class Equation:
             return False
         return bool(np.asarray(value) == 0)
 
+    def _is_mask(self, i: int) -> bool:
+        """Return whether an operand is a number so large that it stands for "none"."""
+        known = self.number(i)
+        return known is not None and not abs(known) < _MASK
+
     def as_function(self, variable: Tracked) -> Callable[[jax.Array], jax.Array]:
         """Return the result as a function of a value that dominates it."""
 
@@ -352,6 +358,9 @@ class Equation:
             return activation(operands[0])  # one number for all elements has no shape to change
         return self.bind(operands)
 
+
+_MASK = 1e9
+"""A choice between a signal and such a number hides the signal: no function passes through both."""
 
 _PIECES = frozenset("mul max min clamp abs select_n".split())
 _RESHAPING = frozenset("reshape squeeze broadcast_in_dim slice".split())

@@ -36,6 +36,8 @@ class Frozen(NamedTuple):
             contributions.
         skips_absent: whether `push` is a sum of one linear term per input; then None may stand for
             a contribution that is absent, and its term costs nothing.
+        ends_chain: whether the result is a variable of its own: functions of one variable that come
+            after do not look through it.
         note: what rules that come after find as the result's `note`.
         label: how tables name the rule, if not by its function.
     """
@@ -46,6 +48,7 @@ class Frozen(NamedTuple):
     inputs: tuple[Tracked, ...] | None = None
     in_fractions: bool = False
     skips_absent: bool = False
+    ends_chain: bool = False
     note: object = None
     label: str = ""
 
@@ -80,7 +83,8 @@ def check_frozen(f: Equation, frozen: object) -> Frozen:
     if given != (shapes := list(map(shape_of, f.eqn.outvars))):
         raise TypeError(
             f"the rule for {_told(f)} returned an output of shapes {given}, but the results have "
-            f"shapes {shapes}; the output is what the plain program computes, equation(*activations)"
+            f"shapes {shapes}; the output is what the plain program computes, "
+            "equation(*activations)"
         )
     return frozen
 
@@ -93,8 +97,8 @@ def check_pushed(f: Equation, output: jax.Array, pushed: jax.Array | None) -> No
     """
     if pushed is not None and np.shape(pushed) != np.shape(output):
         raise TypeError(
-            f"the rule for {_told(f)} pushed a contribution of shape {np.shape(pushed)} to a result "
-            f"of shape {np.shape(output)}; what push returns has the shapes of the output"
+            f"the rule for {_told(f)} pushed a contribution of shape {np.shape(pushed)} to a "
+            f"result of shape {np.shape(output)}; what push returns has the shapes of the output"
         )
 
 

@@ -273,9 +273,9 @@ class Interpreter:
 
     def results(self, equation: Equation, frozen: Frozen) -> list[Value]:
         """Push every source's contributions through an equation that its rule has frozen."""
-        if equation.kind is Kind.FUNCTION and any(
-            value is not equation.variable for value in frozen.inputs or ()
-        ):  # its rule explains it by other values (a softmax by its logits)
+        by_others = any(value is not equation.variable for value in frozen.inputs or ())
+        if frozen.ends_chain or (equation.kind is Kind.FUNCTION and by_others):
+            # its rule explains it by other values (a softmax by its logits), or otherwise
             equation = replace(equation, is_opaque=True)
         outputs = frozen.outputs
         inputs = equation.inputs if frozen.inputs is None else frozen.inputs

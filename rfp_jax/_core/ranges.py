@@ -94,14 +94,14 @@ def _chooser(equation: Equation) -> Tracked | None:
         return equation.variable
     if equation.name not in ("select_n", "mul"):
         return None
-    made = (producer(member) for member in equation.members)
-    if not any(f is not None and (f.is_discrete or f.name in _STEPS) for f in made):
+    made = (producer(m) for m in equation.members if isinstance(m, Tracked))
+    is_chosen = any(isinstance(m, Stopped) for m in equation.members)
+    if not is_chosen and not any(f is not None and f.name == "sign" for f in made):
         return None
     only = equation.inputs[0] if len(equation.inputs) == 1 else None
     return equation.variable or only
 
 
-_STEPS = ("sign", "convert_element_type")
 _PIECES = ((-INF, -sys.float_info.min), (0.0, 0.0), (sys.float_info.min, INF))
 
 

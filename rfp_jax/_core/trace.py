@@ -110,8 +110,7 @@ def trace(
         returned = fun(*full, **kwargs)
         if has_aux and not (is_tuple(returned) and len(returned) == 2):
             raise TypeError(
-                f"with has_aux=True {_name(fun)} must return (output, aux), got "
-                f"{_told(returned)}"
+                f"with has_aux=True {_name(fun)} must return (output, aux), got {_told(returned)}"
             )
         output, aux = returned if has_aux else (returned, None)
         outputs, trees["output"] = flatten(output)

@@ -1,6 +1,7 @@
 r"""Tests of a frozen equation: its rule must keep the laws that everything rests on.
 
-For an equation frozen as \(y = P a + b\), on its own activations a and random contributions c, w:
+For an equation frozen as \(y = P a + b\), on its own activations a and random contributions c, w,
+of which c is as large as a:
 
 - the law, with linearity: \(y + P c = P (a + c) + b\);
 - the transpose: \(\langle w, P c \rangle = \langle P^\top w, c \rangle\).
@@ -13,7 +14,7 @@ that what remains is rounding: `tolerance` bounds it by the number of terms that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -42,14 +43,21 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
     inputs = equation.inputs if frozen.inputs is None else frozen.inputs
     push = _present(frozen)
     a = [_whole(v.activation, frozen) for v in inputs]
-    c = [_noise(probe, x, 2 * i) for i, x in enumerate(a)]
+    scale = _scale(a)
+    c = [_noise(probe, x, 2 * i) * scale.astype(x.dtype) for i, x in enumerate(a)]
     at_c, pull = jax.vjp(push, *c)
     for place, pushed in at_c.items():
         check_pushed(equation, frozen.outputs[place], pushed)
     at_both = push(*(x + y for x, y in zip(a, c, strict=True)))
     biases = frozen.biases() if frozen.bias is not None else [None] * len(frozen.outputs)
-    w = {place: _noise(probe, p, 2 * place + 1) for place, p in at_c.items()}
-    forth = [jnp.real(w[place] * p) for place, p in at_c.items()]
+    seen = {
+        place: jnp.abs(frozen.outputs[place]) < _most(p.real.dtype) for place, p in at_c.items()
+    }
+    w = {
+        place: jnp.where(seen[place], _noise(probe, p, 2 * place + 1), 0)
+        for place, p in at_c.items()
+    }
+    forth = [jnp.where(seen[place], jnp.real(w[place] * p), 0) for place, p in at_c.items()]
     back = [jnp.real(g * ci) for g, ci in zip(pull(w), c, strict=True)]
     law = gap = square = jnp.zeros(())
     shapes = dict.fromkeys(terms.shape for terms in (*forth, *back))
@@ -62,7 +70,7 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
                 rest = whole + at_c[place] - pushed
                 rest = jnp.abs(rest if b is None else rest - b)
                 size = jnp.abs(whole) + jnp.abs(pushed)
-                magnitudes += [jnp.where(jnp.isfinite(y), x, 0) for x in (rest, size)]
+                magnitudes += [jnp.where(seen[place], x, 0) for x in (rest, size)]
         gains = [terms for terms in forth if terms.shape == shape]
         losses = [terms for terms in back if terms.shape == shape]
         greatest, terms, squares = _reduced(
@@ -74,7 +82,28 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
         for rest, size in zip(greatest[::2], greatest[1::2], strict=True):
             law = jnp.maximum(law, _relative(rest, size))
         gap, square = gap + terms, square + squares
-    return jnp.stack([law, _relative(jnp.abs(gap), jnp.sqrt(square))]).astype(float)
+    lost = square * jnp.finfo(square.dtype).eps ** 2 < jnp.finfo(square.dtype).tiny
+    size = jnp.where(lost, 0, jnp.sqrt(square))  # so small that squares vanish
+    return jnp.stack([law, _relative(jnp.abs(gap), size)]).astype(float)
+
+
+def _scale(a: Sequence[jax.Array]) -> jax.Array:
+    """Return how large activations are, by some of their elements.
+
+    Random contributions are as large. Where large numbers cancel (`x - mean(x)` of air pressures)
+    what rounding leaves is then as small beside the results as it is beside the terms.
+    """
+    some = [jnp.abs(x.reshape(-1)[:: max(1, x.size // _LOOKED_AT)]) for x in a if x.size]
+    greatest = jnp.stack([jnp.max(x) for x in some]).max() if some else jnp.ones(())
+    return jnp.where(greatest == 0, 1, jnp.minimum(greatest, _most(greatest.dtype)))
+
+
+def _most(dtype: DTypeLike) -> float:
+    """Return how large numbers may be to be tested; sums of a mask's -3e38 would be infinite."""
+    return float(jnp.finfo(dtype).max) ** 0.8
+
+
+_LOOKED_AT = 1024
 
 
 def _present(frozen: Frozen) -> Callable[..., dict[int, jax.Array]]:

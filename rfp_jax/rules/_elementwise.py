@@ -117,7 +117,7 @@ def secant(curve: Curve, z: jax.Array, y: jax.Array, singular: bool = False) -> 
     start = jnp.where(near, y - slope * z, start)
     # So far out (a mask's -inf) that the slope is lost to rounding, y is a constant.
     lost = (y != start) & (jnp.abs(slope) < info.tiny)
-    level = lost | ~is_finite | (jnp.isfinite(y) & ~jnp.isfinite(z))
+    level = lost | ~is_finite | ~(jnp.isfinite(y) & jnp.isfinite(z) & jnp.isfinite(slope))
     return Line(jnp.where(level, 0, slope), jnp.where(level, y, start), is_finite)
 
 

@@ -164,7 +164,9 @@ def resolve(rules: str | Composite | LayerRule) -> Composite:
         return Composite(rules.name, layer_rule=rules)
     if not isinstance(rules, str):
         remedy = "; call it to get a rule" if callable(rules) else ""
-        remedy = "; pass rfp_jax.rules.lrp0.with_rules({...})" if isinstance(rules, dict) else remedy
+        remedy = (
+            "; pass rfp_jax.rules.lrp0.with_rules({...})" if isinstance(rules, dict) else remedy
+        )
         raise TypeError(
             f"rules= takes a preset's name, a Composite or a LayerRule, got {rules!r}{remedy}"
         )

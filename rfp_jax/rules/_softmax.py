@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from rfp_jax._core import ranges
 from rfp_jax._core.equation import Equation, Kind, before_conversion, producer
 from rfp_jax._core.frozen import Frozen, chained
+from rfp_jax._core.jaxprs import shape_of
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked, Value
 from rfp_jax.rules._elementwise import elementwise, exponential
@@ -37,8 +38,12 @@ BY_GRADIENT = object()
 @chained
 def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     """`exp(u) / sum(exp(u))` by its gradient; other denominators are constants."""
-    if len(x) == 2 and (found := _sum_of(f.values[1], f.inputs[0])) and _is_exp(f.inputs[0]):
-        return _softmax(f, f.inputs[0], found)
+    if len(x) == 2 and _is_exp(f.inputs[0]):
+        if found := _sum_of(f.values[1], f.inputs[0]):
+            return _softmax(f, f.inputs[0], found)
+        made = _sum(f.values[1], scaled=True)
+        if made is not None and _unscaled(made.inputs[0]) is _unscaled(f.inputs[0]):
+            return _softmax(f, f.inputs[0], tuple(made.params["axes"]), made.inputs[0])
     if len(x) == 2 and f.kind is not Kind.FUNCTION:
         parts = _exponentials(f.inputs[1])
         if any(part is f.inputs[0] for part in parts):
@@ -89,7 +94,7 @@ def logarithm(f: Equation, *x: jax.Array) -> Frozen:
     if f.inputs and behind_moves(f.inputs[0], _CHOOSING).note is BY_GRADIENT:
         y, p = f(*x), f.inputs[0].activation
         steep = jnp.where(p == 0, 0, 1 / jnp.where(p == 0, 1, p)).astype(y.dtype)
-        return Frozen(y, lambda c: steep * c, lambda: y - (p != 0))
+        return Frozen(y, lambda c: steep * c, lambda: y - (p != 0), ends_chain=True)
     return elementwise(f, *x)
 
 
@@ -99,7 +104,11 @@ def exponential_of_logits(f: Equation, x: jax.Array) -> Frozen:
     if not _is_log_softmax(f.inputs[0]):
         return exponential(f, x)
     y = f(x)
-    return Frozen(y, lambda c: y * c, lambda: y - y * _finite(f.inputs[0]), note=BY_GRADIENT)
+
+    def bias() -> jax.Array:
+        return y - y * _finite(f.inputs[0])
+
+    return Frozen(y, lambda c: y * c, bias, ends_chain=True, note=BY_GRADIENT)
 
 
 def attention_quotient(f: Equation, *x: jax.Array) -> Frozen | None:
@@ -129,11 +138,17 @@ def _attention(f: Equation, weights: Tracked, values: Tracked) -> Frozen:
     return Frozen(y, push, lambda: y - push(_finite(logits), v), inputs=(logits, values))
 
 
-def _softmax(f: Equation, part: Tracked, axes: tuple[int, ...]) -> Frozen:
+def _softmax(
+    f: Equation, part: Tracked, axes: tuple[int, ...], summand: Tracked | None = None
+) -> Frozen:
+    """`part / sum(summand)` by its gradient; some of the summands may be masked."""
     p, logits = f.bind(f.values), _logits(part)
+    q = p
+    if summand is not None:
+        q = summand.activation / jnp.sum(summand.activation, axis=axes, keepdims=True)
 
     def push(c: jax.Array) -> jax.Array:
-        return p * (c - jnp.sum(p * c, axis=axes, keepdims=True))
+        return p * (c - jnp.sum(q * c, axis=axes, keepdims=True))
 
     return Frozen(p, push, lambda: p - push(_finite(logits)), inputs=(logits,), note=BY_GRADIENT)
 
@@ -176,12 +191,24 @@ def _finite(value: Tracked) -> jax.Array:
 
 
 def _is_exp(value: Value) -> bool:
-    made = producer(value) if isinstance(value, Tracked) else None
+    made = producer(_unscaled(value)) if isinstance(value, Tracked) else None
     return made is not None and made.name in _EXPONENTIALS and len(made.inputs) == 1
 
 
+def _unscaled(value: Tracked) -> Tracked:
+    """Return what was multiplied with a constant, or masked: `w exp(u)` is `exp(u + log w)`."""
+    while (made := producer(value)) is not None and len(made.inputs) == 1:
+        inner = made.inputs[0]
+        both = zip(made.values[1:], ranges.operand_intervals(made)[1:], strict=True)
+        masks = made.name == "select_n" and all(own == (0, 0) for v, own in both if v is not inner)
+        if not (masks or made.name == "mul") or inner.activation.shape != value.activation.shape:
+            break
+        value = inner
+    return value
+
+
 def _logits(exponentials: Tracked) -> Tracked:
-    made = producer(exponentials)
+    made = producer(_unscaled(exponentials))
     assert made is not None
     return made.inputs[0]
 
@@ -202,12 +229,21 @@ _BETWEEN_SUM = MOVES | {"abs"}
 """Operations that may stand behind a sum of exponentials: `logsumexp` takes its absolute value."""
 
 
+def _sum(total: Value, *, scaled: bool = False) -> Equation | None:
+    """Return the equation that made a sum along axes, before it was moved or scaled, or None."""
+    if not isinstance(total, Tracked):
+        return None
+    value = behind_moves(total)
+    while scaled and (inner := behind_moves(_unscaled(value))) is not value:
+        value = inner
+    made = producer(value)
+    return made if made is not None and made.name == "reduce_sum" and made.inputs else None
+
+
 def _sum_of(total: Value, part: Tracked) -> tuple[int, ...]:
     """Return the axes of `part` of which `total` is the sum, also after moves; () if it is not."""
-    if not isinstance(total, Tracked):
-        return ()
-    made = producer(behind_moves(total))
-    if made is None or made.name != "reduce_sum" or before_conversion(made.values[0]) is not part:
+    made = _sum(total)
+    if made is None or before_conversion(made.values[0]) is not part:
         return ()
     return tuple(made.params["axes"])
 
@@ -251,7 +287,7 @@ def replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
 
     for operand in f.inputs:
         visit(operand)
-    return f.at(values)
+    return jnp.broadcast_to(f.at(values), shape_of(f.eqn.outvars[0]))
 
 
 _BETWEEN = _BETWEEN_SUM | {"reduce_sum", "dot_general", "mul", "add", "div"}

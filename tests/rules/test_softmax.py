@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 from jax.nn import softmax
 
-from rfp_jax import relevance, sources
+from rfp_jax import heatmap, relevance, sources
 from tests.oracles.decomposition import agree, draw, explain, shares
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -34,6 +34,76 @@ ATTENTION = {
     "masked": lambda s, v: softmax(jnp.where(np.ones((3, 4), bool), s, -jnp.inf)) @ v,
     "shifted": lambda s, v: softmax(s + 10.0) @ v,
 }
+
+
+MASK = np.array([[1, 1, 0, 1], [1, 0, 1, 1], [1, 1, 1, 1]], bool)
+
+
+def _normalized(e):
+    return e / e.sum(1, keepdims=True)
+
+
+MASKED = {
+    "where -inf": lambda s: softmax(jnp.where(MASK, s, -jnp.inf)),
+    "where=": lambda s: softmax(s, where=MASK),
+    "chosen exponentials": lambda s: _normalized(jnp.where(MASK, jnp.exp(s), 0)),
+    "exponentials times a mask": lambda s: _normalized(jnp.exp(s) * MASK),
+    "added": lambda s: softmax(s + np.where(MASK, 0, -1e30)),
+    "reciprocal": lambda s: (lambda e: e * (1 / e.sum(1, keepdims=True)))(jnp.exp(s) * MASK),
+    "masked sum": lambda s: jnp.where(MASK, jnp.exp(s) / jnp.where(MASK, jnp.exp(s), 0).sum(1, keepdims=True), 0),
+    "logsumexp": lambda s: jnp.where(MASK, jnp.exp(s - jax.nn.logsumexp(jnp.where(MASK, s, -jnp.inf), 1, keepdims=True)), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MASKED)
+@pytest.mark.parametrize("preset", ["lrp0", "attnlrp"])
+def test_a_masked_softmax_has_one_answer_however_it_is_written(name, preset):
+    """It passes by its gradient, which does not change with a constant beside the exponentials."""
+    s, p = draw(3, 4), MASKED["where -inf"](draw(3, 4))
+    got = shares(MASKED[name], s, rules=preset)
+    agree(got, [(want := p * (s - (p * s).sum(1, keepdims=True))), p - want])
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda s: 2 * softmax(s),
+        lambda s: 2 * jnp.exp(jax.nn.log_softmax(s)),
+        lambda s: jnp.exp(jax.nn.log_softmax(s)) / 0.5,
+        lambda s: _normalized(jnp.exp(s)) * 2,
+        lambda s: 2 * jnp.exp(s) / jnp.exp(s).sum(1, keepdims=True),
+        lambda s: jnp.exp(s) / (0.5 * jnp.exp(s).sum(1, keepdims=True)),
+    ],
+)
+def test_a_scaled_softmax_is_one_wherever_the_scale_stands(fun):
+    s, p = draw(3, 4), softmax(draw(3, 4))
+    agree(shares(fun, s)[:1], [2 * p * (s - (p * s).sum(1, keepdims=True))])
+
+
+WITH_NAN = np.array([[0.5, np.nan, -0.2], [0.01, -0.01, np.nan]])
+FILLED = {
+    "greatest": (lambda x: jnp.nanmax(x, 1), WITH_NAN),
+    "softmax": (lambda x: softmax(jnp.where(jnp.isnan(x), -jnp.inf, x), axis=1)[:, 0], WITH_NAN),
+    "by its sign": (lambda x: softmax(jnp.where(x > 0, x, -1e308), axis=1)[:, 0], WITH_NAN * 0.1),
+}
+
+
+@pytest.mark.parametrize("none", [-np.inf, -1e30, -1e9, np.finfo("float64").min])
+def test_a_signal_that_masks_itself_passes_where_it_is_seen(none):
+    """No line leads from a mask's -inf at 0 to the signal."""
+    s = jnp.array([[0.5, -1.0, 2.0]])
+    p = softmax(jnp.array([[0.5, -np.inf, 2.0]]))
+    want = p * (jnp.array([[0.5, 0.0, 2.0]]) - (p * jnp.array([[0.5, 0.0, 2.0]])).sum())
+    got = shares(lambda s: softmax(jnp.where(s > 0, s, none)), s)
+    agree(got, [want, p - want])
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_what_is_masked_by_its_own_value_is_finite_both_ways(name):
+    fun, x = FILLED[name]
+    rel, heat = relevance(fun)(x), heatmap(lambda x: fun(x).sum()[None])(x)
+    assert np.isfinite(heat).all()
+    np.testing.assert_allclose(rel.sources.sum(), heat.sum(), atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ATTENTION)

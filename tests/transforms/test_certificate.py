@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax.nn import relu, sigmoid
+from jax.nn import relu, sigmoid, softmax
 
 from rfp_jax import audit, rules
 from tests.oracles.decomposition import convolve, draw
@@ -98,3 +98,34 @@ def test_side_effects_do_not_disturb_the_certificate(capfd):
     assert audit(jax.jit(printing))(draw(2, 4)).passed
     in_a_loop = audit(lambda x: lax.scan(lambda h, v: (printing(h + v), None), x[0], x)[0])
     assert in_a_loop(draw(2, 4)).passed
+
+
+LARGE = {
+    "air pressure": (lambda x: x - x.mean(1, keepdims=True), 101325.0, 10.0),
+    "its square": (lambda x: jnp.diff(x, axis=1) ** 2, 101325.0, 10.0),
+    "standardized": (lambda x: (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True), 5e3, 10.0),
+    "nearly nothing": (lambda x: jnp.tanh(1e-9 * x) + 1e-9 * x, 0.0, 1.0),
+    "saturated": (lambda x: softmax(300 * x, axis=1) @ np.eye(8, dtype="float32"), 0.0, 1.0),
+    "masked": (lambda x: softmax(jnp.where(x > 0, x, -3e38), axis=1) * x, 0.0, 1.0),
+    "a running maximum": (lambda x: lax.scan(lambda m, v: (jnp.maximum(m, v), jnp.exp(m - jnp.maximum(m, v))), jnp.full(4, -1e30, x.dtype), jnp.concatenate([x.T * 0 - 1e30, x.T]))[1], 0.0, 1.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_rounding_is_no_fault_whatever_the_size_of_the_numbers(name):
+    """What cancels leaves the rounding of its terms, and squares of small numbers vanish."""
+    fun, offset, scale = LARGE[name]
+    x = (offset + scale * draw(4, 8)).astype(jnp.float32)
+    report = audit(fun)(x)
+    assert report.passed, report.verdict
+
+
+@pytest.mark.parametrize(("size", "primitive"), [(1e-9, "tanh"), (1e-9, "sub"), (1e9, "mul")])
+def test_a_fault_is_found_whatever_the_size_of_the_numbers(size, primitive):
+    def fun(x, y):
+        return jnp.tanh(x / size) * size * 0.5 - y
+
+    wrong = rules.lrp0.with_rules({primitive: _times(1.05, rules.lrp0.table[primitive])})
+    x, y = (size * draw(4, 8, seed=seed).astype(jnp.float32) for seed in range(2))
+    assert audit(fun, (0, 1))(x, y).passed
+    assert {e.primitive for e in audit(fun, (0, 1), rules=wrong)(x, y).guilty} == {primitive}
