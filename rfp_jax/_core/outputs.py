@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, TypeAlias
 
 import jax
@@ -53,8 +54,12 @@ def cotangent(outputs: Outputs, output: Tree, ignore_index: int | None = None) -
         Array([[0., 0., 1.],
                [0., 0., 0.]], dtype=float32)
     """
-    if ignore_index is not None and not isinstance(ignore_index, int | np.integer):
-        raise TypeError(f"ignore_index={ignore_index!r} must be an integer, such as 255, or None")
+    try:
+        ignore_index = None if ignore_index is None else operator.index(ignore_index)
+    except TypeError as error:
+        raise TypeError(
+            f"ignore_index={ignore_index!r} must be an integer, such as 255, or None"
+        ) from error
     if structure(outputs) == structure(output) and _are_weights(outputs, output):
         return jax.tree.map(_spread, outputs, output)
     y = _single(output)

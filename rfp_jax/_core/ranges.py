@@ -98,8 +98,9 @@ def _chooser(equation: Equation) -> Tracked | None:
     is_chosen = any(isinstance(m, Stopped) for m in equation.members)
     if not is_chosen and not any(f is not None and f.name == "sign" for f in made):
         return None
-    only = equation.inputs[0] if len(equation.inputs) == 1 else None
-    return equation.variable or only
+    if equation.variable is None and len(equation.inputs) == 1:
+        return next(iter(equation.inputs))
+    return equation.variable
 
 
 _PIECES = ((-INF, -sys.float_info.min), (0.0, 0.0), (sys.float_info.min, INF))
@@ -138,7 +139,7 @@ def _layer_interval(equation: Equation) -> Interval:
     """Bound what is averaged by a known matrix, and sums of products of what is not negative."""
     if any(value.facts.interval[0] < 0 for value in equation.inputs):
         return UNBOUNDED
-    if len(equation.inputs) > 1:
+    if len(equation.inputs) != 1:
         return 0.0, INF
     matrix = equation.known(equation.tracked.index(False))
     if matrix is None or not (matrix >= 0).all():

@@ -158,11 +158,10 @@ def largest(jaxpr: core.Jaxpr) -> int:
     return max([1, *own, *inner])
 
 
-def _told(returned: Tree) -> str:
+def _told(returned: object) -> str:
     if isinstance(returned, jax.Array):
         return f"one array, {returned.dtype}{list(returned.shape)}"
-    size = f" of {len(returned)}" if isinstance(returned, tuple | list | dict) else ""
-    return f"a {type(returned).__name__}{size}"
+    return f"a {type(returned).__name__} with {len(jax.tree.leaves(returned))} arrays"
 
 
 def check_callable(fun: object) -> None:
