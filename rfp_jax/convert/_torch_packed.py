@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-_VARIABLE = torch._C._VariableFunctions  # where nn.LSTM and its kind find what they call
+_VARIABLE: Any = getattr(torch._C, "_VariableFunctions")  # noqa: B009 (its types do not name it)
+"""Any: where nn.LSTM and its kind find what they call; PyTorch declares no type for it."""
 _LAYERS: dict[Any, str] = {
     _VARIABLE.lstm: "lstm",
     _VARIABLE.gru: "gru",

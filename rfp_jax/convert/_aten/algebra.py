@@ -80,7 +80,8 @@ def outer_norm(
     """`linalg.norm`: of a vector or of matrices, by the number of axes."""
     over = [dim] if isinstance(dim, int) else dim
     if order is None or (over is not None and len(over) == 1) or x.ndim == 1:
-        return vector_norm(x, 2 if order is None else order, over, keepdim, dtype=dtype)
+        given: Any = 2 if order is None else order  # Any: a word is for matrices, and refused
+        return vector_norm(x, given, over, keepdim, dtype=dtype)
     return matrix_norm(x, order, (-2, -1) if over is None else over, keepdim, dtype=dtype)
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Operation = Callable[..., Any]
+from rfp_jax._util.trees import Given
+
+Operation = Callable[..., Given]
 
 
-def align(*operands: Any) -> list[Any]:
+def align(*operands: Given) -> list[Given]:
     """Give all arrays the rank of the greatest one, by leading axes of size 1; numbers stay."""
     rank = max((np.ndim(x) for x in operands), default=0)
 
-    def raised(x: Any) -> Any:
+    def raised(x: Given) -> Given:
         return jnp.reshape(x, (1,) * (rank - np.ndim(x)) + np.shape(x)) if np.ndim(x) else x
 
     return [raised(x) for x in operands]

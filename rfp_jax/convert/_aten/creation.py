@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import math
 import operator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,24 +18,24 @@ from rfp_jax.convert._aten.broadcast import Operation
 def _made(f: Operation) -> Operation:
     """Ignore device, layout and memory of a new array."""
 
-    def operation(*args: Given, dtype: Any = None, **_: Any) -> jax.Array:
+    def operation(*args: Given, dtype: Given = None, **_: Given) -> jax.Array:
         return f(*args) if dtype is None else f(*args).astype(dtype)
 
     return operation
 
 
-def _identity(x: Any, *_: Any, **__: Any) -> Any:
+def _identity(x: Given, *_: Given, **__: Given) -> Given:
     return x
 
 
-def cast(x: jax.Array, *args: Given, dtype: Any = None, **_: Any) -> jax.Array:
+def cast(x: jax.Array, *args: Given, dtype: Given = None, **_: Given) -> jax.Array:
     """An array of another dtype; it is the first argument that is one."""
     found = [arg for arg in args if isinstance(arg, np.dtype)]
     wanted = dtype or (found[0] if found else None)
     return x if wanted is None else x.astype(wanted)
 
 
-def arange(*bounds: Any) -> jax.Array:
+def arange(*bounds: Given) -> jax.Array:
     """`start, start + step, ...` below the end."""
     return jnp.asarray(np.arange(*bounds))
 
@@ -53,16 +52,16 @@ def dropout(x: jax.Array, p: float, train: bool) -> jax.Array:
     return x
 
 
-def copy(x: jax.Array, source: Any, non_blocking: bool = False) -> jax.Array:
+def copy(x: jax.Array, source: Given, non_blocking: bool = False) -> jax.Array:
     """`source`, with the shape and dtype of x."""
     return jnp.broadcast_to(jnp.asarray(source, x.dtype), x.shape)
 
 
-def assertion(*_: Any, **__: Any) -> None:
+def assertion(*_: Given, **__: Given) -> None:
     """Do nothing: shapes and dtypes are checked at every node already."""
 
 
-def triangle_indices(places: Any) -> Operation:
+def triangle_indices(places: Given) -> Operation:
     """Coordinates of the entries of a triangle of a matrix."""
 
     def operation(rows: int, columns: int, offset: int = 0) -> jax.Array:
@@ -76,7 +75,7 @@ def window(shape: Operation) -> Operation:
     return lambda n, periodic=True: jnp.asarray(shape(n + periodic)[:n])
 
 
-def new(f: Any) -> Operation:
+def new(f: Given) -> Operation:
     """Make an array of a size, beside one that lends dtype and device."""
     return _made(lambda x, size, *value: f(tuple(size), *value))
 

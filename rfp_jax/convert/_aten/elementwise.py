@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import lax, nn
 from jax.scipy import special
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation, align, along, broadcast
 
 
-def add(x: Any, y: Any, *, alpha: Any = 1) -> jax.Array:
+def add(x: Given, y: Given, *, alpha: Given = 1) -> jax.Array:
     """`x + alpha y`."""
     return broadcast(jnp.add)(x, _times(y, alpha))
 
 
-def subtract(x: Any, y: Any, *, alpha: Any = 1) -> jax.Array:
+def subtract(x: Given, y: Given, *, alpha: Given = 1) -> jax.Array:
     """`x - alpha y`."""
     return broadcast(jnp.subtract)(x, _times(y, alpha))
 
 
-def divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> jax.Array:
+def divide(x: Given, y: Given, *, rounding_mode: str | None = None) -> jax.Array:
     """`x / y`, rounded down, towards zero, or not at all."""
     if rounding_mode is None:
         return broadcast(jnp.true_divide)(x, y)
@@ -35,11 +34,11 @@ def divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> jax.Array:
     return quotient + ((quotient * y != x) & (quotient < 0))
 
 
-def _times(y: Any, factor: Any) -> Any:
+def _times(y: Given, factor: Given) -> Given:
     return y if isinstance(factor, (int, float)) and factor == 1 else y * factor
 
 
-def clamp(x: jax.Array, low: Any = None, high: Any = None) -> jax.Array:
+def clamp(x: jax.Array, low: Given = None, high: Given = None) -> jax.Array:
     """`min(max(x, low), high)`, each bound optional."""
     x = x if low is None else broadcast(jnp.maximum)(x, low)
     return x if high is None else broadcast(jnp.minimum)(x, high)
@@ -72,7 +71,11 @@ def glu(x: jax.Array, dim: int = -1) -> jax.Array:
 
 
 def rrelu(
-    x: jax.Array, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, _: Any = None
+    x: jax.Array,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    _: Given = None,
 ) -> jax.Array:
     """Leaky ReLU with the mean slope, as in evaluation."""
     if training:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation, align, broadcast
 
 Indices = Sequence[jax.Array | None]
 
 
-def _places(indices: Indices) -> tuple[Any, ...]:
+def _places(indices: Indices) -> tuple[Given, ...]:
     """Arrays of one rank, and `:` for None, as NumPy takes them."""
     arrays = iter(align(*(index for index in indices if index is not None)))
     return tuple(slice(None) if index is None else next(arrays) for index in indices)
@@ -45,15 +45,15 @@ def gather(x: jax.Array, dim: int, where: jax.Array, *, sparse_grad: bool = Fals
     return x[_grid(x, dim, where)]
 
 
-def _grid(x: jax.Array, dim: int, where: jax.Array) -> tuple[Any, ...]:
+def _grid(x: jax.Array, dim: int, where: jax.Array) -> tuple[Given, ...]:
     """Coordinates of the entries that `where` names along an axis."""
-    grid: list[Any] = list(np.ix_(*(np.arange(size) for size in where.shape)))
+    grid: list[Given] = list(np.ix_(*(np.arange(size) for size in where.shape)))
     grid[dim] = where
     return tuple(grid)
 
 
 def scatter(
-    x: jax.Array, dim: int, where: jax.Array, values: Any, *, reduce: str | None = None
+    x: jax.Array, dim: int, where: jax.Array, values: Given, *, reduce: str | None = None
 ) -> jax.Array:
     """Return x with `x[where[i, j], j] = values[i, j]` for the first axis, and so on."""
     if np.ndim(values):
@@ -84,7 +84,7 @@ def index_reduce(
 
 
 def _reduced(
-    x: jax.Array, grid: tuple[Any, ...], values: jax.Array, reduce: str, include_self: bool
+    x: jax.Array, grid: tuple[Given, ...], values: jax.Array, reduce: str, include_self: bool
 ) -> jax.Array:
     if not include_self:
         hit = jnp.zeros(x.shape, bool).at[grid].set(True)
@@ -104,7 +104,7 @@ def _reduced(
     return methods[reduce](values)
 
 
-def _neutral(reduce: str, dtype: Any) -> Any:
+def _neutral(reduce: str, dtype: Given) -> Given:
     """Return what changes no sum, product or extreme."""
     if reduce in ("sum", "mean", "prod"):
         return np.asarray(reduce == "prod", dtype)
@@ -119,17 +119,17 @@ def index_select(x: jax.Array, dim: int, where: jax.Array) -> jax.Array:
     return jnp.take(x, where.reshape(-1), axis=dim)
 
 
-def index_add(x: jax.Array, dim: int, where: jax.Array, values: jax.Array, *, alpha: Any = 1):
+def index_add(x: jax.Array, dim: int, where: jax.Array, values: jax.Array, *, alpha: Given = 1):
     """Return x with values added at entries of an axis."""
     return x.at[(slice(None),) * (dim % x.ndim) + (where,)].add(alpha * values)
 
 
-def index_copy(x: jax.Array, dim: int, where: jax.Array, values: Any) -> jax.Array:
+def index_copy(x: jax.Array, dim: int, where: jax.Array, values: Given) -> jax.Array:
     """Return x with entries of an axis replaced."""
     return x.at[(slice(None),) * (dim % x.ndim) + (where,)].set(values)
 
 
-def embedding(weight: jax.Array, ids: jax.Array, *_: Any, **__: Any) -> jax.Array:
+def embedding(weight: jax.Array, ids: jax.Array, *_: Given, **__: Given) -> jax.Array:
     """Rows of a table."""
     return jnp.take(weight, ids, axis=0)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation, align, along, broadcast
 from rfp_jax.convert._aten.elementwise import add
 
@@ -30,7 +30,7 @@ def matmul(x: jax.Array, y: jax.Array) -> jax.Array:
 def added(product: Operation) -> Operation:
     """Make `beta x + alpha product(a, b)` of a product."""
 
-    def operation(x: jax.Array, a: jax.Array, b: jax.Array, *, beta: Any = 1, alpha: Any = 1):
+    def operation(x: jax.Array, a: jax.Array, b: jax.Array, *, beta: Given = 1, alpha: Given = 1):
         scaled = x if beta == 1 else beta * x
         return add(scaled, product(a, b), alpha=alpha)
 
@@ -106,7 +106,7 @@ def weight_norm(v: jax.Array, g: jax.Array, dim: int = 0) -> jax.Array:
 
 
 def grouped_matmul(
-    x: jax.Array, weight: jax.Array, ends: jax.Array, *_: Any, **__: Any
+    x: jax.Array, weight: jax.Array, ends: jax.Array, *_: Given, **__: Given
 ) -> jax.Array:
     """Rows of x, group by group, times the matrix of each group: a mixture of experts.
 

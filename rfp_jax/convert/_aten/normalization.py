@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation, align, along
 
 Optional = jax.Array | None
@@ -79,7 +79,7 @@ def batch_norm(
 
 
 def without_training(
-    x: jax.Array, weight: Optional, bias: Optional, mean: Optional, variance: Optional, *rest: Any
+    x: jax.Array, weight: Optional, bias: Optional, mean: Optional, variance: Optional, *rest: Given
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """`batch_norm` by running statistics, with the empty statistics that PyTorch returns."""
     empty = jnp.zeros(0, x.dtype)

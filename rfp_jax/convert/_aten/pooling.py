@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation
 from rfp_jax.convert._aten.convolution import Sizes, sizes, window_places
 
@@ -114,7 +114,7 @@ def _winners(x: jax.Array, places: Sequence[np.ndarray]) -> jax.Array:
     return jnp.take_along_axis(flat, winner, axis=-1)[..., 0]
 
 
-def _lowest(dtype: Any) -> Any:
+def _lowest(dtype: Given) -> Given:
     return -jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).min
 
 
@@ -200,7 +200,7 @@ def _bounds(size: int, windows: int) -> list[tuple[int, int]]:
     return [(i * size // windows, -(-(i + 1) * size // windows)) for i in range(windows)]
 
 
-def unpool(x: jax.Array, indices: jax.Array, output_size: Sequence[int], *_: Any) -> jax.Array:
+def unpool(x: jax.Array, indices: jax.Array, output_size: Sequence[int], *_: Given) -> jax.Array:
     """Put maxima back to where they were, zeros elsewhere."""
     count = len(output_size)
     batch = x.shape[: x.ndim - count]

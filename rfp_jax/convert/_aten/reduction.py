@@ -20,7 +20,7 @@ Pair = tuple[jax.Array, jax.Array]
 def reduction(f: Callable[..., jax.Array]) -> Operation:
     """A NumPy reduction with PyTorch's arguments; an empty list of axes means all."""
 
-    def operation(x: jax.Array, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None):
+    def operation(x: jax.Array, dim: Dims = None, keepdim: bool = False, *, dtype: Given = None):
         return f(x if dtype is None else x.astype(dtype), axis=axes(dim), keepdims=keepdim)
 
     return operation
@@ -75,7 +75,7 @@ def variance_and_mean(x: jax.Array, *args: Given, **kwargs: Given) -> tuple[jax.
 
 
 def vector_norm(
-    x: jax.Array, order: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
+    x: jax.Array, order: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Given = None
 ) -> jax.Array:
     """The p-norm over axes, of all entries if none is given."""
     over = axes(dim)
@@ -97,7 +97,7 @@ def vector_norm(
 def cumulative(f: Callable[..., jax.Array]) -> Operation:
     """A running sum or product along an axis."""
 
-    def operation(x: jax.Array, dim: int, *, dtype: Any = None) -> jax.Array:
+    def operation(x: jax.Array, dim: int, *, dtype: Given = None) -> jax.Array:
         x = x if dtype is None else x.astype(dtype)
         x = x.astype(int) if x.dtype == bool else x
         return f(x, axis=dim) if x.ndim else x

@@ -200,7 +200,7 @@ def strided_write(
     axes = tuple(_in_memory(x.ndim, order))
     turned = jnp.transpose(x, axes)
     written = turned.reshape(-1).at[strided_places(size, stride, offset)].set(values)
-    return jnp.transpose(written.reshape(turned.shape), np.argsort(np.array(axes, int)))
+    return jnp.transpose(written.reshape(turned.shape), np.argsort(np.array(axes, int)).tolist())
 
 
 def unfold(x: jax.Array, dim: int, size: int, step: int) -> jax.Array:

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 from jax.numpy import fft
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation, along
 from rfp_jax.convert._aten.shapes import pad, unfold
 
@@ -17,7 +18,7 @@ from rfp_jax.convert._aten.shapes import pad, unfold
 def _fourier(transform: Operation, default: int | tuple[int, ...] | None) -> Operation:
     """A transform with PyTorch's default of the axes."""
 
-    def operation(x: jax.Array, n: Any = None, dim: Any = default, norm: str | None = None):
+    def operation(x: jax.Array, n: Given = None, dim: Given = default, norm: str | None = None):
         return transform(x, n, dim if isinstance(dim, int) or dim is None else tuple(dim), norm)
 
     return operation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +10,21 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations.operation import Fixed, Known, ints
 
-Body = Callable[..., list[Any]]
+Body = Callable[..., list[Tree]]
 
 UNROLLED = 64
 """Loops of more iterations are scans."""
 
 
-def as_arrays(values: Sequence[Any]) -> tuple[jax.Array, ...]:
+def as_arrays(values: Sequence[Tree]) -> tuple[jax.Array, ...]:
     """Values that JAX can carry."""
     return tuple(jnp.asarray(value) for value in values)
 
 
-def branch(condition: Fixed, *, then_branch: Body, else_branch: Body) -> Sequence[Any]:
+def branch(condition: Fixed, *, then_branch: Body, else_branch: Body) -> Sequence[Tree]:
     """One of two subgraphs: by a known condition now, else whenever the program runs."""
     if isinstance(condition, np.ndarray):
         return then_branch() if condition.all() else else_branch()
@@ -40,7 +40,7 @@ def branch(condition: Fixed, *, then_branch: Body, else_branch: Body) -> Sequenc
 
 def loop(
     trips: Known | None, condition: Fixed | None, *carried: Fixed, body: Body
-) -> Sequence[Any]:
+) -> Sequence[Tree]:
     """A loop whose number of iterations is known when the program is traced."""
     count = None if trips is None or trips.size == 0 else int(ints(trips)[0])
     runs = True if condition is None else _known(condition)
@@ -48,7 +48,7 @@ def loop(
         return [*carried, *_no_rows(body, carried)]
     if count is not None and count > UNROLLED:
         return _scan_loop(count, body, carried)
-    rows: list[list[Any]] = []
+    rows: list[list[Tree]] = []
     index = 0
     while runs and (count is None or index < count):
         if index >= 1000 * UNROLLED:
@@ -60,13 +60,13 @@ def loop(
     return [*carried, *(_stacked(column) for column in zip(*rows, strict=True))]
 
 
-def _stacked(column: Sequence[Any]) -> Any:
+def _stacked(column: Sequence[Tree]) -> Tree:
     if all(isinstance(value, np.ndarray) for value in column):
         return np.stack(column)
     return jnp.stack(as_arrays(column))
 
 
-def _no_rows(body: Body, carried: Sequence[Any]) -> list[Any]:
+def _no_rows(body: Body, carried: Sequence[Tree]) -> list[Tree]:
     """The empty stacks of a loop that never runs."""
 
     def once() -> tuple[jax.Array, ...]:
@@ -86,10 +86,10 @@ def _known(condition: ArrayLike) -> bool:
     )
 
 
-def _scan_loop(count: int, body: Body, carried: Sequence[Any]) -> Sequence[Any]:
+def _scan_loop(count: int, body: Body, carried: Sequence[Tree]) -> Sequence[Tree]:
     """A long loop of a known length."""
 
-    def step(state: tuple[jax.Array, ...], index: jax.Array) -> tuple[Any, Any]:
+    def step(state: tuple[jax.Array, ...], index: jax.Array) -> tuple[Tree, Tree]:
         condition, *results = body(index, np.asarray(True), *state)
         if not _known(condition):
             raise NotImplementedError("a long loop that ends early")
@@ -101,14 +101,14 @@ def _scan_loop(count: int, body: Body, carried: Sequence[Any]) -> Sequence[Any]:
 
 
 def scan(
-    *values: Any,
+    *values: Tree,
     body: Body,
     num_scan_inputs: int,
     scan_input_axes: Sequence[int] | None = None,
     scan_input_directions: Sequence[int] | None = None,
     scan_output_axes: Sequence[int] | None = None,
     scan_output_directions: Sequence[int] | None = None,
-) -> Sequence[Any]:
+) -> Sequence[Tree]:
     """A scan over slices of arrays."""
     states = len(values) - num_scan_inputs
     axes = scan_input_axes or (0,) * num_scan_inputs
@@ -121,7 +121,7 @@ def scan(
         )
     )
 
-    def step(state: tuple[jax.Array, ...], row: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+    def step(state: tuple[jax.Array, ...], row: tuple[jax.Array, ...]) -> tuple[Tree, Tree]:
         results = as_arrays(body(*state, *row))
         return results[:states], results[states:]
 
@@ -135,7 +135,7 @@ def scan(
     return [*last, *stacked]
 
 
-def join(sequence: list[Any], *, axis: int, new_axis: int = 0) -> jax.Array:
+def join(sequence: list[Tree], *, axis: int, new_axis: int = 0) -> jax.Array:
     """The arrays of a sequence as one."""
     return (jnp.stack if new_axis else jnp.concatenate)(as_arrays(sequence), axis)
 
@@ -154,24 +154,24 @@ def pieces(
     return ([jnp.squeeze(p, axis) for p in parts] if split is None and not keepdims else parts,)
 
 
-def element(sequence: list[Any], place: Known) -> Any:
+def element(sequence: list[Tree], place: Known) -> Tree:
     """The array at a place of a sequence."""
     return sequence[ints(place)[0]]
 
 
-def insert(sequence: list[Any], x: Any, place: Known | None = None) -> tuple[list[Any]]:
+def insert(sequence: list[Tree], x: Tree, place: Known | None = None) -> tuple[list[Tree]]:
     """A sequence with one more array, at the end or before a place."""
     at = len(sequence) if place is None else ints(place)[0]
     return ([*sequence[:at], x, *sequence[at:]],)
 
 
-def erase(sequence: list[Any], place: Known | None = None) -> tuple[list[Any]]:
+def erase(sequence: list[Tree], place: Known | None = None) -> tuple[list[Tree]]:
     """A sequence without one of its arrays, the last or that at a place."""
     at = (-1 if place is None else ints(place)[0]) % len(sequence)
     return ([*sequence[:at], *sequence[at + 1 :]],)
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+TABLE: dict[str, Callable[..., Tree]] = {
     "If": branch,
     "Loop": loop,
     "Scan": scan,

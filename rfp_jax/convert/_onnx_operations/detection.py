@@ -37,10 +37,11 @@ class Taps(NamedTuple):
         """[roi, bin, pixel]: the weight of each pixel in each bin."""
         pixels = jnp.arange(size).reshape(1, 1, 1, -1)
         weights = zip((self.low, self.high), (1 - self.share, self.share), strict=True)
-        return sum(
+        low, high = (
             jnp.sum(jnp.where(self.counts, weight, 0)[..., None] * (place[..., None] == pixels), -2)
             for place, weight in weights
         )
+        return low + high
 
 
 def _taps(

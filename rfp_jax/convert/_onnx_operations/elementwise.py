@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +11,11 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations.operation import Fixed, Known, aligned
 
 
-def unary(fun: Callable[[Any], jax.Array]) -> Callable[[ArrayLike], jax.Array]:
+def unary(fun: Callable[[Tree], jax.Array]) -> Callable[[ArrayLike], jax.Array]:
     """An operation of one operand without attributes."""
 
     def operation(x: ArrayLike) -> jax.Array:
@@ -162,7 +162,7 @@ def mean(*xs: ArrayLike) -> jax.Array:
     return functools.reduce(jnp.add, aligned(*xs)) / len(xs)
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+TABLE: dict[str, Callable[..., Tree]] = {
     "Abs": unary(jnp.abs),
     "Acos": unary(jnp.arccos),
     "Acosh": unary(jnp.arccosh),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations.operation import aligned, on_axis
 
 
@@ -128,7 +128,7 @@ def local_response_norm(
     return x / (bias + alpha / size * total) ** beta
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+TABLE: dict[str, Callable[..., Tree]] = {
     "BatchNormalization": batch_norm,
     "GroupNormalization": group_norm(per_channel=True),
     "GroupNormalization-18": group_norm(per_channel=False),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations.operation import aligned, on_axis
 from rfp_jax.convert._onnx_operations.windows import Ints, conv
 
@@ -172,7 +172,7 @@ def matmul_integer(
     return jnp.matmul(a, b)
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+TABLE: dict[str, Callable[..., Tree]] = {
     "DequantizeLinear": dequantize,
     "ConvInteger": conv_integer,
     "MatMulInteger": matmul_integer,

@@ -6,12 +6,13 @@ All have a form in common: a state per sample, gates from the input and the stat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
+
+from rfp_jax._util.trees import Tree
 
 State = tuple[jax.Array, ...]
 Activation = Callable[[jax.Array], jax.Array]
@@ -208,7 +209,7 @@ def _activation(name: str, numbers: dict[str, Iterator[float]]) -> Activation:
     return lambda x: fun(x, *given)
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+TABLE: dict[str, Callable[..., Tree]] = {
     "GRU": layer(gru_cell, 3, 1, ("Sigmoid", "Tanh"), "linear_before_reset"),
     "LSTM": layer(lstm_cell, 4, 2, ("Sigmoid", "Tanh", "Tanh"), "input_forget"),
     "RNN": layer(rnn_cell, 1, 1, ("Tanh",), ""),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations.operation import Known, aligned, int64, ints
 
 
@@ -96,7 +96,7 @@ def einsum(*xs: ArrayLike, equation: str) -> jax.Array:
     return jnp.einsum(equation.replace(" ", ""), *xs)
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+TABLE: dict[str, Callable[..., Tree]] = {
     "ArgMax": extreme(jnp.argmax),
     "ArgMin": extreme(jnp.argmin),
     "CumProd": running(lax.cumprod, 1),

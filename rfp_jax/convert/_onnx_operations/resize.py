@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._grid_sample import cubic, grid_sample
 from rfp_jax.convert._onnx_operations.operation import Known, ints
 
@@ -149,4 +150,4 @@ def take(x: jax.Array, index: np.ndarray, axis: int) -> jax.Array:
     return jnp.take(x, index, axis, mode="clip")
 
 
-TABLE: dict[str, Callable[..., Any]] = {"GridSample": grid_sample, "Resize": resize}
+TABLE: dict[str, Callable[..., Tree]] = {"GridSample": grid_sample, "Resize": resize}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from jax import lax
 from jax.numpy import fft
 from jax.typing import ArrayLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations.operation import Known, ints, on_axis
 
 
@@ -93,7 +93,7 @@ def short_time(
     return _pairs(_spectrum(frames, length, 2, onesided), signal)
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+TABLE: dict[str, Callable[..., Tree]] = {
     "DFT": transform,
     "DFT-17": transform_17,
     "STFT": short_time,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +77,7 @@ class Windows:
         """All that is put around."""
         return [(a, b + c) for (a, b), c in zip(self.pads, self.surplus, strict=True)]
 
-    def reduce(self, x: Any, start: Any, combine: Callable[..., Tree]) -> Any:
+    def reduce(self, x: Tree, start: Tree, combine: Callable[..., Tree]) -> Tree:
         """Combine the elements of each window of arrays `[sample, channel, ...]`."""
         return lax.reduce_window(
             x,
@@ -293,7 +292,7 @@ def global_lp_pool(x: jax.Array, *, p: int = 2) -> jax.Array:
     return over_space(jnp.sum)(jnp.abs(x) ** p) ** (1 / p)
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+TABLE: dict[str, Callable[..., Tree]] = {
     "AveragePool": average_pool,
     "Conv": conv,
     "ConvTranspose": conv_transpose,
