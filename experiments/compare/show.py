@@ -10,7 +10,7 @@ from rich.table import Table
 from experiments.compare.measure import Row
 from rfp_jax import plot
 
-WIDTH = 124
+WIDTH = 136
 """So many columns of text the table needs."""
 
 

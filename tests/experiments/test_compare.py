@@ -158,7 +158,9 @@ def test_command_tries_every_method_on_a_trained_network(tmp_path, capsys, monke
     assert rows[0]["method"] == "RFP"
     assert next(iter(rows[0]["randomized"])) == "params/Dense_1"
     assert (out / "compare.png").stat().st_size > 10_000
-    assert str(out / "compare.png") in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert str(out / "compare.png") in shown
+    assert "…" not in shown  # nothing is cut
     with pytest.raises(SystemExit, match=r"samples_in_batch: 16 there, 8 now"):
         command.main(settings, samples=8, out=out)
     with pytest.raises(SystemExit, match="samples must be at least 1, got 0"):
