@@ -91,11 +91,16 @@ def _scale(a: Sequence[jax.Array]) -> jax.Array:
     """Return how large activations are, by some of their elements.
 
     Random contributions are as large. Where large numbers cancel (`x - mean(x)` of air pressures)
-    what rounding leaves is then as small beside the results as it is beside the terms.
+    what rounding leaves is then as small beside the results as it is beside the terms. It is the
+    geometric mean of what is not 0: beside the largest of many orders of magnitude a fault in the
+    others would vanish.
     """
     some = [jnp.abs(x.reshape(-1)[:: max(1, x.size // _LOOKED_AT)]) for x in a if x.size]
-    greatest = jnp.stack([jnp.max(x) for x in some]).max() if some else jnp.ones(())
-    return jnp.where(greatest == 0, 1, jnp.minimum(greatest, _most(greatest.dtype)))
+    if not some:
+        return jnp.ones(())
+    logs = [jnp.where(x > 0, jnp.log(jnp.minimum(x, _most(x.dtype))), 0) for x in some]
+    count = sum(jnp.sum(x > 0) for x in some)
+    return jnp.exp(sum(jnp.sum(x) for x in logs) / jnp.maximum(count, 1))
 
 
 def _most(dtype: DTypeLike) -> float:

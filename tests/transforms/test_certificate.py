@@ -113,7 +113,7 @@ LARGE = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_rounding_is_no_fault_whatever_the_size_of_the_numbers(name):
-    """What cancels leaves the rounding of its terms, and squares of small numbers vanish."""
+    """Differences leave the rounding of their terms, and squares of small numbers vanish."""
     fun, offset, scale = LARGE[name]
     x = (offset + scale * draw(4, 8)).astype(jnp.float32)
     report = audit(fun)(x)

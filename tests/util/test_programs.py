@@ -66,6 +66,7 @@ def settings(monkeypatch, tmp_path):
              "persistent_cache_min_compile_time_secs")  # fmt: skip
     before = {f"jax_{name}": jax.config.values[f"jax_{name}"] for name in names}
     jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_enable_compilation_cache", True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     yield jax.config.update
     for name, value in before.items():
