@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 
+from benchmarks.names import unknown
 from benchmarks.speed import report
 from benchmarks.speed.measure import measure
 from benchmarks.speed.scaling import SCALINGS, scale
@@ -65,8 +66,8 @@ def main(options: Benchmark) -> int:
     """
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     known = (*WORKLOADS, *TRAININGS, *SCALINGS, THROUGHPUT)
-    if unknown := set(options.only) - set(known):
-        console.print(f"Unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}.")
+    if wrong := unknown(options.only, sorted(known)):
+        console.print(wrong)
         return 2
     if options.reference and not Path(options.reference, "code", "models").is_dir():
         console.print(

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import rfp_jax
+from benchmarks.names import unknown
 from rfp_jax._util.compiler import options_for
 
 
@@ -162,8 +163,8 @@ def main(rounds: int = 5, only: tuple[str, ...] = tuple(CASES)) -> int:
         The exit code: 2 if there is no such network.
     """
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    if unknown := set(only) - set(CASES):
-        console.print(f"Unknown: {', '.join(sorted(unknown))}; known: {', '.join(CASES)}.")
+    if wrong := unknown(only, CASES):
+        console.print(wrong)
         return 2
     jax.config.update("jax_enable_compilation_cache", False)
     table = Table(box=MARKDOWN)

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import rfp_jax
+from benchmarks.names import unknown
 from benchmarks.speed import timing, workloads
 from benchmarks.speed.program import build
 from rfp_jax.models import ResNet50
@@ -136,8 +137,8 @@ def main(
         The exit code: 2 if there is no such network.
     """
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    if unknown := set(only) - set(NETWORKS):
-        console.print(f"Unknown: {', '.join(sorted(unknown))}; known: {', '.join(NETWORKS)}.")
+    if wrong := unknown(only, NETWORKS):
+        console.print(wrong)
         return 2
     for name in only:
         table = Table(title=f"{name}: forwards / back", title_justify="left", box=MARKDOWN)

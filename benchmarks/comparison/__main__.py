@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from benchmarks.comparison import tools
 from benchmarks.comparison.composites import pairs
 from benchmarks.comparison.networks import NETWORKS
+from benchmarks.names import unknown
 from benchmarks.speed.timing import interleave, ratios
 
 LIMIT = 1e-6
@@ -164,8 +165,8 @@ def main(options: Comparison) -> int:
         The exit code: 1 if rfp_jax's numbers are not the oracle's, 2 if an option is wrong.
     """
     console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
-    if unknown := set(options.only) - NETWORKS.keys():
-        console.print(f"Unknown: {', '.join(sorted(unknown))}; known: {', '.join(NETWORKS)}.")
+    if wrong := unknown(options.only, NETWORKS):
+        console.print(wrong)
         return 2
     console.print(
         f"torch {torch.__version__}, jax {jax.__version__}, {options.batch} samples, "

@@ -15,6 +15,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.names import unknown
 from benchmarks.scale.costs import DEVICES, JOBS, Job, Measured, estimate
 from benchmarks.scale.simulation import Assumptions, Outcome, simulate
 from rfp_jax.maps._tiles import Plan, trimmed
@@ -59,8 +60,8 @@ def main(options: Scale) -> int:
     """
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
     known = (*JOBS, SIMULATION)
-    if unknown := set(options.only) - set(known):
-        console.print(f"Unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}.")
+    if wrong := unknown(options.only, known):
+        console.print(wrong)
         return 2
     chosen = options.only or known
     jobs = [job for name, job in JOBS.items() if name in chosen]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec
 
-from rfp_jax._util.trees import Given
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.convert import _aten
 from rfp_jax.convert._errors import ExportError, ProgramError
 from rfp_jax.convert._torch_packed import Packed
@@ -218,18 +218,17 @@ def decompose(exported: ExportedProgram, *, is_own: bool = False) -> ExportedPro
     return exported
 
 
-def _defined_by_others(exported: ExportedProgram) -> dict[Any, Any]:
+def _defined_by_others(
+    exported: ExportedProgram,
+) -> dict[torch._ops.OperatorBase, Callable[..., Tree]]:
     """Return PyTorch's definitions by other operations of those that our table lacks."""
     used = {node.target for node in exported.graph.nodes if node.op == "call_function"}
-    lacking = {target for target in used if _is_aten(target) and _aten.find(str(target)) is None}
+    aten = [target for target in used if isinstance(target, torch._ops.OpOverload)]
+    lacking = [target for target in aten if _aten.find(str(target)) is None]
     if not lacking:
         return {}
     known = torch.export.default_decompositions()
     return {target: known[target] for target in lacking if target in known}
-
-
-def _is_aten(target: Any) -> bool:
-    return isinstance(target, torch._ops.OpOverload)
 
 
 def _is_operation(target: Any) -> bool:

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from rfp_jax._util.trees import Given, Tree
+
 _VARIABLE: Any = getattr(torch._C, "_VariableFunctions")  # noqa: B009 (its types do not name it)
 """Any: where nn.LSTM and its kind find what they call; PyTorch declares no type for it."""
-_LAYERS: dict[Any, str] = {
+_LAYERS: dict[Callable[..., Tree], str] = {
     _VARIABLE.lstm: "lstm",
     _VARIABLE.gru: "gru",
     _VARIABLE.rnn_tanh: "rnn_tanh",
@@ -36,18 +38,18 @@ class Packed(TorchFunctionMode):
         super().__init__()
         self.batches: dict[int, tuple[Tensor, int]] = {}
 
-    def batch_of(self, sizes: Any) -> int | None:
+    def batch_of(self, sizes: object) -> int | None:
         """Return how many sequences are packed with this tensor of running ones, if any are."""
         found = self.batches.get(id(sizes))
         return None if found is None else found[1]
 
     def __torch_function__(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., Tree],
         types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+        args: tuple[Given, ...] = (),
+        kwargs: Mapping[str, Given] | None = None,
+    ) -> Tree:
         """Replace what makes, reads or measures a packed sequence."""
         kwargs = kwargs or {}
         if func is _VARIABLE._pack_padded_sequence:
@@ -99,16 +101,16 @@ def run_layers(  # noqa: PLR0917  (PyTorch's order)
     name: str,
     data: Tensor,
     sizes: Tensor,
-    state: Any,
+    state: Tensor | Sequence[Tensor],
     params: Sequence[Tensor],
     has_biases: bool,
     num_layers: int,
     dropout: float,
     train: bool,
     bidirectional: bool,
-) -> Any:
+) -> tuple[Tensor, ...]:
     """Call the operation that stands for layers on packed sequences."""
-    states = [*state] if isinstance(state, (list, tuple)) else [state]
+    states = [state] if isinstance(state, Tensor) else [*state]
     operation = getattr(torch.ops.rfp_jax, f"packed_{name}")
     return operation(data, sizes, states, params, has_biases, num_layers, bidirectional)
 
@@ -121,10 +123,15 @@ def _define(name: str, states: int) -> None:
         f"{operation}(Tensor data, Tensor batch_sizes, Tensor[] states, {_OPTIONS}) -> ({results})"
     )
 
-    def compute(
-        data: Tensor, sizes: Tensor, states: Sequence[Tensor], *options: Any
+    def compute(  # noqa: PLR0917  (the order of the definition above)
+        data: Tensor,
+        sizes: Tensor,
+        states: Sequence[Tensor],
+        params: Sequence[Tensor],
+        has_biases: bool,
+        num_layers: int,
+        bidirectional: bool,
     ) -> tuple[Tensor, ...]:
-        params, has_biases, num_layers, bidirectional = options
         keep = running(sizes, states[0].shape[1]).flatten()
         own = list(states) if name == "lstm" else states[0]
         layers = getattr(torch.ops.aten, name).data
@@ -137,9 +144,9 @@ def _define(name: str, states: int) -> None:
         return dense, *last
 
     def shapes(
-        data: Tensor, sizes: Tensor, states: Sequence[Tensor], *options: Any
+        data: Tensor, sizes: Tensor, states: Sequence[Tensor], *options: object
     ) -> tuple[Tensor, ...]:
-        width = states[0].shape[2] * (1 + options[-1])
+        width = states[0].shape[2] * (2 if options[-1] else 1)
         return data.new_empty(data.shape[0], width), *map(torch.empty_like, states)
 
     _LIBRARY.impl(operation, compute, "CompositeExplicitAutograd")

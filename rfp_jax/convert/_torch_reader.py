@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._errors import ProgramError
 from rfp_jax.convert._torch_export import ROOT, as_array, as_dtype, held, plain
 from rfp_jax.convert._torch_program import Argument, Input, Node, Program, Ref, Spec, map_leaves
@@ -107,7 +108,7 @@ def _order(node: fx.Node) -> list[int]:
     return order
 
 
-def _absolute(node: fx.Node) -> list[Any]:
+def _absolute(node: fx.Node) -> list[Given]:
     """The arguments of a strided view with its place in memory."""
     args = list(node.args)
     own = 3 if "scatter" in str(node.target) else 2

@@ -8,49 +8,21 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 from onnx import TensorProto, defs, helper
-from onnx.reference import ReferenceEvaluator
 
 from rfp_jax.convert import from_onnx
 from rfp_jax.convert._onnx_operations import TABLE
+from tests.convert.onnx_draws import few, normal, windows
 from tests.convert.onnx_models import (
     assert_agree,
     assert_node_agrees,
     by_onnxruntime,
-    feeds_of,
     graph,
     here,
     one_node,
     save,
 )
 
-
-def normal(*shape, seed=0, dtype=np.float32):
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
-
-
-few = settings(max_examples=12)
 SCHEMAS = defs.get_all_schemas_with_history()
-
-
-@st.composite
-def windows(draw, max_rank=2):
-    """Attributes of windows, and a spatial shape on which they have room."""
-    rank = draw(st.integers(1, max_rank))
-
-    def each(low, high):
-        return draw(st.lists(st.integers(low, high), min_size=rank, max_size=rank))
-
-    kernel = each(1, 3)
-    found = {"kernel_shape": kernel, "strides": each(1, 3), "dilations": each(1, 2)}
-    how = draw(st.sampled_from(["pads", "SAME_UPPER", "SAME_LOWER", "VALID", "nothing"]))
-    if how == "pads":
-        pairs = zip(each(0, 1) + each(0, 1), kernel * 2, strict=True)
-        found["pads"] = [min(pad, size - 1) for pad, size in pairs]
-    elif how != "nothing":
-        found["auto_pad"] = how
-        if how != "VALID":
-            found["dilations"] = [1] * rank
-    return found, each(5, 8)
 
 
 @few
@@ -151,155 +123,6 @@ def test_grid_sample(mode, padding_mode, align_corners):
     x, grid = normal(2, 3, 5, 4), normal(2, 3, 6, 2, seed=1) * 0.8
     more = {"mode": mode, "padding_mode": padding_mode, "align_corners": align_corners}
     assert_node_agrees("GridSample", [x, grid], tolerance=1e-4, **more)
-
-
-def small(high, *shape, seed=0, dtype=np.uint8):
-    info = np.iinfo(dtype)
-    low = max(info.min, -high)
-    return np.random.default_rng(seed).integers(low, high, shape).astype(dtype)
-
-
-@few
-@given(windows(), st.sampled_from([np.uint8, np.int8]), st.booleans(), st.booleans())
-def test_quantized_convolution(window, dtype, per_channel, has_bias):
-    attributes, spatial = window
-    kernel = attributes["kernel_shape"]
-    assume(len(kernel) == 2)  # onnxruntime has no other
-    x, w = small(99, 2, 3, *spatial, dtype=dtype), small(99, 4, 3, *kernel, seed=1, dtype=dtype)
-    scale = np.linspace(0.01, 0.03, 4 if per_channel else 1).astype(np.float32)
-    points = [np.asarray(value, dtype) for value in (5, 7, 11)]
-    scales = [np.array(v, np.float32) for v in (0.02, scale if per_channel else scale[0], 0.5)]
-    zeros = np.full(4, points[1]) if per_channel else points[1]
-    more = [small(999, 4, dtype=np.int32)] if has_bias else []
-    assert_node_agrees(
-        "QLinearConv",
-        [x, scales[0], points[0], w, scales[1], zeros, scales[2], points[2], *more],
-        **attributes,
-    )
-
-
-@few
-@given(windows(), st.integers(1, 2))
-def test_convolution_of_integers(window, groups):
-    attributes, spatial = window
-    kernel = attributes["kernel_shape"]
-    x, w = small(255, 2, 2 * groups, *spatial), small(255, 2 * groups, 2, *kernel, seed=1)
-    points = [np.array(value, np.uint8) for value in (3, 200)]
-    model = one_node("ConvInteger", [x, w, *points], group=groups, **attributes)
-    (expected,) = ReferenceEvaluator(model).run(None, feeds_of(x, w, *points))
-    np.testing.assert_array_equal(here(model, feeds_of(x, w, *points))[0], expected)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
-@pytest.mark.parametrize("shape", [(2, 3), (4, 2, 3)])
-def test_quantized_product(shape, dtype):
-    a, b = small(99, *shape, dtype=dtype), small(99, *shape[:-2], 3, 4, seed=1, dtype=dtype)
-    scales = [np.array(value, np.float32) for value in (0.02, 0.03, 0.4)]
-    points = [np.asarray(value, dtype) for value in (5, 7, 11)]
-    assert_node_agrees(
-        "QLinearMatMul", [a, scales[0], points[0], b, scales[1], points[1], scales[2], points[2]]
-    )
-
-
-@few
-@given(
-    st.integers(1, 2),
-    st.sampled_from([None, 5, 9]),
-    st.booleans(),
-    st.booleans(),
-    st.sampled_from([1, -2, 2]),
-)
-def test_fourier_transform(parts, length, inverse, onesided, axis):
-    assume(not onesided or (parts == 1) != inverse)
-    x = normal(2, 6, 7, parts)
-    more = [None] if length is None else [np.array(length)]
-    attributes = {"inverse": int(inverse), "onesided": int(onesided)}
-    model = one_node("DFT", [x], [*more, np.array(axis)], opset=20, **attributes)
-    (expected,) = ReferenceEvaluator(model).run(None, {"x0": x})
-    np.testing.assert_allclose(here(model, {"x0": x})[0], expected, rtol=1e-4, atol=1e-4)
-    model = one_node("DFT", [x], more, opset=17, axis=axis, **attributes)
-    (expected,) = ReferenceEvaluator(model).run(None, {"x0": x})
-    np.testing.assert_allclose(here(model, {"x0": x})[0], expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("has_window", [True, False])
-def test_short_time_transform(parts, has_window):
-    x = normal(2, 20, parts)
-    window = np.hanning(8).astype(np.float32) if has_window else None
-    length = None if has_window else np.array(8)
-    more = {"opset": 17, "onesided": int(parts == 1)}
-    constants = [np.array(3), window] + ([] if has_window else [length])
-    model = one_node("STFT", [x], constants, **more)
-    expected = by_onnxruntime(model, {"x0": x})[0]
-    np.testing.assert_allclose(here(model, {"x0": x})[0], expected, rtol=1e-4, atol=1e-4)
-
-
-def boxes(count, size, seed=0):
-    """Boxes (first, second, first, second corner) of all sizes within an image."""
-    rng = np.random.default_rng(seed)
-    corners = np.sort(rng.uniform(0, size, (count, 2, 2)), axis=1)
-    return corners.reshape(count, 4).astype(np.float32)
-
-
-@few
-@given(
-    st.sampled_from([0, 1, 3]),
-    st.sampled_from([0.5, 1.0]),
-    st.sampled_from([11, 16]),
-    st.booleans(),
-    st.sampled_from(["half_pixel", "output_half_pixel"]),
-)
-def test_regions(ratio, scale, opset, is_known, transformation):
-    x, rois, image = normal(2, 3, 9, 7), boxes(4, 7 / scale), np.array([0, 1, 1, 0])
-    more = {"output_height": 3, "output_width": 2, "sampling_ratio": ratio, "spatial_scale": scale}
-    if opset > 15:
-        more["coordinate_transformation_mode"] = transformation
-    if is_known:
-        assert_node_agrees("RoiAlign", [x], [rois, image], opset=opset, **more)
-    else:
-        assert_node_agrees("RoiAlign", [x, rois, image], opset=opset, **more)
-
-
-@pytest.mark.parametrize("ratio", [0, 2])
-def test_greatest_parts_of_regions(ratio):
-    x, rois, image = normal(2, 3, 9, 7), boxes(4, 7), np.array([0, 1, 1, 0])
-    more = {"output_height": 3, "output_width": 2, "sampling_ratio": ratio, "mode": "max"}
-    model = one_node("RoiAlign", [x, rois, image], opset=16, **more)
-    (expected,) = ReferenceEvaluator(model).run(None, feeds_of(x, rois, image))
-    got = here(model, feeds_of(x, rois, image))[0]
-    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_a_region_of_more_samples_than_there_can_be_is_no_number():
-    x, rois, image = normal(1, 1, 4, 4), np.array([[0, 0, 9, 9]], np.float32), np.array([0])
-    more = {"output_height": 2, "output_width": 2}
-    got = here(one_node("RoiAlign", [x, rois, image], opset=16, **more), feeds_of(x, rois, image))
-    assert np.isnan(got[0]).all()
-    assert_node_agrees("RoiAlign", [x], [rois, image], opset=16, **more)
-
-
-@few
-@given(
-    st.integers(0, 9),
-    st.sampled_from([None, 0.0, 0.4, 0.9]),
-    st.sampled_from([None, 0.3]),
-    st.booleans(),
-)
-def test_boxes_that_stay(most, overlap, least, is_centered):
-    """The rows of onnxruntime, then rows of -1."""
-    given = np.stack([boxes(6, 1), boxes(6, 1, seed=1)])
-    if is_centered:
-        given[..., 2:] -= given[..., :2]
-    scores = np.random.default_rng(2).uniform(size=(2, 3, 6)).astype(np.float32)
-    options = [None if v is None else np.array([v], np.float32) for v in (overlap, least)]
-    constants = [np.array([most]), *options]
-    model = one_node("NonMaxSuppression", [given, scores], constants, center_point_box=is_centered)
-    feeds = feeds_of(given, scores)
-    expected, got = by_onnxruntime(model, feeds)[0], np.asarray(here(model, feeds)[0])
-    assert got.shape == (2 * 3 * min(most, 6), 3)
-    np.testing.assert_array_equal(got[: len(expected)], expected)
-    assert (got[len(expected) :] == -1).all()
 
 
 CELLS = {"RNN": 1, "GRU": 3, "LSTM": 4}

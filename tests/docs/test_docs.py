@@ -3,10 +3,13 @@
 import contextlib
 import io
 import re
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from rfp_jax._command import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -22,6 +25,9 @@ PAGES = [
 EXAMPLE = re.compile(
     r"^```python\n(.*?)^```\n(?:\n^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
 )
+COMMAND = re.compile(r"^\$ rfp-jax (.*)\n", re.MULTILINE)
+WITH_COMMANDS = ["docs/torch.md"]
+"""Pages whose commands work on what their examples write."""
 
 
 @pytest.fixture
@@ -36,6 +42,13 @@ def registered_rules():
         table.update(content)
 
 
+def run_commands(page, text):
+    """Run the commands of the package that stand in a part of a page, if they can be."""
+    for line in COMMAND.findall(text) if page in WITH_COMMANDS else ():
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert main(shlex.split(line)) == 0, line
+
+
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.usefixtures("registered_rules")
 def test_examples_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch):
@@ -45,8 +58,10 @@ def test_examples_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch)
     text = (ROOT / page).read_text()
     examples = list(EXAMPLE.finditer(text))
     assert len(examples) == text.count("```python\n") > 0
-    namespace, others = {}, []
+    namespace, others, place = {}, [], 0
     for example in examples:
+        run_commands(page, text[place : example.start()])
+        place = example.end()
         code, shown = example.groups()
         line = text.count("\n", 0, example.start(1))
         printed = io.StringIO()
@@ -54,6 +69,7 @@ def test_examples_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch)
             exec(compile("\n" * line + code, page, "exec"), namespace)
         if printed.getvalue() != (shown or ""):
             others.append((f"{page}:{line + 1}", printed.getvalue(), shown))
+    run_commands(page, text[place:])
     assert others == []
     rel = namespace["rel"]
     total = rel.bias + sum(rel.sources if isinstance(rel.sources, tuple) else (rel.sources,))

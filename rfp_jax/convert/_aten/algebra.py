@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.scipy import linalg
+from jax.typing import DTypeLike
 
 from rfp_jax.convert._aten.broadcast import Operation, align
 from rfp_jax.convert._aten.reduction import vector_norm
@@ -60,7 +61,7 @@ def matrix_norm(
     dim: Sequence[int] = (-2, -1),
     keepdim: bool = False,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """A norm of matrices: Frobenius, the greatest sum of a column or row, singular values."""
     x = x if dtype is None else x.astype(dtype)
@@ -75,7 +76,7 @@ def outer_norm(
     dim: int | Sequence[int] | None = None,
     keepdim: bool = False,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """`linalg.norm`: of a vector or of matrices, by the number of axes."""
     over = [dim] if isinstance(dim, int) else dim

@@ -54,7 +54,7 @@ def short_time(
         pad_mode: how.
     """
     if align_to_window:
-        raise NotImplementedError("stft with align_to_window=True is not in the table")
+        raise NotImplementedError("stft with align_to_window=True: use center=True")
     if center:
         x = pad(x, [n_fft // 2] * 2, pad_mode)
     frames = unfold(x, -1, n_fft, hop or n_fft // 4)

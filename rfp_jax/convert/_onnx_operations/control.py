@@ -18,6 +18,9 @@ Body = Callable[..., list[Tree]]
 UNROLLED = 64
 """Loops of more iterations are scans."""
 
+CUT = "Cut the graph behind it: from_onnx(path, inputs=[...])"
+"""The remedy for what cannot be one program."""
+
 
 def as_arrays(values: Sequence[Tree]) -> tuple[jax.Array, ...]:
     """Values that JAX can carry."""
@@ -33,7 +36,7 @@ def branch(condition: Fixed, *, then_branch: Body, else_branch: Body) -> Sequenc
     if shapes[0] != shapes[1]:
         raise NotImplementedError(
             "the condition depends on an input, and the branches return different shapes: "
-            f"{shapes[0]} and {shapes[1]}"
+            f"{shapes[0]} and {shapes[1]}. {CUT}"
         )
     return lax.cond(jnp.asarray(condition).reshape(()), *ways)
 
@@ -52,7 +55,7 @@ def loop(
     index = 0
     while runs and (count is None or index < count):
         if index >= 1000 * UNROLLED:
-            raise NotImplementedError(f"a loop that did not end after {index} iterations")
+            raise NotImplementedError(f"a loop that did not end after {index} iterations. {CUT}")
         going, *results = body(np.asarray(index, np.int64), np.asarray(True), *carried)
         carried, row = tuple(results[: len(carried)]), results[len(carried) :]
         rows.append(row)
@@ -82,7 +85,7 @@ def _known(condition: ArrayLike) -> bool:
         return bool(condition.all())
     raise NotImplementedError(
         "a loop that ends when a condition holds that depends on an input: how often it runs is "
-        "known only when it runs. Cut the graph behind it: from_onnx(path, inputs=[...])"
+        f"known only when it runs. {CUT}"
     )
 
 
@@ -92,7 +95,9 @@ def _scan_loop(count: int, body: Body, carried: Sequence[Tree]) -> Sequence[Tree
     def step(state: tuple[jax.Array, ...], index: jax.Array) -> tuple[Tree, Tree]:
         condition, *results = body(index, np.asarray(True), *state)
         if not _known(condition):
-            raise NotImplementedError("a long loop that ends early")
+            raise NotImplementedError(
+                f"a loop of more than {UNROLLED} iterations that may end before the last. {CUT}"
+            )
         new = as_arrays(results[: len(state)])
         return new, as_arrays(results[len(state) :])
 

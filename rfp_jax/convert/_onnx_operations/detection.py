@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._grid_sample import sample
 from rfp_jax.convert._onnx_operations.operation import Fixed, Known, int64, ints, on_axis
 
@@ -220,7 +221,9 @@ def deformable_conv(
     """A convolution of images that looks beside each place of its window, by offsets."""
     w, offset = jnp.asarray(w), jnp.asarray(offset)
     if x.ndim != 4:
-        raise NotImplementedError(f"a deformable convolution of {x.ndim - 2} spatial axes")
+        raise NotImplementedError(
+            f"a deformable convolution of {x.ndim - 2} spatial axes; two, of images, are read"
+        )
     samples, channels, *spatial = x.shape
     kernel, out = w.shape[2:], offset.shape[2:]
     window = math.prod(kernel)
@@ -246,7 +249,7 @@ def deformable_conv(
     return y if b is None else y + on_axis(b, y.ndim, 1)
 
 
-TABLE: dict[str, Callable[..., Any]] = {
+TABLE: dict[str, Callable[..., Tree]] = {
     "DeformConv": deformable_conv,
     "NonMaxSuppression": non_max_suppression,
     "RoiAlign": roi_align(half_pixel=True),

@@ -36,13 +36,13 @@ def quantize(
 ) -> jax.Array:
     """`round(x / scale) + zero_point` within the range of integers of a few bits."""
     zero = jnp.zeros((), output_dtype or jnp.uint8) if zero_point is None else zero_point
-    zero = jnp.asarray(zero)
+    zero = spread(zero, x.shape, axis, block_size)
     if not jnp.issubdtype(zero.dtype, jnp.integer):
-        raise NotImplementedError(f"quantizing to {zero.dtype}")
-    units = jnp.round(x / spread(scale, x.shape, axis, block_size).astype(x.dtype))
-    units = units + spread(zero.astype(x.dtype), x.shape, axis, block_size)
-    limits = jnp.iinfo(zero.dtype)
-    return jnp.clip(units, limits.min, limits.max).astype(zero.dtype)
+        raise NotImplementedError(
+            f"quantizing to {zero.dtype}; to integers, or the network before it was quantized, is "
+            "read"
+        )
+    return saturated(x / spread(scale, x.shape, axis, block_size).astype(x.dtype), zero)
 
 
 def dequantize(
@@ -120,8 +120,7 @@ def conv_quantized(  # noqa: PLR0917  (ONNX's order)
         pads=pads, strides=strides,
     )  # fmt: skip
     total = total if b is None else total + on_axis(b, total.ndim, 1)
-    scale = jnp.asarray(w_scale)
-    scale = scale.reshape(()) if scale.size == 1 else on_axis(scale, total.ndim, 1)
+    scale = spread(w_scale, total.shape, 1, 0)
     scale = jnp.asarray(x_scale).reshape(()) * scale / jnp.asarray(y_scale).reshape(())
     return saturated(total.astype(scale.dtype) * scale, jnp.asarray(y_zero_point).reshape(()))
 
@@ -164,11 +163,9 @@ def matmul_integer(
     """A product of matrices of integers, each less its zero point, in 32 bits."""
     a, b = jnp.asarray(a).astype(jnp.int32), jnp.asarray(b).astype(jnp.int32)
     if a_zero_point is not None:
-        zero = jnp.asarray(a_zero_point).astype(jnp.int32)
-        a = a - (zero[:, None] if zero.ndim == 1 and zero.size > 1 else zero.reshape(()))
+        a = jnp.subtract(*aligned(a, _of_rows(jnp.asarray(a_zero_point).astype(jnp.int32))))
     if b_zero_point is not None:
-        zero = jnp.asarray(b_zero_point).astype(jnp.int32)
-        b = jnp.subtract(*aligned(b, zero.reshape(()) if zero.size == 1 else zero))
+        b = jnp.subtract(*aligned(b, _single(b_zero_point).astype(jnp.int32)))
     return jnp.matmul(a, b)
 
 
