@@ -1,18 +1,21 @@
 """The comparison of methods: its rows against the same numbers computed here, controls, files."""
 
+import io
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 from flax import linen as nn
+from rich.console import Console
 from scipy.stats import spearmanr
 
 from experiments.compare import __main__ as command
 from experiments.compare import measure
 from experiments.compare.measure import Case, compare
 from experiments.compare.methods import attributions
-from experiments.compare.show import figure, table
+from experiments.compare.show import WIDTH, figure, table
 from experiments.mnist.settings import Settings
 
 SOURCES = ("left", "right")
@@ -146,6 +149,22 @@ def test_table_and_figure_show_every_method(rows):
         [sum(row.share.values()) for row in some]
     )
     assert sum(text.get_text() == "–" for text in drawn.axes[1].texts) == 4
+
+
+def test_the_table_has_room_for_large_numbers(rows):
+    large = [
+        replace(
+            row,
+            value=dict.fromkeys(SOURCES, -12.34),
+            seconds=99.999,
+            rank_correlation=-0.123,
+            randomized={"all": -0.123},
+        )
+        for row in rows.values()
+    ]
+    console = Console(width=WIDTH, file=io.StringIO())
+    console.print(table(large, SOURCES))
+    assert "…" not in console.file.getvalue()
 
 
 def test_command_tries_every_method_on_a_trained_network(tmp_path, capsys, monkeypatch):
