@@ -1,8 +1,9 @@
 """Compile relevance beside the forward pass: `python -m benchmarks.compile`.
 
 Tracing, lowering and compiling, from nothing each time and in turns; medians of the ratios to the
-forward pass of the same round. The persistent cache is off. Two sources each; the forward pass is
-compiled as by `jax.jit`, relevance as by `rfp_jax.jit`.
+forward pass of the same round. The persistent cache is off. The forward pass is compiled as by
+`jax.jit`, relevance as by `rfp_jax.jit`. Beside them, how long JAX traces its own derivative,
+`jax.linearize` and one push for each source: it takes the program apart just as relevance does.
 """
 
 from __future__ import annotations
@@ -95,6 +96,37 @@ def transformer(layers: int, *, as_scan: bool, width: int = 64, tokens: int = 32
     return Case(fun, (weights, sequence, sequence), (1, 2))
 
 
+def polynomial(steps: int) -> Case:
+    """A number's polynomial by Horner's scheme, one step behind the other.
+
+    Args:
+        steps: of a product and a sum each.
+    """
+
+    def fun(x: jax.Array) -> jax.Array:
+        y = x
+        for step in range(steps):
+            y = y * x + step % 7
+        return y
+
+    return Case(fun, (jax.ShapeDtypeStruct((), jnp.float32),), (0,))
+
+
+def branches(depth: int) -> Case:
+    """A number that takes one of two branches, which takes one of two, and so on.
+
+    Args:
+        depth: how many lie in each other.
+    """
+
+    def fun(x: jax.Array, level: int = depth) -> jax.Array:
+        if not level:
+            return jnp.tanh(x)
+        return lax.cond(x > level, lambda x: fun(x, level - 1), lambda x: 2 * x, x)
+
+    return Case(fun, (jax.ShapeDtypeStruct((), jnp.float32),), (0,))
+
+
 def of_zoo(framework: str, name: str) -> Case:
     """A network of `benchmarks.zoo`."""
     from importlib import import_module
@@ -109,7 +141,22 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "NASNetMobile": lambda: of_zoo("keras", "NASNetMobile"),
     "transformer, 24 layers, a loop": lambda: transformer(24, as_scan=False),
     "transformer, 24 layers, a scan": lambda: transformer(24, as_scan=True),
+    "1,000 steps, one by one": lambda: polynomial(1000),
+    "branches, 12 deep": lambda: branches(12),
 }
+
+
+PARTS = ("whole", "trace", "lower", "compile")
+
+COLUMNS = (
+    "forward, s",
+    "relevance, s",
+    "x forward",
+    "trace x",
+    "lower x",
+    "compile x",
+    "linearize, trace x",
+)
 
 
 def phases(fun: Callable[..., Any], arguments: tuple[Any, ...], *, suited: bool) -> Phases:
@@ -134,22 +181,63 @@ def phases(fun: Callable[..., Any], arguments: tuple[Any, ...], *, suited: bool)
     return Phases(*np.diff(marks).tolist())
 
 
-def measure(case: Case, rounds: int) -> tuple[list[Phases], list[Phases]]:
-    """Compile the forward pass and relevance in turns.
+def linearized(case: Case) -> Callable[..., Any]:
+    """The derivative along every source: `jax.linearize`, and a push for each.
+
+    Args:
+        case: the network.
+
+    Returns:
+        A function of its arguments.
+    """
+
+    def fun(*arguments: Any) -> Any:
+        sources = [arguments[i] for i in case.argnums]
+
+        def of_sources(*sources: Any) -> Any:
+            given = list(arguments)
+            for i, source in zip(case.argnums, sources, strict=True):
+                given[i] = source
+            return case.fun(*given)
+
+        output, push = jax.linearize(of_sources, *sources)
+        nothing = [jax.tree.map(jnp.zeros_like, source) for source in sources]
+        pushed = [push(*nothing[:i], source, *nothing[i + 1 :]) for i, source in enumerate(sources)]
+        return output, pushed
+
+    return fun
+
+
+def measure(case: Case, rounds: int) -> dict[str, list[Phases]]:
+    """Compile the forward pass, relevance and the derivative in turns.
 
     Args:
         case: the network.
         rounds: how many turns each gets.
 
     Returns:
-        Times of the forward pass and of relevance.
+        The times of each.
     """
     explain = rfp_jax.relevance(case.fun, case.argnums)
-    forward, relevance = [], []
+    derivative = linearized(case)
+    taken: dict[str, list[Phases]] = {"forward": [], "relevance": [], "linearize": []}
     for _ in range(rounds):
-        forward.append(phases(case.fun, case.arguments, suited=False))
-        relevance.append(phases(explain, case.arguments, suited=True))
-    return forward, relevance
+        taken["forward"].append(phases(case.fun, case.arguments, suited=False))
+        taken["relevance"].append(phases(explain, case.arguments, suited=True))
+        taken["linearize"].append(phases(derivative, case.arguments, suited=True))
+    return taken
+
+
+def ratio(taken: list[Phases], forward: list[Phases], part: str) -> float:
+    """Median over the rounds of a part's time, as a multiple of the forward pass's.
+
+    Args:
+        taken: times of what is measured.
+        forward: times of the forward pass.
+        part: a name of `Phases`.
+    """
+    both = zip(taken, forward, strict=True)
+    return float(np.median([getattr(t, part) / getattr(f, part) for t, f in both]))
 
 
 def main(rounds: int = 5, only: tuple[str, ...] = tuple(CASES)) -> int:
@@ -169,15 +257,14 @@ def main(rounds: int = 5, only: tuple[str, ...] = tuple(CASES)) -> int:
     jax.config.update("jax_enable_compilation_cache", False)
     table = Table(box=MARKDOWN)
     table.add_column("", no_wrap=True)
-    for column in ("forward, s", "relevance, s", "x forward", "trace x", "lower x", "compile x"):
+    for column in COLUMNS:
         table.add_column(column, justify="right")
     for name in only:
-        forward, relevance = measure(CASES[name](), rounds)
-        seconds = [np.median([each.whole for each in way]) for way in (forward, relevance)]
-        pairs = list(zip(forward, relevance, strict=True))
-        ratios = [np.median([r.whole / f.whole for f, r in pairs])]
-        ratios += [np.median([r[i] / f[i] for f, r in pairs]) for i in range(len(Phases._fields))]
-        table.add_row(name, *(f"{s:.1f}" for s in seconds), *(f"{x:.2f}" for x in ratios))
+        taken = measure(CASES[name](), rounds)
+        seconds = [np.median([each.whole for each in taken[w]]) for w in ("forward", "relevance")]
+        ratios = [ratio(taken["relevance"], taken["forward"], part) for part in PARTS]
+        ratios.append(ratio(taken["linearize"], taken["forward"], "trace"))
+        table.add_row(name, *(f"{s:.2f}" for s in seconds), *(f"{x:.2f}" for x in ratios))
     console.print(table)
     return 0
 
