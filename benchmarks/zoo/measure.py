@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,7 @@ import rfp_jax
 from benchmarks.zoo.double import in_double
 from benchmarks.zoo.entry import Builder, Entry
 from benchmarks.zoo.original import Beside, beside
+from rfp_jax._util.compiler import run_once
 
 EXACT = 1e-10
 """The error that may remain in float64."""
@@ -121,11 +125,12 @@ def measure(entry: Entry, seconds: float = 0.0) -> Measurement:
     fun, args, argnums, original = entry
     report = rfp_jax.audit(fun, argnums)(*args)
     counts = Counter(report.counts)
-    plain = jax.jit(fun)(*args)
+    plain = run_once(fun, *args)
     weights = jax.random.normal(jax.random.key(1), plain.shape, plain.dtype)
     numbers = {"output": jnp.inf, "theorem": jnp.inf, "from_sources": 0.0}
     if not report.unsupported:
-        numbers = jax.jit(lambda args: _compare(Entry(fun, args, argnums), weights, plain))(args)
+        compare = partial(_compare, fun, argnums, weights, plain)
+        numbers = run_once(compare, *args)
     return Measurement(
         linear=counts["linear"],
         rule=counts["rule"],
@@ -141,9 +146,14 @@ def measure(entry: Entry, seconds: float = 0.0) -> Measurement:
     )
 
 
-def _compare(entry: Entry, weights: jax.Array, plain: jax.Array) -> dict[str, jax.Array]:
+def _compare(
+    fun: Callable[..., Any],
+    argnums: tuple[int, ...],
+    weights: jax.Array,
+    plain: jax.Array,
+    *args: Any,
+) -> dict[str, jax.Array]:
     """Relevance by the forward pass, heatmaps by the backward pass, and the output."""
-    fun, args, argnums, _ = entry
     output, sources, bias = rfp_jax.relevance(fun, argnums)(*args)
     heatmaps = rfp_jax.heatmap(fun, argnums, outputs=weights)(*args)
     size = jnp.stack(list(map(jnp.abs, sources))).sum(0)
