@@ -8,7 +8,7 @@ LATEST ?= python3.12
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo segmentation clouds check test test-latest zoo bench bench-gpu stress lint notebooks docs dist lock clean
+.PHONY: help demo segmentation clouds check test test-latest zoo bench bench-gpu stress lint notebooks docs dist lock locked clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -103,8 +103,18 @@ $(VENV)/.aeon: constraints.txt | $(BIN)/python
 	  --constraint .venv-latest/torch.txt
 	@touch $@
 
-lock: $(VENV)/.test $(VENV)/.docs $(VENV)/.tutorials $(VENV)/.aeon  ## write the versions installed now to constraints.txt
+lock: $(VENV)/.test $(VENV)/.docs $(VENV)/.tutorials $(VENV)/.aeon  ## write the versions installed now to constraints.txt, and their hashes to requirements.lock
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	@$(PIP) uv
+	echo editables | $(BIN)/uv pip compile pyproject.toml - --extra test --extra docs --extra tutorials \
+	  --constraint constraints.txt --universal --python-version 3.11.5 --generate-hashes \
+	  --no-annotate --no-header --quiet --output-file requirements.lock
+
+# Files of the package index alone, so PyTorch comes with CUDA.
+locked: requirements.lock | $(BIN)/python  ## install what tests, docs and tutorials need, each file checked by its hash
+	$(PIP) --require-hashes --no-deps --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.experiments $(VENV)/.clouds $(VENV)/.test $(VENV)/.docs $(VENV)/.tutorials
 
 clean:  ## remove the environment and everything that was built
 	rm -rf $(VENV) .venv-latest .venv-dist dist site .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import rfp_jax
 
@@ -36,6 +37,22 @@ def test_the_version_is_one():
     changes = (ROOT / "CHANGELOG.md").read_text()
     newest = re.search(r"^## \[(\d.*?)\]", changes, re.MULTILINE)
     assert {in_recipe, cited, newest[1]} == {rfp_jax.__version__}
+
+
+def test_locked_files_are_the_constrained_versions_and_have_hashes():
+    text = (ROOT / "requirements.lock").read_text().replace("\\\n", "")
+    locked = {}
+    for line in text.splitlines():
+        requirement, *hashes = line.split(" --hash=sha256:")
+        name, version = re.match(r"([^=\[]+)\S*?==(\S+)", requirement.strip()).groups()
+        assert hashes
+        assert all(re.fullmatch(r"[0-9a-f]{64}", each.strip()) for each in hashes)
+        locked[canonicalize_name(name)] = version
+    constraints = map(Requirement, (ROOT / "constraints.txt").read_text().splitlines())
+    pinned = {canonicalize_name(each.name): str(each.specifier)[2:] for each in constraints}
+    both = locked.keys() & pinned.keys()
+    assert {name: locked[name] for name in both} == {name: pinned[name] for name in both}
+    assert pinned.keys() - both == {"aeon"}  # installed by itself, for a file of data
 
 
 def test_the_recipe_asks_for_what_the_project_asks_for():
