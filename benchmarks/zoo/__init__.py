@@ -6,6 +6,6 @@ is one module a framework; each has `BUILDERS`, which name what makes an `Entry`
 
 from benchmarks.zoo.entry import Builder, Entry
 from benchmarks.zoo.frameworks import FRAMEWORKS, find
-from benchmarks.zoo.measure import Measurement, Row, measure, survey
+from benchmarks.zoo.measurement import Measurement, Row, measure, survey
 
 __all__ = ["FRAMEWORKS", "Builder", "Entry", "Measurement", "Row", "find", "measure", "survey"]

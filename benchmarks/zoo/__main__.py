@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks.zoo import report
 from benchmarks.zoo.frameworks import find
-from benchmarks.zoo.measure import Row, survey
+from benchmarks.zoo.measurement import Row, survey
 
 
 @dataclass(frozen=True)

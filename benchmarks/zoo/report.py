@@ -15,7 +15,7 @@ import jax
 from rich.table import Table
 
 from benchmarks.zoo.frameworks import FRAMEWORKS
-from benchmarks.zoo.measure import EXACT, Measurement, Row
+from benchmarks.zoo.measurement import EXACT, Measurement, Row
 from benchmarks.zoo.original import Beside
 from rfp_jax._util.files import atomic_file
 
