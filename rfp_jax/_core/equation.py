@@ -163,7 +163,7 @@ class Equation:
         )
 
     @cached_property
-    def dominator(self) -> Tracked | None:
+    def dominator(self) -> Member | None:
         """The nearest value of which the result is an elementwise function of one variable."""
         if self.is_opaque or not self.members:
             return None
@@ -173,8 +173,7 @@ class Equation:
             shape = broadcast_shapes(*map(np.shape, self.operands))
             if any(np.shape(member.activation) != shape for member in self.members):
                 return None
-        found = nearest_common_dominator(self.members)
-        return found if isinstance(found, Tracked) else None
+        return nearest_common_dominator(self.members)
 
     @cached_property
     def depth(self) -> int:
@@ -409,6 +408,14 @@ def dominator(value: Member) -> Member | None:
 def depth(value: Member) -> int:
     """Return how many dominators a value has above it."""
     return made.depth if (made := producer(value)) else 0
+
+
+def is_of(value: Member, variable: Member | None) -> bool:
+    """Return whether a value is the variable, or an elementwise function of it alone."""
+    walker: Member | None = value
+    while walker is not None and walker is not variable:
+        walker = dominator(walker)
+    return walker is not None
 
 
 def nearest_common_dominator(values: Sequence[Member]) -> Member | None:

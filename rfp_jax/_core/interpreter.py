@@ -28,7 +28,7 @@ from rfp_jax._core import weights
 from rfp_jax._core.bias import Bias, Keep
 from rfp_jax._core.carrier import Carrier, Contributions
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
-from rfp_jax._core.equation import Equation, Kind, bind
+from rfp_jax._core.equation import Equation, Kind, bind, is_of
 from rfp_jax._core.frozen import (
     Frozen,
     Rule,
@@ -273,7 +273,7 @@ class Interpreter:
 
     def results(self, equation: Equation, frozen: Frozen) -> list[Value]:
         """Push every source's contributions through an equation that its rule has frozen."""
-        by_others = any(value is not equation.variable for value in frozen.inputs or ())
+        by_others = not all(is_of(value, equation.variable) for value in frozen.inputs or ())
         if frozen.ends_chain or (equation.kind is Kind.FUNCTION and by_others):
             # its rule explains it by other values (a softmax by its logits), or otherwise
             equation = replace(equation, is_opaque=True)

@@ -26,6 +26,18 @@ def _tanh_gelu(x: jax.Array) -> jax.Array:
     return 0.5 * x * (1 + jnp.tanh(float(np.sqrt(2 / np.pi)) * (x + 0.044715 * x**3)))
 
 
+def _rescaled_root(x: jax.Array) -> jax.Array:
+    """`sqrt(x^2 + 1)` with huge and tiny numbers brought near 1 first, as JAX 0.12 has hypot."""
+    one, size = jnp.ones_like(x), jnp.maximum(jnp.abs(x), 1)
+    huge, tiny = size >= 2.0**60, size <= 2.0**-12
+
+    def rescaled(x: jax.Array) -> jax.Array:
+        return jnp.where(huge, x * 2.0**-60, jnp.where(tiny, x * 2.0**60, x))
+
+    scale = jnp.where(huge, 2.0**60, jnp.where(tiny, 2.0**-60, 1.0))
+    return jnp.sqrt(jnp.square(rescaled(x)) + jnp.square(rescaled(one))) * scale
+
+
 ELEMENTWISE: Mapping[str, tuple[Writing, ...]] = {
     "sigmoid": (
         jax.nn.sigmoid,
@@ -108,6 +120,13 @@ ELEMENTWISE: Mapping[str, tuple[Writing, ...]] = {
         lambda x: jnp.exp(0.5 * jnp.log(1 + x * x)),
         lambda x: 1 / lax.rsqrt(1 + x**2),
         lambda x: jnp.hypot(x, jnp.ones_like(x)),
+        _rescaled_root,
+    ),
+    "root of a step": (
+        lambda x: jnp.sqrt(1 + jax.nn.relu(x) ** 2),
+        lambda x: jnp.hypot(jax.nn.relu(x), 1.0),
+        lambda x: _rescaled_root(jnp.maximum(x, 0)),
+        lambda x: jnp.where(x > 0, jnp.sqrt(1 + x * x), 1.0),
     ),
     "relu": (
         jax.nn.relu,
