@@ -13,15 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import jax
 from jax import lax
 from jax.extend import core
 
-from rfp_jax._core.jaxprs import CALLS, Program, called, constants, opened
+from rfp_jax._core.jaxprs import CALLS, Atom, Program, called, constants, opened
 from rfp_jax._core.precision import narrow
 from rfp_jax._core.signatures import (
+    Param,
     TreeDef,
     eval_jaxpr,
     eval_shape,
@@ -220,7 +221,7 @@ def _scan(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally)
     return [*after, *ys], tally
 
 
-def _scan_sizes(params: Mapping[str, Any]) -> tuple[int, int]:
+def _scan_sizes(params: Mapping[str, Param]) -> tuple[int, int]:
     """Return how many constants and how many carried values a scan has."""
     if "ft_in" in params:  # JAX 0.12
         n_consts, n_carry, _ = (len(part) for part in params["ft_in"].unpack())
@@ -228,7 +229,7 @@ def _scan_sizes(params: Mapping[str, Any]) -> tuple[int, int]:
     return params["num_consts"], params["num_carry"]
 
 
-def carry_of(eqn: core.JaxprEqn) -> tuple[core.Jaxpr, Sequence[Any], Sequence[Any]]:
+def carry_of(eqn: core.JaxprEqn) -> tuple[core.Jaxpr, Sequence[core.Var], Sequence[Atom]]:
     """Return the body of a `scan` or `while`, and its carry before and after a step."""
     p = eqn.params
     if eqn.primitive.name == "scan":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from jax.extend import core, source_info_util
 
@@ -108,12 +107,12 @@ class _Walk:
     depth: int = 0
     source: str = ""
 
-    def search(self, jaxpr: core.Jaxpr, results: Sequence[Any]) -> Interaction | None:
+    def search(self, jaxpr: core.Jaxpr, results: Sequence[Atom]) -> Interaction | None:
         """Find where an index first fails to arrive in a result."""
         home = tuple(Place(index.axis, index.stride) for index in self.indices)
         if not home:
             return None
-        makers = {var: eqn for eqn in jaxpr.eqns for var in eqn.outvars}
+        makers: dict[Atom, core.JaxprEqn] = {var: eqn for eqn in jaxpr.eqns for var in eqn.outvars}
         values = self.run(jaxpr, [home] * len(jaxpr.invars))
         for var, value in zip(results, values, strict=False):
             for place, start in zip(value or home, home, strict=True):

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from jax.core import Tracer
 from jax.extend import core
 from jax.typing import DTypeLike
 
-from rfp_jax._core.jaxprs import as_list, bind_params, dtype_of, evaluate, shape_of
+from rfp_jax._core.jaxprs import Results, as_list, bind_params, dtype_of, evaluate, shape_of
 from rfp_jax._core.precision import narrow, widen, widen_params
 from rfp_jax._core.primitives import ELEMENTWISE, LINEAR_STEPS, SINGULAR
 from rfp_jax._core.signatures import Param, broadcast_shapes
@@ -26,7 +25,7 @@ Member = Tracked | Stopped
 """A value that a function of one variable may be made of."""
 
 
-def bind(eqn: core.JaxprEqn, operands: Sequence[jax.Array]) -> list[Any]:
+def bind(eqn: core.JaxprEqn, operands: Sequence[jax.Array]) -> list[jax.Array]:
     """Evaluate an equation of a jaxpr as JAX would, in the program's own precision."""
     operands = [narrow(value, var) for value, var in zip(operands, eqn.invars, strict=True)]
     return as_list(eqn, evaluate(eqn, operands, bind_params(eqn)))
@@ -83,12 +82,12 @@ class Equation:
     known: Callable[[int], np.ndarray | None] = lambda _: None
     number: Callable[[int], float | None] = lambda _: None
 
-    def __call__(self, *activations: jax.Array) -> Any:
+    def __call__(self, *activations: jax.Array) -> Results:
         """Return the equation's result at these values of its tracked operands."""
         tracked = iter(activations)
         return self.bind([next(tracked) if isinstance(v, Tracked) else v for v in self.values])
 
-    def bind(self, operands: Sequence[Value]) -> Any:
+    def bind(self, operands: Sequence[Value]) -> Results:
         """Return the equation's result at these values of all its operands."""
         arrays = [activation(value) for value in operands]
         params = bind_params(self.eqn)
@@ -98,7 +97,7 @@ class Equation:
         arrays = [widen(x, self.dtype) for x in arrays]
         return evaluate(self.eqn, arrays, widen_params(params, self.dtype))
 
-    def plain(self) -> list[Any]:
+    def plain(self) -> list[jax.Array]:
         """Return what the plain program computes here, in its own precision."""
         return bind(self.eqn, self.operands)
 
@@ -333,7 +332,7 @@ class Equation:
         """Return the result as a function of a value that dominates it."""
 
         def fun(z: jax.Array) -> jax.Array:
-            values: dict[int, Any] = {id(variable): z}
+            values: dict[int, Value] = {id(variable): z}
             waiting: list[Member] = list(self.members)
             while waiting:  # no recursion: chains can be long
                 member = waiting[-1]
@@ -350,7 +349,7 @@ class Equation:
 
         return fun
 
-    def at(self, values: dict[int, Any]) -> Any:
+    def at(self, values: dict[int, Value]) -> Results:
         """Return the result with these values, by the identity of an operand, in its place."""
         operands = [values.get(id(value), value) for value in self.values]
         if self.keeps_order and np.ndim(activation(operands[0])) == 0:
@@ -365,7 +364,7 @@ _PIECES = frozenset("mul max min clamp abs select_n".split())
 _RESHAPING = frozenset("reshape squeeze broadcast_in_dim slice".split())
 
 
-def _squeezed(f: Equation) -> list[Any]:
+def _squeezed(f: Equation) -> list[Param]:
     """Return the parameter of `squeeze` that names axes; `reshape` has one that permutes them."""
     return [f.params["dimensions"]] if f.name == "squeeze" else []
 

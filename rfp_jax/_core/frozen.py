@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
 from rfp_jax._core.equation import Equation
-from rfp_jax._core.jaxprs import shape_of
+from rfp_jax._core.jaxprs import Results, shape_of
 from rfp_jax._core.signatures import is_sequence
 from rfp_jax._core.value import Tracked
 from rfp_jax._util.trees import Tree
@@ -42,9 +42,9 @@ class Frozen(NamedTuple):
         label: how tables name the rule, if not by its function.
     """
 
-    output: Any
+    output: Results
     push: Callable[..., Tree] | None = None
-    bias: Callable[[], Any] | None = None
+    bias: Callable[[], Results] | None = None
     inputs: tuple[Tracked, ...] | None = None
     in_fractions: bool = False
     skips_absent: bool = False
@@ -53,16 +53,16 @@ class Frozen(NamedTuple):
     label: str = ""
 
     @property
-    def outputs(self) -> list[Any]:
+    def outputs(self) -> list[jax.Array]:
         """The results, one alone as well."""
         return listed(self.output)
 
-    def pushed(self, *contributions: jax.Array | None) -> list[Any]:
+    def pushed(self, *contributions: jax.Array | None) -> list[jax.Array | None]:
         """Return what `push` makes of contributions, one result alone as a list too."""
         assert self.push is not None
-        return listed(self.push(*contributions))
+        return [*listed(self.push(*contributions))]
 
-    def biases(self) -> list[Any]:
+    def biases(self) -> list[jax.Array]:
         """Return the constant part of each result."""
         assert self.bias is not None
         return listed(self.bias())
@@ -106,7 +106,7 @@ def _told(f: Equation) -> str:
     return f"{f.name!r} at {f.source or '(unknown)'}"
 
 
-def listed(results: Any) -> list[Any]:
+def listed(results: Results) -> list[jax.Array]:
     """Return results as a list, one alone as well."""
     return list(results) if is_sequence(results) else [results]
 

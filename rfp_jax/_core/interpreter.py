@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ from rfp_jax._core.frozen import (
     constant,
     is_chained,
 )
-from rfp_jax._core.jaxprs import literal, user_context
+from rfp_jax._core.jaxprs import Atom, literal, user_context
 from rfp_jax._core.numbering import Numbering, key_of
 from rfp_jax._core.precision import widen
 from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
@@ -190,7 +190,7 @@ class Interpreter:
             if (found := self.numbering.find(key)) is not None:
                 return found, tally
             with jax.ensure_compile_time_eval() if stays_known else nullcontext():
-                results = bind(eqn, operands)
+                results: list[Value] = [*bind(eqn, operands)]
             self.numbering.keep(key, values, results)
             return results, tally
         equation = Equation(
@@ -262,7 +262,7 @@ class Interpreter:
         several = equation.eqn.primitive.multiple_results
         return frozen._replace(output=plain if several else plain[0])
 
-    def stopped(self, equation: Equation, outputs: list[Any]) -> list[Value]:
+    def stopped(self, equation: Equation, outputs: list[jax.Array]) -> list[Value]:
         """Return results that no relevance reaches."""
         facts = weights.facts(equation)
         facts = replace(facts, sources=frozenset())
@@ -329,7 +329,7 @@ def _sources(values: Sequence[Tracked]) -> frozenset[int]:
     return frozenset[int]().union(*(value.facts.sources for value in values))
 
 
-def _are_known_scalars(operands: Sequence[Any]) -> bool:
+def _are_known_scalars(operands: Sequence[jax.Array]) -> bool:
     """Return whether operands are known single numbers, such as exponents and bounds of a clip."""
     return all(np.ndim(value) == 0 and not isinstance(value, Tracer) for value in operands)
 
@@ -351,18 +351,18 @@ class _Known:
 
         return known
 
-    def number(self, atom: Any) -> float | None:
+    def number(self, atom: Atom) -> float | None:
         """Return the number of the program that a variable holds in all places, or None."""
         while (eqn := self.made.get(atom) if isinstance(atom, core.Var) else None) is not None:
             if eqn.primitive.name not in MOVES:
                 return None
             atom = eqn.invars[0]
-        value: Any = atom.val if isinstance(atom, core.Literal) else self.env.get(atom)
+        value = atom.val if isinstance(atom, core.Literal) else self.env.get(atom)
         if is_numpy(value):
             return float(value) if value.ndim == 0 and np.isrealobj(value) else None
         return float(value) if isinstance(value, float | int) else None
 
-    def _value(self, atom: Any, given: dict[core.Var, Value]) -> np.ndarray | None:
+    def _value(self, atom: Atom, given: dict[core.Var, Value]) -> np.ndarray | None:
         if isinstance(atom, core.Literal):
             return np.asarray(atom.val)
         value = given.get(atom)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 from jax.extend import core, source_info_util
 
 from rfp_jax._core.signatures import Param
+from rfp_jax._util.trees import Given
 
 # JAX declares no types for the methods of a primitive.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -21,6 +22,9 @@ Program = core.Jaxpr | core.ClosedJaxpr
 Atom = core.Var | core.Literal
 """An operand of an equation."""
 
+Results: TypeAlias = Any
+"""What an equation returns. Any: an array, or a list of arrays, as its primitive says."""
+
 
 def opened(program: Program) -> core.Jaxpr:
     """Return the jaxpr of a program."""
@@ -28,7 +32,7 @@ def opened(program: Program) -> core.Jaxpr:
     return getattr(held, "jaxpr", held)
 
 
-def constants(program: Program) -> Sequence[Any]:
+def constants(program: Program) -> Sequence[Given]:
     """Return the values of a program's constant variables, as far as it holds them."""
     return getattr(program, "consts", ())
 
@@ -61,7 +65,7 @@ def shape_of(atom: Atom) -> tuple[int, ...]:
     return tuple(getattr(atom.aval, "shape", ()))
 
 
-def dtype_of(atom: Atom) -> np.dtype[Any] | None:
+def dtype_of(atom: Atom) -> np.dtype | None:
     """Return the dtype of a variable or literal; of what is not an array None."""
     return getattr(atom.aval, "dtype", None)
 
@@ -83,11 +87,13 @@ def bind_params(eqn: core.JaxprEqn) -> dict[str, Param]:
     return eqn.primitive.get_bind_params(eqn.params)
 
 
-def evaluate(eqn: core.JaxprEqn, operands: Sequence[Any], params: Mapping[str, Param]) -> Any:
+def evaluate(
+    eqn: core.JaxprEqn, operands: Sequence[jax.Array], params: Mapping[str, Param]
+) -> Results:
     """Evaluate an equation's primitive: one result, or a list of several."""
     return eqn.primitive.bind(*operands, **params)
 
 
-def as_list(eqn: core.JaxprEqn, results: Any) -> list[jax.Array]:
+def as_list(eqn: core.JaxprEqn, results: Results) -> list[jax.Array]:
     """Return the results of an equation as a list, one alone as well."""
     return list(results) if eqn.primitive.multiple_results else [results]

@@ -17,23 +17,26 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
 from rfp_jax._core.interpreter import Interpreter, Stop
-from rfp_jax._core.jaxprs import inner_jaxprs
+from rfp_jax._core.jaxprs import Atom, dtype_of, inner_jaxprs, shape_of
 from rfp_jax._core.signatures import linearize, make_jaxpr, map_range, vjp, zeros_like
 from rfp_jax._core.trace import Trace
 from rfp_jax._core.value import Facts, Slots, Tracked, Value, activation, facts_of
+from rfp_jax._util.trees import Number
 from rfp_jax.errors import RelevanceStopsWarning
+
+T = TypeVar("T")
 
 Row = list[jax.Array]
 """For each output array what one part of the sources contributed to it."""
 
-Part = Callable[[jax.Array, Any], jax.Array]
+Part = Callable[[jax.Array, Number], jax.Array]
 """`part(source, i)`: the source array with all but its i-th part set to zero."""
 
 
@@ -44,7 +47,9 @@ class FrozenProgram:
     call: Trace
     walk: Interpreter
 
-    def push_together(self, parts: Sequence[Sequence[jax.Array]]) -> tuple[list[Any], list[Row]]:
+    def push_together(
+        self, parts: Sequence[Sequence[jax.Array]]
+    ) -> tuple[list[jax.Array], list[Row]]:
         """Push all parts of all sources in one walk: what they share is computed once.
 
         Args:
@@ -64,7 +69,7 @@ class FrozenProgram:
         outputs = [self._read(value, count) for value in self._outputs(values)]
         return self.call.results(values), [list(row) for row in zip(*outputs, strict=True)]
 
-    def push(self) -> tuple[list[Any], Callable[[list[jax.Array]], Row], Row | None]:
+    def push(self) -> tuple[list[jax.Array], Callable[[list[jax.Array]], Row], Row | None]:
         """Freeze the program, so that many contributions can be pushed through it.
 
         Returns:
@@ -75,7 +80,7 @@ class FrozenProgram:
         _, push, (results, bias) = linearize(self._given, zeros)
         return results, push, bias
 
-    def pull(self) -> tuple[list[Any], Callable[[list[jax.Array]], Row]]:
+    def pull(self) -> tuple[list[jax.Array], Callable[[list[jax.Array]], Row]]:
         """Freeze the program, so that weights of outputs can be pulled back through it.
 
         Returns:
@@ -107,7 +112,7 @@ class FrozenProgram:
 
     def push_beside(
         self, contributions: Sequence[jax.Array | None]
-    ) -> tuple[list[Any], list[jax.Array | None]]:
+    ) -> tuple[list[jax.Array], list[jax.Array | None]]:
         """Push one contribution per source, or None, beside all that there is, which freezes.
 
         Returns:
@@ -124,7 +129,9 @@ class FrozenProgram:
         slots = [(s, c, *(None,) * extra) for s, c in zip(seeds, contributions, strict=True)]
         return self._run(walk, slots)
 
-    def _given(self, contributions: list[jax.Array]) -> tuple[Row, tuple[list[Any], Row | None]]:
+    def _given(
+        self, contributions: list[jax.Array]
+    ) -> tuple[Row, tuple[list[jax.Array], Row | None]]:
         values, extra = self._beside(contributions), self.walk.bias.slots
         _, pushed, *bias = zip(
             *(self._read(value, 2 + extra) for value in self._outputs(values)), strict=True
@@ -143,7 +150,7 @@ class FrozenProgram:
         warn_of_stops(self.call, walk.stops, self._outputs(values))
         return values
 
-    def _outputs(self, values: Sequence[Any]) -> list[Any]:
+    def _outputs(self, values: Sequence[T]) -> list[T]:
         return list(values[: self.call.output_tree.num_leaves])
 
     def _read(self, value: Value, count: int) -> Row:
@@ -202,7 +209,7 @@ def peak_bytes(jaxpr: core.Jaxpr) -> int:
 def map_parts(
     push: Callable[[list[jax.Array]], Row],
     zeros: list[jax.Array],
-    given: Callable[[Any], list[jax.Array]],
+    given: Callable[[Number], list[jax.Array]],
     count: int,
     max_bytes: int,
 ) -> Row:
@@ -222,10 +229,10 @@ def map_parts(
     return map_range(lambda i: push(given(i)), count, at_a_time)
 
 
-def _is_var(atom: Any) -> bool:
+def _is_var(atom: Atom) -> bool:
     return isinstance(atom, core.Var)
 
 
-def _bytes(atom: Any) -> int:
-    aval = atom.aval
-    return math.prod(aval.shape) * aval.dtype.itemsize
+def _bytes(atom: Atom) -> int:
+    dtype = dtype_of(atom)
+    return 0 if dtype is None else math.prod(shape_of(atom)) * dtype.itemsize

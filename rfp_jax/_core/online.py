@@ -7,18 +7,17 @@ softmax") carries `m' = max(m, max(u))` and sums of `exp(u - m')`. No equation o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from jax.extend import core, source_info_util
 
 from rfp_jax._core.control import carry_of
-from rfp_jax._core.jaxprs import inner_jaxprs, opened
+from rfp_jax._core.jaxprs import Atom, inner_jaxprs, opened
 from rfp_jax._core.primitives import MOVES
 
 
 def find_online_softmax(jaxpr: core.Jaxpr) -> str | None:
     """Return the user's line of the first such loop that depends on an argument of the program."""
-    reached: set[Any] = set(jaxpr.invars)
+    reached: set[core.Var] = set(jaxpr.invars)
     for eqn in jaxpr.eqns:
         if reached.isdisjoint(v for v in eqn.invars if isinstance(v, core.Var)):
             continue
@@ -31,7 +30,7 @@ def find_online_softmax(jaxpr: core.Jaxpr) -> str | None:
     return None
 
 
-def _runs(body: core.Jaxpr, carry: Sequence[Any], after: Sequence[Any]) -> bool:
+def _runs(body: core.Jaxpr, carry: Sequence[core.Var], after: Sequence[Atom]) -> bool:
     """Return whether a body takes exponentials of what a maximum in its carry was taken from."""
     same, below, exponential = set(carry), set[core.Var](), False
     for name, operands, results in _equations(body, {}):
@@ -47,11 +46,11 @@ def _runs(body: core.Jaxpr, carry: Sequence[Any], after: Sequence[Any]) -> bool:
 
 
 def _equations(
-    jaxpr: core.Jaxpr, names: dict[Any, Any]
-) -> Iterator[tuple[str, list[Any], list[Any]]]:
+    jaxpr: core.Jaxpr, names: dict[core.Var, core.Var]
+) -> Iterator[tuple[str, list[core.Var], list[core.Var]]]:
     """Yield name, operands and results of each equation; those of calls in place of the call."""
 
-    def named(atoms: Sequence[Any]) -> list[Any]:
+    def named(atoms: Sequence[Atom]) -> list[core.Var]:
         return [names.get(v, v) for v in atoms if isinstance(v, core.Var)]
 
     for eqn in jaxpr.eqns:

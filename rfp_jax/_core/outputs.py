@@ -98,7 +98,7 @@ def _spread(weights: Given, y: jax.Array) -> jax.Array:
     return jnp.broadcast_to(asarray(weights, y.dtype), y.shape)
 
 
-def _told(outputs: Any) -> str:
+def _told(outputs: object) -> str:
     if is_array(outputs):
         return f"{outputs.dtype}{list(outputs.shape)}"
     return repr(outputs)

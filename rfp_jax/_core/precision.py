@@ -9,7 +9,7 @@ source's contribution, rounding and all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import TypeGuard, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,8 @@ from rfp_jax._core.jaxprs import (
 from rfp_jax._core.signatures import Param, asarray, is_array, is_sequence, make_jaxpr, rebuilt
 from rfp_jax._util.trees import Given
 
+T = TypeVar("T")
+
 
 def check(dtype: DTypeLike | None) -> None:
     """Refuse what contributions cannot be held in.
@@ -49,10 +51,12 @@ def check(dtype: DTypeLike | None) -> None:
         raise TypeError(f"dtype={dtype!r} is no floating-point dtype; pass jnp.float32, or None")
 
 
-def widen(value: Any, dtype: DTypeLike | None) -> Any:
+def widen(value: T, dtype: DTypeLike | None) -> T:
     """A real array or dtype, or a program of such, in at least this precision; else as it is."""
-    if dtype is None:
-        return value
+    return value if dtype is None else cast("T", _widened(value, dtype))
+
+
+def _widened(value: object, dtype: DTypeLike) -> object:
     if _is_dtype(value):
         is_real = jnp.issubdtype(value, jnp.floating)
         return np.dtype(jnp.promote_types(value, dtype)) if is_real else value
@@ -73,7 +77,7 @@ def widen_params(params: Mapping[str, Param], dtype: DTypeLike | None) -> dict[s
     return wide
 
 
-def _is_dtype(value: object) -> TypeGuard[np.dtype[Any] | type[np.generic[Any]]]:
+def _is_dtype(value: object) -> TypeGuard[np.dtype | type[np.generic]]:
     return isinstance(value, np.dtype) or (
         isinstance(value, type) and issubclass(value, np.generic)
     )
@@ -88,7 +92,7 @@ def _wide_program(program: Program, dtype: DTypeLike | None) -> Program:
         jax.ShapeDtypeStruct(shape_of(var), widen(dtype_of(var), dtype)) for var in jaxpr.invars
     ]
 
-    def in_place(*arguments: jax.Array) -> list[Any]:
+    def in_place(*arguments: jax.Array) -> list[jax.Array]:
         return _evaluate(jaxpr, consts, arguments, dtype)
 
     wide = make_jaxpr(in_place)(*inputs)
@@ -96,12 +100,12 @@ def _wide_program(program: Program, dtype: DTypeLike | None) -> Program:
 
 
 def _evaluate(
-    jaxpr: core.Jaxpr, consts: Sequence[Given], args: Sequence[Any], dtype: DTypeLike | None
-) -> list[Any]:
-    env: dict[core.Var, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    jaxpr: core.Jaxpr, consts: Sequence[Given], args: Sequence[jax.Array], dtype: DTypeLike | None
+) -> list[jax.Array]:
+    env: dict[core.Var, jax.Array] = dict(zip(jaxpr.constvars, consts, strict=True))
     env.update(zip(jaxpr.invars, args, strict=True))
 
-    def read(atom: Atom) -> Any:
+    def read(atom: Atom) -> jax.Array:
         if isinstance(atom, core.Literal):
             return widen(asarray(literal(atom)), dtype)
         return env[atom]
@@ -119,7 +123,7 @@ def _evaluate(
     return list(map(read, jaxpr.outvars))
 
 
-def narrow(value: Any, atom: Atom) -> Any:
+def narrow(value: jax.Array, atom: Atom) -> jax.Array:
     """A widened array in the dtype that the plain program has here."""
     given, own = getattr(value, "dtype", None), dtype_of(atom)
     if given is None or own is None or given == own:

@@ -6,11 +6,9 @@ one: `x / s * s` is x. Which variables divide is read off the program before it 
 
 from __future__ import annotations
 
-from typing import Any
-
 from jax.extend import core
 
-from rfp_jax._core.jaxprs import inner_jaxprs
+from rfp_jax._core.jaxprs import Atom, inner_jaxprs
 from rfp_jax._core.primitives import MOVES
 
 _BESIDE_CONSTANT = frozenset("add sub mul div max".split())
@@ -44,7 +42,7 @@ def divisors(jaxpr: core.Jaxpr) -> frozenset[core.Var]:
                     found.update(a for a, b in pairs if b in inner and isinstance(a, core.Var))
         return frozenset(found)
 
-    def inside(body: core.Jaxpr, ends: frozenset[Any]) -> frozenset[core.Var]:
+    def inside(body: core.Jaxpr, ends: frozenset[Atom]) -> frozenset[core.Var]:
         variables = frozenset(v for v in ends if isinstance(v, core.Var))
         key = id(body), variables
         if key not in seen:  # a body that stands in many places is read once

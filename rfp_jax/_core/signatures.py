@@ -26,9 +26,8 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 from jax.typing import DTypeLike
-from numpy.typing import NDArray
 
-from rfp_jax._util.trees import Given, Tree
+from rfp_jax._util.trees import Given, Leaf, Tree
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportMissingTypeArgument=false
@@ -50,7 +49,7 @@ class TreeDef(Protocol):
         """The number of leaves."""
         ...
 
-    def unflatten(self, leaves: Iterable[Any], /) -> Tree:
+    def unflatten(self, leaves: Iterable[Leaf], /) -> Tree:
         """Return the tree with these leaves."""
         ...
 
@@ -68,35 +67,35 @@ ones_like: Callable[[jax.Array], jax.Array] = jnp.ones_like
 broadcast_shapes: Callable[..., tuple[int, ...]] = jnp.broadcast_shapes
 
 
-def is_numpy(value: object) -> TypeGuard[NDArray[Any]]:
+def is_numpy(value: object) -> TypeGuard[np.ndarray]:
     """Return whether a value is a NumPy array."""
     return isinstance(value, np.ndarray)
 
 
-def is_array(value: object) -> TypeGuard[jax.Array | NDArray[Any]]:
+def is_array(value: object) -> TypeGuard[jax.Array | np.ndarray]:
     """Return whether a value is an array."""
     return isinstance(value, jax.Array | np.ndarray)
 
 
-def is_arraylike(value: object) -> TypeGuard[jax.Array | NDArray[Any] | complex]:
+def is_arraylike(value: object) -> TypeGuard[jax.Array | np.ndarray | complex]:
     """Return whether a value is an array or a number, which can be made one."""
     return isinstance(value, jax.Array | np.ndarray | np.generic | float | int | complex)
 
 
-def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+def is_sequence(value: object) -> TypeGuard[Sequence[Tree]]:
     """Return whether a value is a list or a tuple."""
     return isinstance(value, list | tuple)
 
 
-def is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+def is_tuple(value: object) -> TypeGuard[tuple[Tree, ...]]:
     """Return whether a value is a tuple."""
     return isinstance(value, tuple)
 
 
-def rebuilt(value: Sequence[Any], parts: list[Any]) -> Any:
+def rebuilt(value: Sequence[object], parts: Sequence[object]) -> Sequence[object]:
     """Return a list, tuple or named tuple like another, of these parts."""
-    make: Any = getattr(value, "_make", None)
-    return cast("Any", type(value))(parts) if make is None else make(parts)
+    make = cast("Callable[[Sequence[object]], Sequence[object]]", type(value))
+    return getattr(value, "_make", make)(parts)
 
 
 def known_integer(x: jax.Array) -> int | None:
@@ -111,20 +110,23 @@ def is_symbolic(size: int) -> bool:
 
 # --- trees
 
+KeyPath: TypeAlias = tuple[Any, ...]
+"""The keys that lead to a leaf of a tree. Any: JAX declares no types for them."""
+
 structure: Callable[[Tree], TreeDef] = jax.tree.structure
-flatten: Callable[[Tree], tuple[list[Any], TreeDef]] = jax.tree.flatten
-flatten_with_path: Callable[[Tree], tuple[list[tuple[tuple[Any, ...], Any]], TreeDef]] = (
+flatten: Callable[[Tree], tuple[list[Leaf], TreeDef]] = jax.tree.flatten
+flatten_with_path: Callable[[Tree], tuple[list[tuple[KeyPath, Leaf]], TreeDef]] = (
     jax.tree_util.tree_flatten_with_path
 )
-keystr: Callable[[tuple[Any, ...]], str] = jax.tree_util.keystr
+keystr: Callable[[KeyPath], str] = jax.tree_util.keystr
 
 
 class _Register(Protocol):
     def __call__(
         self,
         nodetype: type[T],
-        flatten_func: Callable[[T], tuple[tuple[Any, ...], Any]],
-        unflatten_func: Callable[[Any, Iterable[Any]], T],
+        flatten_func: Callable[[T], tuple[tuple[Tree, ...], Aux]],
+        unflatten_func: Callable[[Aux, Iterable[Tree]], T],
     ) -> None: ...
 
 
@@ -146,7 +148,7 @@ class _MakeJaxpr(Protocol):
 
 
 make_jaxpr: _MakeJaxpr = jax.make_jaxpr  # pyright: ignore[reportAssignmentType]  # its overloads
-eval_jaxpr: Callable[..., list[Any]] = jax.core.eval_jaxpr
+eval_jaxpr: Callable[..., list[jax.Array]] = jax.core.eval_jaxpr
 
 
 def eval_shape(fun: Callable[[*Ts], T], *args: *Ts) -> T:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from rfp_jax._core.argnums import Argnums, resolve
 from rfp_jax._core.jaxprs import inner_jaxprs, shape_of
 from rfp_jax._core.precision import narrow, widen
 from rfp_jax._core.signatures import (
+    KeyPath,
     TreeDef,
     asarray,
     flatten,
@@ -28,7 +28,7 @@ from rfp_jax._core.signatures import (
     structure,
 )
 from rfp_jax._core.value import Value, activation
-from rfp_jax._util.trees import Given, Tree
+from rfp_jax._util.trees import Given, Leaf, Tree
 
 _ARRAY = object()
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
@@ -57,7 +57,7 @@ class Trace:
     output_tree: TreeDef
     output_shapes: list[tuple[int, ...]]
     aux_tree: TreeDef
-    aux_leaves: list[Any]
+    aux_leaves: list[Leaf]
 
     def widened(self, dtype: DTypeLike | None) -> Trace:
         """The call with its sources in the precision of contributions."""
@@ -68,7 +68,7 @@ class Trace:
         pairs = zip(values, self.jaxpr.outvars, strict=True)
         return [narrow(activation(value), atom) for value, atom in pairs]
 
-    def aux(self, results: Sequence[Any]) -> Tree:
+    def aux(self, results: Sequence[jax.Array]) -> Tree:
         """Return the auxiliary output: arrays among the program's results, and its other leaves."""
         arrays = iter(results[self.output_tree.num_leaves :])
         return self.aux_tree.unflatten(
@@ -79,8 +79,8 @@ class Trace:
 def trace(
     fun: Callable[..., Tree],
     argnums: Argnums,
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
+    args: Sequence[Given],
+    kwargs: dict[str, Given],
     has_aux: bool = False,
 ) -> Trace:
     """Trace a call with respect to the arguments that are sources; all others are constants of it.
@@ -101,9 +101,9 @@ def trace(
             "share of the output you want"
         )
     trees: dict[str, TreeDef] = {}
-    rest: list[Any] = []
+    rest: list[Leaf] = []
 
-    def from_sources(*leaves: jax.Array) -> list[Any]:
+    def from_sources(*leaves: jax.Array) -> list[Leaf]:
         full = list(args)
         for place, value in zip(places, tree.unflatten(leaves), strict=True):
             full[place] = value
@@ -181,11 +181,11 @@ def _name(fun: Callable[..., Tree]) -> str:
     return getattr(fun, "__qualname__", None) or repr(fun)
 
 
-def _where(path: tuple[Any, ...], places: tuple[int, ...]) -> str:
+def _where(path: KeyPath, places: tuple[int, ...]) -> str:
     return f"args[{places[path[0].idx]}]{keystr(path[1:])}"
 
 
-def _source(leaf: Given, path: tuple[Any, ...], places: tuple[int, ...]) -> jax.Array:
+def _source(leaf: Given, path: KeyPath, places: tuple[int, ...]) -> jax.Array:
     """A leaf of a source argument as an array, if it can be one."""
     where = _where(path, places)
     if not is_arraylike(leaf):

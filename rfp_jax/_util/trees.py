@@ -7,6 +7,9 @@ from typing import Any, TypeAlias
 Tree: TypeAlias = Any
 """A tree of arrays. Any: Python has no type for a tree of unknown structure."""
 
+Leaf: TypeAlias = Any
+"""A leaf of a tree. Any: an array as a rule, and whatever else a user's tree holds."""
+
 Given: TypeAlias = Any
 """A user's value where arrays are meant. Any: it is checked before it is used."""
 
