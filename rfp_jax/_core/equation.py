@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -349,7 +349,7 @@ class Equation:
 
         return fun
 
-    def at(self, values: dict[int, Value]) -> Results:
+    def at(self, values: Mapping[int, Value]) -> Results:
         """Return the result with these values, by the identity of an operand, in its place."""
         operands = [values.get(id(value), value) for value in self.values]
         if self.keeps_order and np.ndim(activation(operands[0])) == 0:

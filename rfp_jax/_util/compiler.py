@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.stages import Lowered, Traced
 
-from rfp_jax._util.trees import Given, Tree
+from rfp_jax._util.trees import Given, Leaf
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +46,10 @@ class Jitted(Protocol[P, R_co]):
         ...
 
 
-def jit(fun: Callable[P, R], **options: Any) -> Jitted[P, R]:
+def jit(
+    fun: Callable[P, R],
+    **options: Any,  # Any: the arguments of `jax.jit`, each of its own type
+) -> Jitted[P, R]:
     """`jax.jit` with the options of XLA that suit the platform, the program and its dtypes.
 
     Whether `compiler_options` help is decided for each signature of the arguments, from the program
@@ -77,9 +80,9 @@ def jit(fun: Callable[P, R], **options: Any) -> Jitted[P, R]:
     if "compiler_options" in options:
         raise TypeError("rfp_jax.jit chooses compiler_options itself: use jax.jit to set your own")
     plain = jax.jit(fun, **options)
-    chosen: dict[Hashable, Callable[..., Tree]] = {}
+    chosen: dict[Hashable, Jitted[..., R]] = {}
 
-    def suited(args: Any, kwargs: Any) -> Any:
+    def suited(args: tuple[Given, ...], kwargs: dict[str, Given]) -> Jitted[..., R]:
         """Return the `jax.jit` of the function with the options for these arguments."""
         leaves, tree = jax.tree.flatten((args, kwargs))
         if any(isinstance(leaf, Tracer) for leaf in leaves):
@@ -91,7 +94,7 @@ def jit(fun: Callable[P, R], **options: Any) -> Jitted[P, R]:
         return chosen[key]
 
     @functools.wraps(fun)
-    def compiled(*args: Given, **kwargs: Given) -> Any:
+    def compiled(*args: Given, **kwargs: Given) -> R:
         return suited(args, kwargs)(*args, **kwargs)
 
     def lower(*args: Given, **kwargs: Given) -> Lowered:
@@ -148,7 +151,7 @@ def options_for(program: ClosedJaxpr, platform: str) -> Options:
     return compiler_options(platform) if sizes and max(sizes) <= 4 else {}
 
 
-def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
+def _equations(jaxpr: Jaxpr) -> Iterator[Any]:  # Any: JAX declares no dtype of variables
     for equation in jaxpr.eqns:
         yield equation
         for value in jax.tree.leaves(
@@ -160,7 +163,7 @@ def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
                 yield from _equations(value)
 
 
-def _signature(leaf: Any) -> Hashable:
+def _signature(leaf: Leaf) -> Hashable:
     """Parts of an argument on which its program depends."""
     try:
         return _OF_JAX_ARRAY(leaf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import cos, pi, radians
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from rfp_jax._util.extras import needs_extra
 
 if TYPE_CHECKING:
     import xarray as xr
+    from rasterio.crs import CRS
 
 DEGREE = 6_371_008.8 * pi / 180
 """Meters of a degree on a sphere of the earth's mean radius."""
@@ -29,7 +30,7 @@ class Ground:
         shape: rows and columns.
     """
 
-    crs: Any
+    crs: CRS | None
     corner: tuple[float, float]
     resolution: tuple[float, float]
     shape: tuple[int, int]
@@ -69,6 +70,7 @@ class Ground:
         """
         from pyproj import Transformer
 
+        assert self.crs is not None  # else there are no degrees
         left, bottom, right, top = self.bounds
         x, y = np.meshgrid(np.linspace(left, right, count), np.linspace(top, bottom, count))
         way = Transformer.from_crs(self.crs.to_wkt(), "EPSG:4326", always_xy=True)

@@ -170,12 +170,14 @@ def _holder(items: Sequence[_Item], *, nested: bool) -> _Item:
     return holder
 
 
-def _size(argument: Any) -> int:
+def _size(argument: object) -> int:
     """Bytes of what a step has in the file."""
     return _NAME + (len(argument) if isinstance(argument, str | bytes | bytearray) else 0)
 
 
-def _steps(content: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int]]:
+def _steps(
+    content: bytes,
+) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int]]:  # Any: the code says what it takes
     for code, argument, place in pickletools.genops(content):
         yield code, argument, place or 0
 
