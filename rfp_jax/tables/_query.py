@@ -266,7 +266,10 @@ def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.
 
 
 def by_bins(
-    values: xr.DataArray, name: str, bins: int | Sequence[float], **options: Any
+    values: xr.DataArray,
+    name: str,
+    bins: int | Sequence[float],
+    **options: Any,  # Any: the arguments of xarray, each of its own type
 ) -> xr.DataArray:
     """Medians over bins of a metadata value, such as the share of each source by cloud cover.
 

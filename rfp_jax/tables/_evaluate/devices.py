@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from rfp_jax._util.compiler import options_for
 from rfp_jax._util.trees import Tree
-from rfp_jax.tables._evaluate.options import Devices
+from rfp_jax.tables._evaluate.options import Device, Devices
 from rfp_jax.tables._evaluate.samples import Schema
 
 LARGEST_BATCH = {"cpu": 32, "gpu": 256, "tpu": 256}
@@ -54,7 +53,7 @@ class CompiledBatch:
         """Return how many samples all devices compute at once."""
         return self.batch * self.sharding.mesh.size
 
-    def __call__(self, inputs: Sequence[np.ndarray]) -> Any:
+    def __call__(self, inputs: Sequence[np.ndarray]) -> Tree:
         """Start a batch; the result is there when it is read.
 
         The arrays go to the compiled function as they are: it puts them where they belong in half
@@ -162,7 +161,7 @@ def _size(params: Tree) -> int:
     return sum(np.dtype(x.dtype).itemsize * math.prod(x.shape) for x in jax.tree.leaves(params))
 
 
-def _free(device: Any) -> int:
+def _free(device: Device) -> int:
     stats = device.memory_stats() or {}
     if "bytes_limit" not in stats:
         return CPU_MEMORY

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jax.typing import DTypeLike
 
 from rfp_jax._transforms.relevance import relevance
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.trees import Json, Tree
+from rfp_jax.rules import Composite, LayerRule
 from rfp_jax.tables import _query
 from rfp_jax.tables._evaluate import layout, processes
 from rfp_jax.tables._evaluate.errors import TableMismatchError
@@ -39,7 +40,7 @@ def evaluate(
     classes: Sequence[str],
     other_inputs: Sequence[str] = (),
     labels: str | None = None,
-    rules: Any = "lrp0",
+    rules: str | Composite | LayerRule = "lrp0",
     bias: str | None = None,
     method: Callable[..., Callable[..., Tree]] = relevance,
     dtype: DTypeLike | None = None,

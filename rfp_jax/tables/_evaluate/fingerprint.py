@@ -8,12 +8,12 @@ import importlib.metadata
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import jax
 import numpy as np
 from jax.extend import core
 
+from rfp_jax._core.jaxprs import Program, constants, opened
 from rfp_jax._util.trees import Given, Json, Tree
 
 
@@ -112,18 +112,18 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _tokens(program: Any) -> Iterator[str]:
-    jaxpr = getattr(program, "jaxpr", program)
-    numbers: dict[Any, int] = {}
+def _tokens(program: Program) -> Iterator[str]:
+    jaxpr = opened(program)
+    numbers: dict[core.Var, int] = {}
 
-    def number(var: Any) -> str:
+    def number(var: core.Var) -> str:
         return f"{numbers.setdefault(var, len(numbers))}:{var.aval.str_short()}"
 
-    def atom(value: Any) -> str:
+    def atom(value: core.Var | core.Literal) -> str:
         return _value(value.val) if isinstance(value, core.Literal) else number(value)
 
     yield from (number(var) for var in (*jaxpr.constvars, *jaxpr.invars))
-    yield from (_value(const) for const in getattr(program, "consts", ()))
+    yield from (_value(const) for const in constants(program))
     for eqn in jaxpr.eqns:
         yield eqn.primitive.name
         yield from map(atom, eqn.invars)
@@ -135,7 +135,7 @@ def _tokens(program: Any) -> Iterator[str]:
     yield from map(atom, jaxpr.outvars)
 
 
-def _param(value: Any) -> Iterator[str]:
+def _param(value: object) -> Iterator[str]:
     if isinstance(value, core.ClosedJaxpr | core.Jaxpr):
         yield from _tokens(value)
     elif isinstance(value, tuple | list):
@@ -150,13 +150,13 @@ def _param(value: Any) -> Iterator[str]:
         yield _without_addresses(repr(value))
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     digest = hashlib.sha256()
     _update(digest, np.asarray(value))
     return digest.hexdigest()
 
 
-def _update(digest: Any, array: np.ndarray) -> None:
+def _update(digest: hashlib._Hash, array: np.ndarray) -> None:
     digest.update(f"{array.dtype}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).tobytes())
 
@@ -165,6 +165,6 @@ def _without_addresses(text: str) -> str:
     return re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x", text)
 
 
-def _short(value: Any) -> str:
+def _short(value: Json) -> str:
     text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rfp_jax._util.trees import Given
-from rfp_jax.tables._evaluate.values import describe, printable, scalar
+from rfp_jax.tables._evaluate.values import Fill, describe, printable, scalar
 
 UNKNOWN = -1
 """The class of a sample whose class is not known."""
@@ -35,7 +35,7 @@ class LabelKind(NamedTuple):
 
     dtype: np.dtype
     per_class: bool
-    fill: Any
+    fill: Fill
     read: Callable[[Given, Sequence[str]], Given]
     words: str
 

@@ -67,12 +67,15 @@ class FixedWidth(BackendArray):
         self._array, self.shape = array, array.shape
         self.dtype = np.dtype(f"U{width}")
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._read
         )
 
-    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+    def _read(
+        self,
+        key: tuple[Any, ...],  # Any: xarray hands on what zarr calls a selection
+    ) -> np.ndarray:
         return np.asarray(self._array.oindex[key]).astype(self.dtype)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-Devices = Sequence[Any]
-"""Of `jax.Device`, which type checkers take for a variable."""
+Device: TypeAlias = Any
+"""A `jax.Device`. Any: type checkers take JAX's name for a variable."""
+
+Devices = Sequence[Device]
 
 
 @dataclass(frozen=True)

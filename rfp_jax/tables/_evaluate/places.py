@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax._util.trees import Given, Json
+from rfp_jax._util.trees import Given, Json, Tree
 from rfp_jax.tables._evaluate.labels import UNKNOWN
 from rfp_jax.tables._evaluate.options import Places
 from rfp_jax.tables._evaluate.values import describe
@@ -210,7 +210,7 @@ class Form:
 
 
 def find_form(
-    output: Any, batch: int, classes: Sequence[str], places: Places | None, *, is_labeled: bool
+    output: Tree, batch: int, classes: Sequence[str], places: Places | None, *, is_labeled: bool
 ) -> Form | None:
     """Return the form of a model's outputs; None for one output of each class a sample.
 

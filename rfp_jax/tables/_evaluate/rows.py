@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +65,7 @@ def as_arrays(
     return arrays
 
 
-def _in_order(tree: Any, names: Sequence[str]) -> list[jax.Array]:
+def _in_order(tree: Tree, names: Sequence[str]) -> list[jax.Array]:
     """The leaves of a tree, those of a dict by their names: JAX would sort them."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     keys = [p[-1].key for p, _ in leaves if p and isinstance(p[-1], jax.tree_util.DictKey)]
@@ -113,7 +112,7 @@ def compute(
         num_threads=threads, prefetch_buffer_size=max(threads, compiled.samples)
     )
     source = grain.MapDataset.source(_Samples(slots, reader, schema)).to_iter_dataset(options)
-    flying: deque[tuple[list[Sample | None], Any]] = deque()
+    flying: deque[tuple[list[Sample | None], Tree]] = deque()
     for read in source.batch(compiled.samples, batch_fn=list):
         samples = [sample for (sample,) in read]
         samples += [None] * (compiled.samples - len(samples))
@@ -125,7 +124,7 @@ def compute(
         yield _fetch(samples, result)
 
 
-def _fetch(samples: Sequence[Sample | None], result: Any) -> list[Row]:
+def _fetch(samples: Sequence[Sample | None], result: Tree) -> list[Row]:
     fetched = jax.tree.map(np.asarray, tuple(result))
     return [
         Row(sample, *jax.tree.map(lambda array, i=i: array[i], fetched))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -211,7 +211,7 @@ def _metadata(reader: Reader, probes: Sequence[Probe], key: str) -> str:
     )
 
 
-def _digest(*values: Any) -> str:
+def _digest(*values: Given) -> str:
     digest = hashlib.sha256()
     for value in values:
         array = value if isinstance(value, np.ndarray) else _as_array(value)

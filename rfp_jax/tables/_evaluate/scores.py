@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate.table import nested
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Measure(Protocol):
         ...
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Json]:
         """Return what else there is to say."""
         ...
 
@@ -66,7 +67,7 @@ class Unlabeled:
     accuracy: None = None
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Json]:
         """Nothing."""
         return {}
 
@@ -93,7 +94,7 @@ class OneLabel:
         return self.hits / self.labeled if self.labeled else None
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Json]:
         """Nothing."""
         return {}
 
@@ -136,7 +137,7 @@ class Pixels:
         return float(np.trace(self.counts)) / self.labeled if self.labeled else None
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Json]:
         """`iou` of each class by name, and `mean_iou`; nothing without labels."""
         if not self.labeled:
             return {}
@@ -185,7 +186,7 @@ class MultiLabel:
         return self.hits / self.labeled if self.labeled else None
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Json]:
         """`scores`: precision, recall and F1, `micro`, `macro`, and `classes` by name."""
         each = [
             _scores(*counts) for counts in zip(self.true, self.predicted, self.present, strict=True)
@@ -236,7 +237,7 @@ class Regression:
         return None
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Json]:
         """`errors` of each output by name: `rmse`, `mae`, and `r2`, the explained variance."""
         found = {}
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,16 @@ from rfp_jax.tables._evaluate.labels import LABELS, UNKNOWN
 from rfp_jax.tables._evaluate.places import Form
 from rfp_jax.tables._evaluate.regions import ITEM, samples_of_regions, words_of_maps
 from rfp_jax.tables._evaluate.samples import Sample, Schema
-from rfp_jax.tables._evaluate.values import KINDS, TEXT, TIME_UNITS, check_text
+from rfp_jax.tables._evaluate.values import KINDS, TEXT, TIME_UNITS, Fill, check_text
 
 BIAS = "bias"
 """The last entry of the dimension `source`: what came from no source."""
 
 Attribute = str | int | float | list[int]
 """Types that every format that xarray writes can keep as an attribute."""
+
+Column = np.ndarray | Sequence[object]
+"""Values of a variable, one a row; None where nothing is known."""
 
 NESTED = ("versions", "model", "data", "sources", "classes", "places")
 """Attributes of a table that are JSON."""
@@ -39,7 +42,7 @@ class Variable(NamedTuple):
 
     dims: tuple[str, ...]
     dtype: np.dtype
-    fill: Any
+    fill: Fill
     attributes: Mapping[str, Attribute]
 
 
@@ -158,7 +161,9 @@ class Table:
         )
         return found
 
-    def _places(self, form: Form, named: Any, units: Any) -> dict[str, Variable]:
+    def _places(
+        self, form: Form, named: Mapping[str, Attribute], units: Mapping[str, Attribute]
+    ) -> dict[str, Variable]:
         whole, words = np.dtype(np.int64), "places of the region by predicted class, or by true one"
         found = {
             "number": Variable(("sample",), whole, -1, {"long_name": "index in the data source"}),
@@ -193,22 +198,24 @@ class Table:
         relevance = np.stack([row.relevance for row in rows]).astype(self.dtype)
         output = np.stack([row.output for row in rows]).astype(self.dtype)
         finite = np.array([row.finite for row in rows])
-        known: dict[str, Any] = {}
+        known: dict[str, Column] = {}
+        is_empty = np.zeros(len(rows), bool)
         if form is not None:
             pixels = np.stack([row.pixels for row in rows if row.pixels is not None])
             pixels[[bool(sample.failure) for sample in samples]] = 0
-            known = self._maps(rows) | {"pixels": pixels.reshape(-1, form.classes)}
+            known = {**self._maps(rows), "pixels": pixels.reshape(-1, form.classes)}
+            is_empty = pixels.sum(-1).ravel() == 0
             samples = samples_of_regions(form, samples)
             relevance = relevance.reshape(-1, *relevance.shape[2:])
             output = output.reshape(-1, form.classes)
             known["number"] = [sample.number for sample in samples]
             finite = np.isfinite(output).all(-1) & np.isfinite(relevance).all((1, 2))
-            finite &= pixels.sum(-1).ravel() > 0
+            finite &= ~is_empty
         failed = np.array([bool(sample.failure) for sample in samples])
         relevance[failed], output[failed] = np.nan, np.nan
-        nothing = failed if form is None else failed | (known["pixels"].sum(-1) == 0)
+        nothing = failed | is_empty
         multi = self.schema.label == "multi"
-        columns: dict[str, Any] = {
+        columns: dict[str, Column] = {
             "id": [sample.id for sample in samples],
             "label": [sample.label for sample in samples],
             "prediction": output >= 0 if multi else np.where(nothing, UNKNOWN, output.argmax(-1)),
@@ -286,7 +293,7 @@ def check_names(sources: Sequence[str], classes: Sequence[str], metadata: Sequen
             raise ValueError(f"metadata cannot be called {name!r}: choose another plain name")
 
 
-def _column(values: Any, variable: Variable, shape: tuple[int, ...]) -> np.ndarray:
+def _column(values: Column, variable: Variable, shape: tuple[int, ...]) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return values.astype(variable.dtype)
     column = np.full((len(values), *shape), variable.fill, variable.dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import jax.numpy as jnp
 import numpy as np
@@ -83,7 +83,7 @@ def named_samples(data: Given, fields: Sequence[str] | None) -> NamedSamples:
     return NamedSamples(data, None if fields is None else tuple(fields))
 
 
-def _of_loader(loader: Any, torch: Any) -> Any:
+def _of_loader(loader: Given, torch: ModuleType) -> Given:
     data = loader.dataset
     if isinstance(data, torch.utils.data.IterableDataset):
         return data

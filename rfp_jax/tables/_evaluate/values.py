@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ INT64 = np.iinfo(np.int64)
 TIME_UNITS = "microseconds since 1970-01-01 00:00:00"
 MISSING_TIME = INT64.min
 """NumPy's NaT."""
+
+Fill = bool | int | float | str
+"""A value where nothing is known."""
 
 TEXT = np.dtypes.StringDType()
 
@@ -30,7 +33,7 @@ class Kind(NamedTuple):
     """
 
     dtype: np.dtype
-    fill: Any
+    fill: Fill
     read: Callable[[Given], Given]
     takes: str
 

@@ -15,6 +15,8 @@ from rfp_jax.tables._report.facts import Facts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patches import Patch
+    from matplotlib.typing import RcKeyType
 
 MOST_CLASSES = 20
 """Only so many classes are drawn, those with the most samples."""
@@ -22,7 +24,7 @@ MOST_CLASSES = 20
 INTERVALS = 10
 """Metadata values are gathered in so many intervals of equal width."""
 
-STYLE: dict[Any, Any] = {
+STYLE: dict[RcKeyType, Any] = {  # Any: each setting has its own type
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -152,7 +154,7 @@ def _boxes(
     )
 
 
-def _patch(color: str, label: str) -> Any:
+def _patch(color: str, label: str) -> Patch:
     from matplotlib.patches import Patch
 
     return Patch(facecolor=color, alpha=0.75, label=label)

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import atomic_file
@@ -113,7 +113,7 @@ def report(
         draft.write_text(page, encoding="utf-8")
 
 
-def _render(**content: Any) -> str:
+def _render(**content: object) -> str:
     """The page; all of its content is escaped but its own style and script."""
     import jinja2
     from markupsafe import Markup
