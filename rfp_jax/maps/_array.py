@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Given
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._file import FileRaster
 from rfp_jax.maps._grid import Grid, grid_of
@@ -145,13 +145,13 @@ def _dates(array: xr.DataArray) -> list[str]:
     return [str(v) for v in (values.astype("datetime64[D]") if is_day else values)]
 
 
-def _first_attrs(data: xr.Dataset, names: Sequence[Any]) -> dict[str, Any]:
+def _first_attrs(data: xr.Dataset, names: Sequence[Hashable]) -> dict[str, Given]:
     """Return the attributes for scale and nodata on which all variables agree.
 
     Raises:
         SceneError: they do not say the same.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Given] = {}
     for key in ("scale_factor", "add_offset", "_FillValue"):
         said = {data[name].attrs.get(key) for name in names}
         if len(said) > 1:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert import ConversionError, load
 from rfp_jax.maps._cog import to_cog
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._inspect import inspect
 from rfp_jax.maps._relevance import relevance
+from rfp_jax.maps._scene import Prepare
 from rfp_jax.maps._source import Source
 from rfp_jax.maps._summary import summarize
 from rfp_jax.tables import TableInUseError, TableMismatchError, join
@@ -169,7 +171,7 @@ def _map(given: Map) -> None:
         console.print(f"GeoTIFFs: {given.cog} ({names})", markup=False, soft_wrap=True)
 
 
-def _network(path: Path) -> tuple[Any, Any]:
+def _network(path: Path) -> tuple[Callable[..., Tree], Tree]:
     if path.suffix == ".onnx":
         from rfp_jax.convert import from_onnx
 
@@ -231,7 +233,7 @@ def read_classes(path: Path) -> dict[str, str] | list[str]:
     return names
 
 
-def _prepare(path: Path | None) -> dict[str, Any] | None:
+def _prepare(path: Path | None) -> dict[str, Prepare] | None:
     """Return a function that subtracts means and divides by deviations."""
     if path is None:
         return None

@@ -52,6 +52,7 @@ def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Json]:
     names = [str(name) for name in scene.source.values]
     colors = {**source_colors(name for name in names if name != "bias"), "bias": BIAS_COLOR}
     nodes = ground.nodes()
+    assert ground.crs is not None  # it has nodes
     return {
         "crs": ground.crs.to_string(),
         "bounds": list(ground.bounds),

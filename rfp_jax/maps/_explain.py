@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,8 @@ from rfp_jax._transforms.relevance import relevance
 from rfp_jax._util.compiler import options_for
 from rfp_jax._util.trees import Given, Tree
 from rfp_jax.maps._errors import NetworkSizeError, SceneError
+from rfp_jax.rules import Composite, LayerRule
+from rfp_jax.tables._evaluate.options import Devices
 
 Chosen = tuple[int, ...] | None
 """The outputs that are explained, by number; None for that which is greatest at each pixel."""
@@ -41,9 +42,9 @@ class Network:
     fun: Callable[..., Tree]
     params: Tree
     sources: int
-    constants: tuple[Any, ...]
+    constants: tuple[Given, ...]
     dims: str
-    rules: Any
+    rules: str | Composite | LayerRule
     bias: str
     is_patch: bool
 
@@ -127,7 +128,7 @@ class Compiled:
         devices: where to compute.
     """
 
-    def __init__(self, network: Network, chosen: Chosen, shapes: Shapes, devices: Sequence[Any]):
+    def __init__(self, network: Network, chosen: Chosen, shapes: Shapes, devices: Devices):
         self.shapes, self.devices = shapes, len(devices)
         mesh = jax.make_mesh((len(devices),), ("batch",), (AxisType.Auto,), devices=tuple(devices))
         everywhere, self._pieces = NamedSharding(mesh, P()), NamedSharding(mesh, P("batch"))
@@ -160,7 +161,7 @@ class Compiled:
         return self._run(params, jax.device_put(list(inputs), self._pieces), constants)
 
 
-def choose(outputs: Any, names: Sequence[str]) -> Chosen:
+def choose(outputs: Given, names: Sequence[str]) -> Chosen:
     """Return which outputs are explained.
 
     Args:

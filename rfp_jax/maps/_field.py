@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import jax
 import numpy as np
@@ -138,7 +137,7 @@ class _Program:
 
     fun: Callable[..., Tree]
     params: Tree
-    given: Sequence[Any]
+    given: Sequence[Given]
     dim: int
     scales: Sequence[int]
 

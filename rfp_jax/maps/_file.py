@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -61,8 +60,8 @@ class FileRaster:
     grid: Grid
     tags: Tags
     bands: tuple[int, ...]
-    warp: dict[str, Any] | None = None
-    keep: Any = None
+    warp: dict[str, object] | None = None
+    keep: object = None
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
     def read(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +101,7 @@ class FileRaster:
             natural = source.resolution
         (across, down), own = grid.resolution, self.tags
         wide = own.dtype.kind == "f" or own.dtype.itemsize > 2
-        options: dict[str, Any] = {
+        options: dict[str, object] = {
             "crs": grid.crs,
             "transform": grid.transform,
             "width": grid.width,
@@ -132,7 +131,7 @@ class FileRaster:
                 digest.update(block)
         return digest.hexdigest()
 
-    def _opened(self) -> Any:
+    def _opened(self) -> rasterio.DatasetReader | WarpedVRT:
         if not hasattr(self._local, "opened"):
             opened = rasterio.open(self.path)
             self._local.opened = opened if self.warp is None else WarpedVRT(opened, **self.warp)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +23,10 @@ VOID = 255
 """The prediction where there is none."""
 
 
+Coordinate = tuple[tuple[str, ...], np.ndarray, dict[str, Json]]
+"""The dimensions, values and attributes of a coordinate."""
+
+
 @dataclass(frozen=True)
 class Variable:
     """A variable of a map.
@@ -36,7 +40,7 @@ class Variable:
 
     dims: tuple[str, ...]
     dtype: np.dtype
-    fill: Any
+    fill: float
     attributes: Mapping[str, Json]
 
 
@@ -131,7 +135,7 @@ class Layout:
         return found
 
     @property
-    def coordinates(self) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+    def coordinates(self) -> dict[str, Coordinate]:
         """The coordinates: dimensions, values, attributes."""
         y, x = self.centers
         text = np.dtypes.StringDType()
@@ -142,7 +146,7 @@ class Layout:
         north = {"axis": "Y", "standard_name": names[0], "units": _unit(unit, "north")}
         east = {"axis": "X", "standard_name": names[1], "units": _unit(unit, "east")}
         words = {"long_name": "source of relevance"}
-        found: dict[str, Any] = {
+        found: dict[str, Coordinate] = {
             "y": (("y",), y, north),
             "x": (("x",), x, east),
             "source": (("source",), np.array([*self.sources, "bias"], text), words),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def by_polygon(scene: xr.Dataset, polygons: gpd.GeoDataFrame) -> gpd.GeoDataFram
 
         every = np.zeros(len(polygons))
         if known.any():
-            found: Any = exactextract.exact_extract(
+            found: object = exactextract.exact_extract(
                 array.rio.write_crs(scene.rio.crs), placed, operation, output="pandas"
             )
             assert isinstance(found, pd.DataFrame)

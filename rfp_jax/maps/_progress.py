@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def progress(total: int, done: int, announcement: str, *, shown: bool) -> Iterator[Any]:
+def progress(
+    total: int, done: int, announcement: str, *, shown: bool
+) -> Iterator[Callable[[float], None]]:
     """Show what will be written, then a bar of pixels; yields a function that counts pixels.
 
     Args:
@@ -33,7 +34,7 @@ def progress(total: int, done: int, announcement: str, *, shown: bool) -> Iterat
         task = bar.add_task("", total=total, completed=done, rate="")
         start = done
 
-        def advance(pixels: int) -> None:
+        def advance(pixels: float) -> None:
             seconds, counted = bar.tasks[0].elapsed or 0.0, bar.tasks[0].completed + pixels - start
             rate = f"{counted / seconds:,.0f} pixels/s" if seconds else ""
             bar.update(task, advance=pixels, rate=rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import numpy as np
@@ -23,6 +23,7 @@ from rfp_jax.maps._scene import Prepare, check_prepare, open_scene
 from rfp_jax.maps._source import Scale
 from rfp_jax.maps._structure import Windows
 from rfp_jax.maps._write import in_memory, on_disk, plan_work
+from rfp_jax.rules import Composite, LayerRule
 from rfp_jax.tables._evaluate import processes
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def relevance(
     resampling: str = "bilinear",
     scale: Scale = None,
     constants: Sequence[Given] = (),
-    rules: Any = "lrp0",
+    rules: str | Composite | LayerRule = "lrp0",
     bias: str = "keep",
     region: Bounds | None = None,
     max_bytes: int | None = None,

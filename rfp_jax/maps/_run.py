@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import jax
 import numpy as np
 
 from rfp_jax.maps._explain import Compiled
@@ -48,7 +49,7 @@ class Work:
 
         Devices work while results of earlier windows are put in their places.
         """
-        running: deque[tuple[tuple[_Group, ...], Any]] = deque()
+        running: deque[tuple[tuple[_Group, ...], tuple[jax.Array, jax.Array]]] = deque()
         with ThreadPoolExecutor(1 + self.compiled.devices) as readers:
             for groups in batched(self._groups(todo, readers), self.compiled.devices):
                 running.append((groups, self.compiled(self._inputs(groups))))
@@ -65,7 +66,7 @@ class Work:
 
     def _canvases(self, todo: Sequence[int], readers: ThreadPoolExecutor) -> Iterator[_Canvas]:
         """Read the blocks of tiles, some ahead."""
-        waiting: deque[tuple[int, Future[Any]]] = deque()
+        waiting: deque[tuple[int, Future[tuple[list[np.ndarray], np.ndarray]]]] = deque()
         left = iter(todo)
         try:
             while True:
@@ -103,7 +104,7 @@ class Work:
             found.append(np.stack(cuts))
         return found
 
-    def _collect(self, groups: Sequence[_Group], results: Any) -> Iterator[Done]:
+    def _collect(self, groups: Sequence[_Group], results: Sequence[jax.Array]) -> Iterator[Done]:
         relevance, output = (np.asarray(result) for result in results)
         for first, (canvas, views) in enumerate(groups):
             for k, (y, x) in enumerate(views, first * self.batch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from rfp_jax.maps._raster import open_raster
 from rfp_jax.maps._source import Scale, Source, as_source, check_scale
 from rfp_jax.maps._tags import Raster
 
-Prepare = Callable[[np.ndarray], Any]
+T = TypeVar("T")
+
+Prepare = Callable[[np.ndarray], Given]
 """Maps the values [y, x, band] of a source to those that the network was trained on.
 
 Those of a source with an axis of dates are [date, y, x, band].
@@ -291,12 +293,14 @@ def _layer(
     return Layer(name, source, raster, mask, own, is_warped, chosen, prepare, float(fill))
 
 
-def _of(given: Any, name: str, otherwise: Any) -> Any:
+def _of(given: T | Mapping[str, T], name: str, otherwise: T) -> T:
     """Return the setting for one source: one for all of them, or given by name."""
-    return given.get(name, otherwise) if isinstance(given, Mapping) else given
+    return cast("T", given.get(name, otherwise) if isinstance(given, Mapping) else given)
 
 
-def _voiding(nodata: str | Sequence[str], names: Sequence[str], reference: str) -> Any:
+def _voiding(
+    nodata: str | Sequence[str], names: Sequence[str], reference: str
+) -> str | tuple[str, ...]:
     if nodata == "all":
         return "all"
     if nodata == "reference":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import lcm
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -62,7 +62,11 @@ class Structure:
 
 
 def lay(
-    scene: Scene, network: Network, bands: tuple[int, ...], windows: Windows, cost: Any
+    scene: Scene,
+    network: Network,
+    bands: tuple[int, ...],
+    windows: Windows,
+    cost: Callable[..., Tree],
 ) -> Structure:
     """Choose the tiles of a map.
 
@@ -244,7 +248,7 @@ def _fitting(
     stride: Pair,
     *,
     max_bytes: int,
-    cost: Any,
+    cost: Callable[..., Tree],
 ) -> list[int]:
     """The largest square tiles whose windows fit in memory, by the program's own values."""
     unit = [s * -(-UNIT // s) for s in stride]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from math import lcm
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from rfp_jax._util.trees import Given, Json
 from rfp_jax.maps import _journal as journals
 from rfp_jax.maps._explain import Compiled, Network, choose
-from rfp_jax.maps._journal import Journal
+from rfp_jax.maps._journal import Journal, Record
 from rfp_jax.maps._layout import Layout, chunk_of, class_names, nested
 from rfp_jax.maps._open import open_map
 from rfp_jax.maps._progress import progress
@@ -132,7 +132,12 @@ def on_disk(
 
 
 def _commit(
-    journal: Journal, work: Work, mine: Sequence[int], records: Sequence[Any], *, shown: bool
+    journal: Journal,
+    work: Work,
+    mine: Sequence[int],
+    records: Sequence[Record | None],
+    *,
+    shown: bool,
 ) -> None:
     done = sum(record["counts"]["pixels"] for record in records if record)
     places = [work.plan[i].place for i in mine]

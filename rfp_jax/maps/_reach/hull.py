@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, reduce
 from math import gcd, lcm, prod
-from typing import Any
 
 import jax
 import numpy as np
+
+from rfp_jax._core.jaxprs import Results
 
 NOTHING = 2**40
 """The lower end of an empty hull, which no position reaches; its upper end is the negative."""
@@ -84,7 +85,11 @@ class Reach:
         steps = {i: self.steps[d] for i, d in enumerate(permutation) if d in self.steps}
         return Reach(self.lo.transpose(permutation), self.hi.transpose(permutation), steps)
 
-    def taken(self, change: Any, steps: Mapping[int, Fraction] | None = None) -> Reach:
+    def taken(
+        self,
+        change: Callable[[np.ndarray], np.ndarray],
+        steps: Mapping[int, Fraction] | None = None,
+    ) -> Reach:
         """The reach after a change of where elements are, the same for both ends."""
         return Reach(change(self.lo), change(self.hi), self.steps if steps is None else steps)
 
@@ -163,7 +168,7 @@ def period(ends: np.ndarray) -> tuple[int, int] | None:
     return None
 
 
-Memo = dict[int, Any]
+Memo = dict[int, Results]
 """Values of constants that are being computed together, by their identity."""
 
 
@@ -175,17 +180,17 @@ class Constant:
         collapsed: the constant of which it is copies, with size 1 along their dimensions.
     """
 
-    def __init__(self, compute: Callable[[Memo], Any], collapsed: Constant | None = None):
+    def __init__(self, compute: Callable[[Memo], Results], collapsed: Constant | None = None):
         self._compute, self._copied = compute, collapsed
 
-    def evaluate(self, memo: Memo) -> Any:
+    def evaluate(self, memo: Memo) -> Results:
         """Compute the value as a part of a larger program, each constant once."""
         if id(self) not in memo:
             memo[id(self)] = self._compute(memo)
         return memo[id(self)]
 
     @cached_property
-    def value(self) -> Any:
+    def value(self) -> Results:
         """The value, computed in one program with all that it is made of."""
         return jax.jit(lambda: self.evaluate({}))()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 from jax.extend import core
 
 from rfp_jax._core.dimensions import Shape, shape_of
+from rfp_jax._core.jaxprs import Atom
 from rfp_jax.maps._reach.hull import Constant, Reach, common
 
 LARGEST = 2**24
@@ -49,7 +49,7 @@ def depends(value: Value) -> bool:
     return isinstance(value, Reach) and not value.is_empty
 
 
-def as_reach(value: Value, atom: Any) -> Reach:
+def as_reach(value: Value, atom: Atom) -> Reach:
     """The reach of an operand; a constant reaches nothing."""
     return value if isinstance(value, Reach) else Reach.nothing(len(shape_of(atom)))
 

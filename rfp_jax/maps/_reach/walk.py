@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core, source_info_util
 
 from rfp_jax._core.jaxprs import CALLS, Program, called, constants, opened, shape_of
+from rfp_jax._util.trees import Given
 from rfp_jax.maps._reach.hull import Constant, Memo, Reach, join
 from rfp_jax.maps._reach.shifts import Blocked, Shifts, Value, as_reach, depends
 from rfp_jax.maps._reach.table import RULES
@@ -103,11 +104,11 @@ class Walk:
 _Control = Callable[[Walk, core.JaxprEqn, list[Value]], list[Value]]
 
 
-def _constant(value: Any) -> Constant:
+def _constant(value: Given) -> Constant:
     return Constant(lambda _: value)
 
 
-def _all(eqn: core.JaxprEqn, var: Any, operands: Sequence[Value]) -> Reach:
+def _all(eqn: core.JaxprEqn, var: core.Var, operands: Sequence[Value]) -> Reach:
     reaches = map(as_reach, operands, eqn.invars)
     rank = len(shape_of(var))
     return join([reach.everywhere(rank) for reach in reaches])
@@ -116,7 +117,7 @@ def _all(eqn: core.JaxprEqn, var: Any, operands: Sequence[Value]) -> Reach:
 def _evaluated(eqn: core.JaxprEqn, operands: Sequence[Value]) -> list[Constant]:
     """The results of an equation of constants, computed when they are asked for."""
 
-    def compute(memo: Memo) -> list[Any]:
+    def compute(memo: Memo) -> list[jax.Array]:
         values = [value.evaluate(memo) for value in operands if isinstance(value, Constant)]
         found = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(eqn.params))
         return list(found) if eqn.primitive.multiple_results else [found]
