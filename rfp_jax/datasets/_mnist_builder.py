@@ -7,7 +7,6 @@ orders the examples by a hash of the keys, so both write the same examples in th
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -42,7 +41,7 @@ class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+    ) -> dict[str, Iterator[tuple[int, dict[str, object]]]]:
         folder = Path(dl_manager.manual_dir)
         return {
             split: self._generate_examples(folder / images, folder / labels)
@@ -51,7 +50,7 @@ class Mnist(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(
         self, images_path: Path, labels_path: Path
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+    ) -> Iterator[tuple[int, dict[str, object]]]:
         for key, (image, label) in enumerate(read_idx_pairs(images_path, labels_path)):
             # As a PIL image: TFDS encodes arrays with TensorFlow, PIL images without.
             yield key, {"image": Image.fromarray(image), "label": label}

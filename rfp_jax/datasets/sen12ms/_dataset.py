@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Inputs = Literal["s1", "s2", "s1s2", "rgb"]
 OPTICAL, SAR = "optical", "sar"
+
+Sample: TypeAlias = dict[str, Any]
+"""Parts of a sample, or of a batch, by name. Any: each part has its own type."""
 
 _OPTICAL: dict[str, Optical | None] = {"s1": None, "s2": "s2", "s1s2": "s2", "rgb": "rgb"}
 
@@ -144,7 +147,7 @@ class Sen12MS:
         """Names of all patches."""
         return [patch.name for patch in self.patches.patches]
 
-    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
+    def __getitem__(self, index: SupportsIndex) -> Sample:
         epoch, own = divmod(int(index), len(self))
         if epoch < 0:
             raise IndexError(f"index must not be negative, got {index}")
@@ -158,7 +161,7 @@ class Sen12MS:
             cover=config.cloud_cover,
         )
         label = multi_label if config.multi_label else single_label
-        sample: dict[str, Any] = {
+        sample: Sample = {
             "label": label(self.patches.probabilities(own), config.classes),
             "id": self.patches.patches[own].name,
             "cloudy": cloudy,
@@ -182,7 +185,7 @@ class Sen12MS:
         drop_remainder: bool = False,
         threads: int = 16,
         workers: int = 0,
-    ) -> "grain.IterDataset[dict[str, Any]]":
+    ) -> "grain.IterDataset[Sample]":
         """Read one epoch in batches, several patches at once, ahead of their use.
 
         Args:
@@ -225,7 +228,11 @@ class Sen12MS:
             batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
         return batches
 
-    def batches(self, batch_size: int, **options: Any) -> Iterator[dict[str, Any]]:
+    def batches(
+        self,
+        batch_size: int,
+        **options: Any,  # Any: the arguments of `loader`, each of its own type
+    ) -> Iterator[Sample]:
         """Iterate over `loader(batch_size, ...)`."""
         return iter(self.loader(batch_size, **options))
 
@@ -258,5 +265,5 @@ class _Ordered:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
+    def __getitem__(self, index: SupportsIndex) -> Sample:
         return self._data[int(self._indices[index])]

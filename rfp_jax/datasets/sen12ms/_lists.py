@@ -13,14 +13,13 @@ A text has one name a line. The npz holds `names`, text [N], and `probabilities`
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rfp_jax._util.files import atomic_files
 from rfp_jax._util.npz import read_npz
 from rfp_jax.datasets.sen12ms._layout import BROKEN, Patch
-from rfp_jax.datasets.sen12ms._pickles import read_pickle
+from rfp_jax.datasets.sen12ms._pickles import Unpickled, read_pickle
 
 LABELS = "IGBP_probability_labels"
 SPLITS = ("train", "val", "test")
@@ -127,7 +126,7 @@ def read_list(folder: Path, name: str) -> tuple[Patch, ...] | None:
     if safe.is_file():
         path = safe
         try:
-            names: Any = [line.strip() for line in safe.read_text("utf-8").splitlines()]
+            names: Unpickled = [line.strip() for line in safe.read_text("utf-8").splitlines()]
         except UnicodeDecodeError as error:
             raise ValueError(f"{safe} is no text: {error}") from error
         names = [line for line in names if line]
@@ -235,7 +234,7 @@ def _list_of_names(path: Path) -> Iterable[str]:
     return [patch.name for patch in _patches(path, names)]
 
 
-def _read_npz(path: Path) -> tuple[list[Any], np.ndarray]:
+def _read_npz(path: Path) -> tuple[list[object], np.ndarray]:
     arrays = read_npz(path)
     try:
         return arrays["names"].tolist(), np.asarray(arrays["probabilities"], np.float64)
@@ -243,13 +242,13 @@ def _read_npz(path: Path) -> tuple[list[Any], np.ndarray]:
         raise ValueError(f"{path} is no table of labels: {error}") from error
 
 
-def _text(name: Any) -> str:
+def _text(name: object) -> str:
     if not isinstance(name, str):
         raise ValueError(f"expected names of patches, got {type(name).__name__}")
     return name[:200]  # an error shows it
 
 
-def _is_row(row: Any) -> bool:
+def _is_row(row: object) -> bool:
     """Tell whether this is 17 numbers; a list of shared lists could grow as an array."""
     if isinstance(row, np.ndarray):
         return row.shape == (17,) and row.dtype.kind in "biuf"
@@ -258,7 +257,7 @@ def _is_row(row: Any) -> bool:
     return all(isinstance(each, int | float | np.number) for each in row)
 
 
-def _patches(path: Path, names: Iterable[Any]) -> list[Patch]:
+def _patches(path: Path, names: Iterable[object]) -> list[Patch]:
     try:
         patches = [Patch.parse(_text(name)) for name in names]
     except ValueError as error:

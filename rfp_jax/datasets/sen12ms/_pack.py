@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from rfp_jax._util.npz import read_npz
 from rfp_jax.datasets._geotiff import PatchError
 from rfp_jax.datasets.sen12ms._archive import Archive, Optical, Patches, Reading
 from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split
+
+T = TypeVar("T")
 
 FORMAT = 1
 MANIFEST, INDEX = "pack.json", "index.npz"
@@ -252,12 +254,13 @@ def open_patches(
 def _read(source: Archive, dtype: np.dtype, skip_broken: bool, index: int) -> _Images:
     try:
         clear = source.read(index, optical="s2", sar=True, cloudy=False, cover=True)
-        pixels: dict[Kind, Any] = {"optical": clear.optical, "sar": clear.sar}
-        cover: dict[Kind, Any] = {"optical": clear.cloud_cover}
+        found: dict[Kind, np.ndarray | None] = {"optical": clear.optical, "sar": clear.sar}
+        covers: dict[Kind, float | None] = {"optical": clear.cloud_cover}
         if source.twins[index]:
             twin = source.read(index, optical="s2", sar=False, cloudy=True, cover=True)
-            pixels["cloudy"], cover["cloudy"] = twin.optical, twin.cloud_cover
-        pixels = {kind: image.astype(dtype) for kind, image in pixels.items()}
+            found["cloudy"], covers["cloudy"] = twin.optical, twin.cloud_cover
+        pixels = {kind: y.astype(dtype) for kind, y in found.items() if y is not None}
+        cover = {kind: share for kind, share in covers.items() if share is not None}
         return _Images(pixels, cover, source.probabilities(index), "")
     except (ValueError, LookupError) as error:
         if not skip_broken:
@@ -266,8 +269,8 @@ def _read(source: Archive, dtype: np.dtype, skip_broken: bool, index: int) -> _I
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[int], Any], items: Iterable[int], *, ahead: int
-) -> Iterable[Any]:
+    pool: ThreadPoolExecutor, work: Callable[[int], T], items: Iterable[int], *, ahead: int
+) -> Iterable[T]:
     """Map in threads, in order, with few results waiting: `pool.map` would read everything."""
     waiting = iter(items)
     futures = [pool.submit(work, item) for item in islice(waiting, max(ahead, 1))]

@@ -13,7 +13,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,12 +21,15 @@ from rfp_jax._util.pickles import PickleBudgetError, check_pickle
 
 _CODES = re.compile(r"[<>|=]?(?:[biuf](?:1|2|4|8)|b1|[US][0-9]{1,9})")
 
+Unpickled: TypeAlias = Any
+"""A part of a pickle. Any: a file may say what it wants; it is checked where it is used."""
+
 
 class UnsafePickleError(ValueError):
     """A pickle that asks for something that could run code. Nothing of it was run."""
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path) -> Unpickled:
     """Read lists, tuples, sets, dicts, text, numbers and NumPy arrays of these from a pickle.
 
     Args:
@@ -86,7 +89,7 @@ class _Dtype:
             raise UnsafePickleError(f"the NumPy type {code!r}")
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[Unpickled, ...]) -> None:
         order = state[1]
         if order not in ("<", ">", "|", "=") or any(state[3:5]):  # fields of a structure
             raise UnsafePickleError("a structured NumPy type")
@@ -99,7 +102,7 @@ class _Array:
 
     array: np.ndarray | None = None
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[Unpickled, ...]) -> None:
         _, shape, kind, columns_first, data = state
         self.array = _array(data, kind, shape, "F" if columns_first else "C")
 
@@ -107,14 +110,14 @@ class _Array:
 class _Reconstruct(_NoState):
     """Stands for NumPy's maker of empty arrays."""
 
-    def __new__(cls, *_: object) -> Any:
+    def __new__(cls, *_: object) -> _Array:
         return _Array()
 
 
 class _FromBuffer(_NoState):
     """Stands for NumPy's maker of arrays from bytes (pickles of protocol 5)."""
 
-    def __new__(cls, data: Any, kind: Any, shape: Any, order: Any) -> Any:
+    def __new__(cls, data: object, kind: object, shape: Unpickled, order: object) -> _Array:
         made = _Array()
         made.array = _array(data, kind, shape, order)
         return made
@@ -123,14 +126,14 @@ class _FromBuffer(_NoState):
 class _Scalar(_NoState):
     """Stands for NumPy's maker of numbers."""
 
-    def __new__(cls, kind: Any, data: Any = b"") -> Any:
+    def __new__(cls, kind: object, data: object = b"") -> np.generic | np.ndarray:
         return _array(data, kind, (), "C")[()]
 
 
 class _Encode(_NoState):
     """Stands for `_codecs.encode`, by which old pickles spell bytes."""
 
-    def __new__(cls, text: str, encoding: str = "latin1") -> Any:
+    def __new__(cls, text: str, encoding: str = "latin1") -> bytes:
         if encoding not in ("latin1", "latin-1"):
             raise UnsafePickleError(f"the codec {encoding!r}")
         return codecs.latin_1_encode(text)[0]
@@ -139,11 +142,11 @@ class _Encode(_NoState):
 class _NoBytes(_NoState):
     """Stands for `bytes()`, by which old pickles spell bytes where there are none."""
 
-    def __new__(cls) -> Any:
+    def __new__(cls) -> bytes:
         return b""
 
 
-def _array(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
+def _array(data: object, kind: object, shape: Unpickled, order: object) -> np.ndarray:
     if not isinstance(kind, _Dtype) or not isinstance(data, bytes | bytearray):
         raise pickle.UnpicklingError("an array that is not made of plain bytes")
     flat = np.frombuffer(data, kind.dtype)  # a view: copied where the budget is known
@@ -170,14 +173,14 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(io.BytesIO(content))
         self.left = max(2**26, 4 * len(content))
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> type:
         try:
             found = _KNOWN[module, name]
         except KeyError:
             raise UnsafePickleError(f"{module}.{name}") from None
         return found
 
-    def load(self) -> Any:
+    def load(self) -> Unpickled:
         return _Finish(self.left)(super().load())
 
 
@@ -190,10 +193,10 @@ class _Finish:
 
     def __init__(self, left: int) -> None:
         self.left = left
-        self.done: dict[int, Any] = {}
-        self.kept: list[Any] = []  # so that no id is used a second time
+        self.done: dict[int, object] = {}
+        self.kept: list[object] = []  # so that no id is used a second time
 
-    def __call__(self, content: Any) -> Any:
+    def __call__(self, content: object) -> Unpickled:
         if isinstance(content, str | bytes | bytearray | int | float | bool | np.generic | None):
             return content
         if id(content) not in self.done:
@@ -205,7 +208,7 @@ class _Finish:
             raise pickle.UnpicklingError("a list that holds itself")
         return made
 
-    def _made(self, content: Any) -> Any:
+    def _made(self, content: object) -> Unpickled:
         if isinstance(content, _Array):
             if content.array is None:
                 raise pickle.UnpicklingError("an array without content")

@@ -10,7 +10,6 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -154,7 +153,7 @@ def _write(path: Path, image: np.ndarray, patch: Patch) -> None:
         file.write(image)
 
 
-def _write_pickle(path: Path, content: Any) -> None:
+def _write_pickle(path: Path, content: object) -> None:
     path.write_bytes(pickle.dumps(content, protocol=4))
 
 
