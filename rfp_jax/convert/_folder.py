@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +20,17 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import new_folder
+from rfp_jax._util.trees import Json
 from rfp_jax.convert._errors import ProgramError
 from rfp_jax.convert._onnx_folder import FORMAT as ONNX_FORMAT
 from rfp_jax.convert._onnx_folder import read_onnx_network
-from rfp_jax.convert._torch_function import Params, SavedPrograms, TorchFunction
+from rfp_jax.convert._torch_function import SavedPrograms, TorchFunction
 from rfp_jax.convert._torch_graph import require_operations
 from rfp_jax.convert._torch_network import read_network
-from rfp_jax.convert._torch_program import Spec, from_json, to_json
+from rfp_jax.convert._torch_program import Params, Spec, from_json, to_json
+
+if TYPE_CHECKING:
+    from rfp_jax.convert._onnx import OnnxFunction
 
 _MANIFEST, _PROGRAM, _ARRAYS = "manifest.json", "program.json", "arrays"
 _FORMAT = "rfp-jax torch program 1"
@@ -34,7 +38,7 @@ _FORMAT = "rfp-jax torch program 1"
 
 def convert_program(
     path: str | Path, directory: str | Path, *, check: bool = False
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Convert a program that `torch.export.save` wrote to a folder for `load`.
 
     Args:
@@ -102,7 +106,7 @@ def convert_program(
     return manifest
 
 
-def load(directory: str | Path) -> tuple[Any, Params]:
+def load(directory: str | Path) -> tuple[TorchFunction | OnnxFunction, Params]:
     """Load a network that `rfp-jax convert NETWORK OUT_DIR` wrote. PyTorch is not needed.
 
     Args:
@@ -129,7 +133,7 @@ def load(directory: str | Path) -> tuple[Any, Params]:
 
 
 def _read_torch_program(
-    directory: Path, manifest: Mapping[str, Any]
+    directory: Path, manifest: Mapping[str, Json]
 ) -> tuple[TorchFunction, dict[str, np.ndarray]]:
     with needs_extra("Loading a converted network", "convert"):
         from orbax.checkpoint import v1 as ocp

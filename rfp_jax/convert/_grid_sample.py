@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+Distances = TypeVar("Distances", jax.Array, np.ndarray)
 
 
-def cubic(t: Any, a: float) -> Any:
+def cubic(t: Distances, a: float) -> Distances:
     """Keys's kernel of convolution at the distances t >= 0."""
     near = ((a + 2) * t - (a + 3)) * t**2 + 1
     far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -123,7 +122,7 @@ class OnnxFunction:
         return "OnnxFunction(params, {}) -> {}".format(*ends)
 
 
-def _kind(dtype: Any) -> str:
+def _kind(dtype: DTypeLike) -> str:
     kinds = {"bool": jnp.bool, "integer": jnp.integer, "float": jnp.floating}
     return next((name for name, kind in kinds.items() if jnp.issubdtype(dtype, kind)), str(dtype))
 

@@ -8,7 +8,6 @@ import math
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -127,7 +126,7 @@ def external_files(model: onnx.ModelProto, path: Path) -> dict[str, Path]:
     return files
 
 
-def _tensors(*parts: Any) -> Iterator[onnx.TensorProto]:
+def _tensors(*parts: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.TensorProto]:
     """All tensors that graphs and functions hold, those of subgraphs too."""
     for part in parts:
         yield from getattr(part, "initializer", ())

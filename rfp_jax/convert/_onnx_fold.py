@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ import onnx
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert._onnx_operations.operation import Operation
 from rfp_jax.convert._onnx_program import Node, Value
 
@@ -48,7 +48,7 @@ def in_places(results: Sequence[Value], node: Node) -> list[Value]:
     return [next(given) if name else None for name in node.outputs]
 
 
-def _as_known(value: Any) -> Value:
+def _as_known(value: Value) -> Value:
     return value if isinstance(value, list) or value is None else np.asarray(value)
 
 
@@ -70,7 +70,7 @@ def _size_of_result(node: Node, inputs: list[Value], operation: Operation | None
     if operation is None or is_text or len(arrays) < len([v for v in inputs if v is not None]):
         return sum(array.size for array in arrays)  # it does not broadcast
 
-    def result() -> Any:
+    def result() -> Tree:
         operands = [
             v
             if v is None or operation.is_fixed(i)

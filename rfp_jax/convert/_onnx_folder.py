@@ -12,14 +12,19 @@ import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import new_folder
+from rfp_jax._util.trees import Json
 from rfp_jax.convert._errors import DifferenceError
+
+if TYPE_CHECKING:
+    from rfp_jax.convert._onnx import OnnxFunction, Params
+    from rfp_jax.convert._onnx_program import TensorType
 
 FORMAT = "rfp-jax onnx network 1"
 MANIFEST = "manifest.json"
@@ -36,7 +41,7 @@ def convert_onnx(
     dtype: str | None = None,
     check: bool = False,
     example: Mapping[str, np.ndarray] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Convert an ONNX file to a folder for `load`.
 
     Args:
@@ -103,7 +108,7 @@ def convert_onnx(
     return manifest
 
 
-def read_onnx_network(directory: Path, manifest: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def read_onnx_network(directory: Path, manifest: Mapping[str, Json]) -> tuple[OnnxFunction, Params]:
     """Read a folder that `convert_onnx` wrote."""
     with needs_extra("Loading a converted ONNX network", "convert"):
         from rfp_jax.convert._onnx import from_onnx
@@ -118,7 +123,10 @@ def _listed(names: Sequence[str] | None) -> list[str] | None:
 
 
 def _compared(
-    path: Path, fun: Any, options: Mapping[str, Any], example: Mapping[str, np.ndarray] | None
+    path: Path,
+    fun: OnnxFunction,
+    options: Mapping[str, Json],
+    example: Mapping[str, np.ndarray] | None,
 ) -> str:
     """Compare with the runtime, and say in one line what came of it."""
     from rfp_jax.convert._onnx_check import check_onnx
@@ -141,7 +149,7 @@ def _compared(
     return f"{found} On {'the example' if example is not None else 'random numbers'}."
 
 
-def _can_be_drawn(entry: Any) -> bool:
+def _can_be_drawn(entry: TensorType) -> bool:
     """Return whether random numbers fit an input: floats, all sizes but the batch told."""
     return (
         entry.dtype is not None
@@ -151,6 +159,8 @@ def _can_be_drawn(entry: Any) -> bool:
     )
 
 
-def _drawn(entry: Any, generator: np.random.Generator) -> np.ndarray:
+def _drawn(entry: TensorType, generator: np.random.Generator) -> np.ndarray:
+    assert entry.shape is not None  # it can be drawn
+    assert entry.dtype is not None
     shape = [size if isinstance(size, int) else _EXAMPLE_BATCH for size in entry.shape]
     return generator.normal(size=shape).astype(jax.dtypes.canonicalize_dtype(entry.dtype))

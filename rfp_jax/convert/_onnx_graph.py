@@ -10,17 +10,17 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx
+from jax.typing import DTypeLike
 
 from rfp_jax.convert._onnx_errors import OnnxNodeError, UnsupportedOnnxError
 from rfp_jax.convert._onnx_fold import fold, in_places
 from rfp_jax.convert._onnx_operations.operation import Operation
-from rfp_jax.convert._onnx_program import Block, Functions, Node, Value, read_function
+from rfp_jax.convert._onnx_program import Attribute, Block, Functions, Node, Value, read_function
 from rfp_jax.convert._onnx_schema import definition, find, is_folded, missing_message, with_defaults
 
 
@@ -137,7 +137,7 @@ class Walk:
                 )
         return jnp.asarray(value.astype(kind))
 
-    def _attribute(self, value: Any, scope: MutableMapping[str, Value]) -> Any:
+    def _attribute(self, value: Attribute, scope: MutableMapping[str, Value]) -> Attribute:
         """An attribute for an operation: a subgraph as a function, a dtype in our precision."""
         if isinstance(value, np.dtype) and self.dtype is not None and is_float(value):
             return self.dtype
@@ -185,7 +185,7 @@ def is_known(value: Value) -> bool:
     return value is None or isinstance(value, np.ndarray)
 
 
-def is_float(dtype: Any) -> bool:
+def is_float(dtype: DTypeLike) -> bool:
     """Return whether numbers are of a floating-point dtype in which networks compute."""
     return jnp.issubdtype(dtype, jnp.floating) and np.dtype(dtype).itemsize >= 2
 

@@ -17,6 +17,9 @@ DEFAULT_DOMAINS = ("", "ai.onnx")
 
 Value: TypeAlias = Any  # a NumPy array if it is known, else a JAX array; a list for a sequence
 
+Attribute: TypeAlias = Any
+"""The value of an attribute. Any: each operator has its own, numbers, text, arrays, blocks."""
+
 
 @dataclass(frozen=True)
 class TensorType:
@@ -63,7 +66,7 @@ class Node:
     opset: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, Attribute]
 
     @property
     def operator(self) -> str:
@@ -178,7 +181,10 @@ def read_block(graph: onnx.GraphProto, opsets: Mapping[str, int], path: Path) ->
 
 
 def read_node(
-    proto: onnx.NodeProto, opsets: Mapping[str, int], path: Path, values: Mapping[str, Any] = {}
+    proto: onnx.NodeProto,
+    opsets: Mapping[str, int],
+    path: Path,
+    values: Mapping[str, onnx.AttributeProto] = {},
 ) -> Node:
     """Read a node.
 
@@ -266,7 +272,7 @@ def tensor_type(entry: onnx.ValueInfoProto) -> TensorType:
     return TensorType(entry.name, dtype, sizes)
 
 
-def _attribute(attribute: onnx.AttributeProto, opsets: Mapping[str, int], path: Path) -> Any:
+def _attribute(attribute: onnx.AttributeProto, opsets: Mapping[str, int], path: Path) -> Attribute:
     """The value of an attribute: text, numbers, arrays, dtypes, blocks."""
     kind = onnx.AttributeProto.AttributeType.Name(attribute.type)
     if kind == "GRAPH":
@@ -278,7 +284,7 @@ def _attribute(attribute: onnx.AttributeProto, opsets: Mapping[str, int], path: 
     return READERS[kind](attribute, path)
 
 
-READERS: dict[str, Callable[[onnx.AttributeProto, Path], Any]] = {
+READERS: dict[str, Callable[[onnx.AttributeProto, Path], Attribute]] = {
     "FLOAT": lambda a, _: a.f,
     "INT": lambda a, _: a.i,
     "STRING": lambda a, _: a.s.decode(),

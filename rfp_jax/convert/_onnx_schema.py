@@ -17,11 +17,8 @@ SHAPES = frozenset(("EyeLike", "Shape", "Size"))
 """Operators that ask an input for its shape alone."""
 
 
-def schema_of(node: Node) -> Any:
-    """Return the definition of an operator in the version of its opset, or None.
-
-    The stubs of `onnx.defs.OpSchema` lack half of its attributes.
-    """
+def schema_of(node: Node) -> Any:  # Any: the stubs of `OpSchema` lack half of its attributes
+    """Return the definition of an operator in the version of its opset, or None."""
     own = "::" not in node.operator and onnx.defs.has(node.operator, node.opset, "")
     return onnx.defs.get_schema(node.operator, node.opset, "") if own else None
 

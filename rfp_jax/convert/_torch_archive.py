@@ -16,12 +16,12 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.export import ExportedProgram
 
 from rfp_jax._util.archives import check_extent, check_stored
+from rfp_jax._util.trees import Json
 from rfp_jax.convert._errors import ProgramError
 
 _HARMLESS = re.compile(
@@ -121,7 +121,7 @@ def _pickled(name: str, content: bytes) -> Iterator[str]:
             yield f"'{key}' in {name} is an object that would be unpickled"
 
 
-def _expressions(content: Any) -> Iterator[str]:
+def _expressions(content: Json) -> Iterator[str]:
     """Sizes that are more than arithmetic: PyTorch evaluates these strings."""
     if isinstance(content, list):
         for entry in content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,12 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from rfp_jax._util.trees import Given, Leaf, Tree
 from rfp_jax.convert import _torch_export as export
 from rfp_jax.convert._aten.creation import EMPTY
 from rfp_jax.convert._errors import DifferenceError, ProgramError
-from rfp_jax.convert._torch_graph import Precision, apply, describe, fill
-from rfp_jax.convert._torch_program import Program, Ref, Spec, map_leaves, refs
+from rfp_jax.convert._torch_graph import Precision, Values, apply, describe, fill
+from rfp_jax.convert._torch_program import Params, Program, Ref, Spec, map_leaves, refs
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,19 @@ class Comparison:
     tolerance: float
 
 
-def split_example(example: Any, network: nn.Module | ExportedProgram) -> tuple[tuple, dict]:
+class Function(Protocol):
+    """A network in JAX that is computed node by node."""
+
+    def __call__(self, params: Params, *args: Given, **kwargs: Given) -> Tree:
+        """Compute the output."""
+        ...
+
+    def program(self, params: Params, *args: Given, **kwargs: Given) -> Program:
+        """Return the program that is computed for these arguments."""
+        ...
+
+
+def split_example(example: Given, network: nn.Module | ExportedProgram) -> tuple[tuple, dict]:
     """Positional and keyword arguments of an example.
 
     Args:
@@ -57,7 +70,7 @@ def split_example(example: Any, network: nn.Module | ExportedProgram) -> tuple[t
     return (tuple(example) if isinstance(example, (list, tuple)) else (example,)), {}
 
 
-def compare_outputs(ours: Any, theirs: Any) -> Comparison:
+def compare_outputs(ours: Tree, theirs: Tree) -> Comparison:
     """Compare two trees of arrays and tensors."""
     pairs = [(np.asarray(mine), export.as_array(other)) for mine, other in _pairs(ours, theirs)]
     differences = [difference(*pair) for pair in pairs]
@@ -68,7 +81,7 @@ def compare_outputs(ours: Any, theirs: Any) -> Comparison:
     )
 
 
-def _pairs(ours: Any, theirs: Any) -> Iterator[tuple[Any, torch.Tensor]]:
+def _pairs(ours: Tree, theirs: Tree) -> Iterator[tuple[Leaf, torch.Tensor]]:
     """Return what stands at the same places of two trees, where it is a tensor."""
     if isinstance(theirs, torch.Tensor):
         yield ours, theirs
@@ -99,13 +112,13 @@ def tolerance(*dtypes: np.dtype) -> float:
 
 
 def compare(
-    network: nn.Module | ExportedProgram, fun: Any, params: Mapping[str, Any], example: Any
+    network: nn.Module | ExportedProgram, fun: Function, params: Params, example: Given
 ) -> Comparison:
     """Run a network in PyTorch and in JAX.
 
     Args:
         network: the original.
-        fun: the same in JAX, `fun(params, *args, **kwargs)`, with `program` as of `TorchFunction`.
+        fun: the same in JAX, `fun(params, *args, **kwargs)`, with its `program`.
         params: its parameters.
         example: as of `split_example`.
 
@@ -117,7 +130,7 @@ def compare(
     arguments = map_leaves(_array, theirs)
     got = jax.jit(lambda params: fun(params, *arguments[0], **arguments[1]))(params)
     program = fun.program(params, *arguments[0], **arguments[1])
-    leaves: list[Any] = []
+    leaves: list[Leaf] = []
     map_leaves(leaves.append, theirs)
     if isinstance(network, nn.Module):
         with torch.no_grad():
@@ -142,7 +155,7 @@ def compare(
 
 
 def first_difference(
-    exported: ExportedProgram, program: Program, leaves: Sequence[Any]
+    exported: ExportedProgram, program: Program, leaves: Sequence[Leaf]
 ) -> str | None:
     """Say which node differs first from PyTorch's on PyTorch's own operands; None if none does.
 
@@ -152,10 +165,10 @@ def first_difference(
         leaves: of its arguments, tensors and Python values.
     """
     precision, nodes = Precision({}), {node.name: node for node in program.nodes}
-    values: dict[str, Any] = {}
+    values: Values = {}
     found: list[str] = []
 
-    def inspect(name: str, theirs: Any) -> None:
+    def inspect(name: str, theirs: Tree) -> None:
         node = nodes.get(name)
         if node is not None and not found and _base(node.operation) not in EMPTY:
             step = compare_outputs(_plain(apply(node, values, precision)), _plain(theirs))
@@ -179,9 +192,9 @@ def _base(operation: str) -> str:
 def run_nodes(
     exported: ExportedProgram,
     program: Program,
-    leaves: Sequence[Any],
-    inspect: Callable[[str, Any], None] = lambda name, value: None,
-) -> dict[Any, Any]:
+    leaves: Sequence[Leaf],
+    inspect: Callable[[str, Tree], None] = lambda name, value: None,
+) -> dict[Ref | None, Tree]:
     """Run the nodes of a program in PyTorch.
 
     Args:
@@ -196,10 +209,11 @@ def run_nodes(
     given, operands = iter(leaves), []
     for spec, entry in zip(exported.graph_signature.input_specs, program.inputs, strict=True):
         operands.append(next(given) if entry.kind == "argument" else export.held(exported, spec))
-    wanted, kept = set(refs(program.output)), {}
+    wanted = set(refs(program.output))
+    kept: dict[Ref | None, Tree] = {}
 
     class Walk(torch.fx.Interpreter):
-        def run_node(self, n: torch.fx.Node) -> Any:
+        def run_node(self, n: torch.fx.Node) -> Tree:
             value = super().run_node(n)
             inspect(n.name, value)
             if n.name in wanted:
@@ -211,25 +225,25 @@ def run_nodes(
     return kept
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Tree) -> Tree:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
-def _tensor(leaf: Any) -> Any:
+def _tensor(leaf: Leaf) -> Leaf:
     if isinstance(leaf, torch.Tensor) or not hasattr(leaf, "dtype"):
         return leaf
     return export.as_tensor(leaf)
 
 
-def _array(leaf: Any) -> Any:
+def _array(leaf: Leaf) -> Leaf:
     return jnp.asarray(export.as_array(leaf)) if isinstance(leaf, torch.Tensor) else leaf
 
 
-def _spec(leaf: Any) -> Any:
+def _spec(leaf: Leaf) -> Leaf:
     if not isinstance(leaf, torch.Tensor):
         return leaf
     return Spec(tuple(leaf.shape), export.as_dtype(leaf.dtype))
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Leaf) -> str:
     return f"{value.dtype}{list(value.shape)}" if hasattr(value, "shape") else repr(value)

@@ -10,7 +10,6 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +18,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec
 
-from rfp_jax._util.trees import Given, Tree
+from rfp_jax._util.trees import Given, Leaf, Tree
 from rfp_jax.convert import _aten
 from rfp_jax.convert._errors import ExportError, ProgramError
 from rfp_jax.convert._torch_packed import Packed
@@ -37,12 +36,12 @@ class _Plain(nn.Module):
         self.module = module
         self.training = module.training
 
-    def forward(self, *args: Given, **kwargs: Given) -> Any:
+    def forward(self, *args: Given, **kwargs: Given) -> Tree:
         with Packed():
             return plain(self.module(*args, **kwargs))
 
 
-def plain(output: Any) -> Any:
+def plain(output: Tree) -> Tree:
     """Return dataclasses and mappings as dicts, sequences as tuples and lists."""
     if dataclasses.is_dataclass(output) and not isinstance(output, type):
         fields = (field.name for field in dataclasses.fields(output))
@@ -110,7 +109,7 @@ def _is_number(tensor: torch.Tensor) -> bool:
 
 
 def _untied(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    first: dict[Any, str] = {}
+    first: dict[object, str] = {}
     aliases = {}
     for name, tensor in tensors.items():
         place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
@@ -126,7 +125,7 @@ def as_array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.numpy().copy()
 
 
-def as_tensor(array: Any) -> torch.Tensor:
+def as_tensor(array: Given) -> torch.Tensor:
     """Copy an array into a tensor of the same dtype."""
     array = np.ascontiguousarray(array).reshape(np.shape(array)).copy()
     if array.dtype == jnp.bfloat16:
@@ -154,7 +153,7 @@ def held(exported: ExportedProgram, spec: InputSpec) -> torch.Tensor:
 
 
 def export_module(
-    module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
+    module: nn.Module, args: Sequence[Tree], kwargs: Mapping[str, Tree]
 ) -> ExportedProgram:
     """Export a module for arguments of these shapes.
 
@@ -167,7 +166,7 @@ def export_module(
         ExportError: PyTorch cannot export it.
     """
 
-    def example(leaf: Any) -> Any:
+    def example(leaf: Leaf) -> Leaf:
         if not isinstance(leaf, Spec):
             return leaf
         return torch.zeros([size or 0 for size in leaf.shape], dtype=torch_dtype(leaf.dtype))
@@ -231,10 +230,13 @@ def _defined_by_others(
     return {target: known[target] for target in lacking if target in known}
 
 
-def _is_operation(target: Any) -> bool:
+def _is_operation(target: object) -> bool:
     if isinstance(target, (torch._ops.OpOverload, torch._ops.HigherOrderOperator)):
         return True
-    return target.__module__ in ("_operator", "math", "torch") and target.__name__ in _PYTHON
+    return (
+        target.__module__ in ("_operator", "math", "torch")
+        and getattr(target, "__name__", "") in _PYTHON
+    )
 
 
 _PYTHON = frozenset(

@@ -4,40 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax._util.trees import Given
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.convert._errors import ProgramError
 from rfp_jax.convert._torch_cut import cut
 from rfp_jax.convert._torch_graph import Precision, check_params, require_operations, run
-from rfp_jax.convert._torch_program import Program, Spec, map_leaves
+from rfp_jax.convert._torch_program import Params, Program, Spec, map_leaves
 
 if TYPE_CHECKING:
     from torch import nn
 
     from rfp_jax.convert._torch_check import Comparison
 
-Params = dict[str, Any]
-"""Parameters and buffers by their names in the state dict."""
-
 
 @dataclass(frozen=True)
 class Leaf:
     """A leaf of the arguments: an array and its shape and dtype, or a Python value twice."""
 
-    value: Any
-    described: Any
+    value: Given
+    described: object
 
 
 class Programs(Protocol):
     """The origin of the programs of a network."""
 
     def for_call(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, args: Sequence[Tree], kwargs: Mapping[str, Tree]
     ) -> tuple[Program, list[Leaf]]:
         """Return the program for arguments of these shapes, and their leaves in its order.
 
@@ -55,7 +52,7 @@ class SavedPrograms:
         self.program = program
 
     def for_call(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, args: Sequence[Tree], kwargs: Mapping[str, Tree]
     ) -> tuple[Program, list[Leaf]]:
         """Return the program, if the arguments have its structure."""
         found: dict[int, Leaf] = {}
@@ -79,7 +76,7 @@ class SavedPrograms:
         return self.program, [found[place] for place in range(len(found))]
 
 
-def _match(wanted: Any, given: Any, found: dict[int, Leaf]) -> bool:
+def _match(wanted: Tree, given: Tree, found: dict[int, Leaf]) -> bool:
     """Find what stands at each position of a program's arguments; False if the trees differ."""
     if isinstance(wanted, int):
         found[wanted] = given
@@ -108,7 +105,7 @@ class ModulePrograms:
         self.cache: dict[str, Program] = {}
 
     def for_call(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, args: Sequence[Tree], kwargs: Mapping[str, Tree]
     ) -> tuple[Program, list[Leaf]]:
         """Export the module for these shapes, unless it has been."""
         from rfp_jax.convert import _torch_export as export
@@ -151,7 +148,7 @@ class TorchFunction:
         self.compared: Comparison | None = None
         self.__name__ = "network"
 
-    def __call__(self, params: Params, *args: Given, **kwargs: Given) -> Any:
+    def __call__(self, params: Params, *args: Given, **kwargs: Given) -> Tree:
         """Compute the network's output.
 
         Args:
@@ -190,14 +187,14 @@ class TorchFunction:
         return self._prepare(params, args, kwargs)[0]
 
     def _prepare(
-        self, params: Params, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[Program, Precision, list[Any]]:
+        self, params: Params, args: Sequence[Tree], kwargs: Mapping[str, Tree]
+    ) -> tuple[Program, Precision, list[Given]]:
         """Find the program for a call, its precision, and the leaves of the arguments."""
         check_params(params, self.exported)
         dtypes = {name: spec.dtype for name, spec in self.exported.items()}
         precision = Precision.from_params(dtypes, params)
 
-        def leaf(value: Any) -> Leaf:
+        def leaf(value: Given) -> Leaf:
             if not hasattr(value, "shape") or not hasattr(value, "dtype"):
                 return Leaf(value, value)
             array = value if isinstance(value, jax.Array) else jnp.asarray(np.asarray(value))

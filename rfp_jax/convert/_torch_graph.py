@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from rfp_jax._util.trees import Tree
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.convert import _aten
 from rfp_jax.convert._errors import (
     ConversionError,
@@ -26,7 +26,8 @@ from rfp_jax.convert._errors import (
 )
 from rfp_jax.convert._torch_program import Argument, Input, Node, Program, Ref, Spec, map_leaves
 
-Values = dict[str, Any]
+Values = dict[str, Tree]
+"""What inputs and nodes hold, by their names: arrays, trees of them, Python values."""
 
 _UNKNOWN = (
     jax.errors.ConcretizationTypeError,
@@ -91,7 +92,7 @@ class Precision:
         return next((ours for ours, given in self.dtypes.items() if given == dtype), dtype)
 
 
-def check_params(params: Mapping[str, Any], expected: Mapping[str, Spec]) -> None:
+def check_params(params: Mapping[str, Given], expected: Mapping[str, Spec]) -> None:
     """Raise `ProgramError` if a parameter is missing, unknown, or has another shape."""
     missing = sorted(set(expected) - set(params))
     unknown = sorted(set(params) - set(expected))
@@ -113,12 +114,12 @@ def check_params(params: Mapping[str, Any], expected: Mapping[str, Spec]) -> Non
 def run(
     program: Program,
     precision: Precision,
-    params: Mapping[str, Any],
-    arguments: Sequence[Any] = (),
-    sources: Sequence[Any] = (),
+    params: Mapping[str, Given],
+    arguments: Sequence[Given] = (),
+    sources: Sequence[Given] = (),
     *,
     targets: Argument | None = None,
-) -> Any:
+) -> Tree:
     """Compute a program's output.
 
     Args:
@@ -133,7 +134,7 @@ def run(
         The output's tree, with arrays in it.
     """
     targets = program.output if targets is None else targets
-    held: dict[str, Mapping[Any, Any]] = {
+    held: dict[str, Mapping[Any, Given]] = {  # Any: a name or a position
         "parameter": params,
         "constant": program.constants,
         "argument": dict(enumerate(arguments)),
@@ -149,7 +150,7 @@ def run(
     return fill(targets, values, precision)
 
 
-def enter(entry: Input, value: Any, precision: Precision) -> Any:
+def enter(entry: Input, value: Given, precision: Precision) -> Given:
     """Check what enters a program against what it was exported with, and bring it to its dtype."""
     if entry.spec is None:
         return value
@@ -164,10 +165,10 @@ def enter(entry: Input, value: Any, precision: Precision) -> Any:
     return lax.convert_element_type(array, precision(entry.spec.dtype))
 
 
-def fill(tree: Argument, values: Values, precision: Precision) -> Any:
+def fill(tree: Argument, values: Values, precision: Precision) -> Tree:
     """Replace what a tree refers to by its value, and dtypes by those that stand for them."""
 
-    def leaf(argument: Argument) -> Any:
+    def leaf(argument: Argument) -> Tree:
         match argument:
             case Ref(name):
                 return values[name]
@@ -178,7 +179,7 @@ def fill(tree: Argument, values: Values, precision: Precision) -> Any:
     return map_leaves(leaf, tree)
 
 
-def apply(node: Node, values: Values, precision: Precision) -> Any:
+def apply(node: Node, values: Values, precision: Precision) -> Tree:
     """Run one node; its result has the shapes and dtypes that PyTorch found."""
     operation: Callable[..., Tree] | None = _aten.find(node.operation)
     if operation is None:
@@ -213,7 +214,7 @@ def describe(node: Node) -> str:
     return f"{node.operation}, node '{node.name}' of submodule '{node.module or '(root)'}'"
 
 
-def _checked(node: Node, array: Any, spec: Spec | None, precision: Precision) -> Any:
+def _checked(node: Node, array: Tree, spec: Spec | None, precision: Precision) -> Tree:
     if spec is None or array is None:
         return array
     if not spec.fits(np.shape(array)):

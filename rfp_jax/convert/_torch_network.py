@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Given
 from rfp_jax.convert._torch_function import (
     ModulePrograms,
-    Params,
     Programs,
     SavedPrograms,
     TorchFunction,
 )
 from rfp_jax.convert._torch_graph import check_params
+from rfp_jax.convert._torch_program import Params
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +29,7 @@ def from_torch(
     network: nn.Module | ExportedProgram | str | Path,
     *,
     sources: str | Sequence[str] = (),
-    check: Any = None,
+    check: Given = None,
 ) -> tuple[TorchFunction, Params]:
     """Take a PyTorch network over, unmodified.
 
@@ -115,7 +116,7 @@ def read_network(
     return TorchFunction(programs, specs, sources), arrays, network
 
 
-def to_torch(params: Mapping[str, Any], module: nn.Module) -> None:
+def to_torch(params: Mapping[str, Given], module: nn.Module) -> None:
     """Write parameters back into the module that they came from.
 
     Args:

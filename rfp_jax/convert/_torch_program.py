@@ -11,10 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+
+from rfp_jax._util.trees import Given, Json, Leaf, Tree
+
+Params = dict[str, jax.Array]
+"""Parameters and buffers by their names in the state dict."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,9 @@ Argument: TypeAlias = (
     | float
     | complex
     | str
-    | list[Any]
-    | tuple[Any, ...]
-    | dict[Any, Any]
+    | list[Tree]
+    | tuple[Tree, ...]
+    | dict[Given, Tree]
     | None
 )
 """A Python value, a dtype, a `Ref`, or a tree of these."""
@@ -142,7 +148,7 @@ class Program:
         return tuple(reversed(kept))
 
 
-def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:
+def map_leaves(f: Callable[[Leaf], Tree], tree: Tree) -> Tree:
     """Apply `f` to every leaf of a tree of lists, tuples and dicts."""
     if isinstance(tree, dict):
         return {key: map_leaves(f, value) for key, value in tree.items()}
@@ -151,7 +157,7 @@ def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:
     return f(tree)
 
 
-def refs(tree: Any) -> Iterator[str]:
+def refs(tree: Tree) -> Iterator[str]:
     """Names of all `Ref`s in a tree."""
     if isinstance(tree, Ref):
         yield tree.name
@@ -166,7 +172,7 @@ def refs(tree: Any) -> Iterator[str]:
 # As JSON. A tuple, a Ref, a dtype and numbers that JSON lacks are dicts of one tagged entry.
 
 
-def to_json(program: Program) -> dict[str, Any]:
+def to_json(program: Program) -> dict[str, Json]:
     """A program without its constants, as what `json.dumps` takes."""
     return {
         "inputs": [
@@ -191,7 +197,7 @@ def to_json(program: Program) -> dict[str, Any]:
     }
 
 
-def from_json(content: Mapping[str, Any], constants: Mapping[str, np.ndarray]) -> Program:
+def from_json(content: Mapping[str, Json], constants: Mapping[str, np.ndarray]) -> Program:
     """The program that `to_json` wrote.
 
     Raises:
@@ -221,17 +227,17 @@ def from_json(content: Mapping[str, Any], constants: Mapping[str, np.ndarray]) -
     )
 
 
-def _encode_spec(spec: Spec | None) -> dict[str, Any] | None:
+def _encode_spec(spec: Spec | None) -> dict[str, Json] | None:
     return spec and {"shape": list(spec.shape), "dtype": str(spec.dtype)}
 
 
-def _decode_spec(content: Mapping[str, Any] | None) -> Spec | None:
+def _decode_spec(content: Mapping[str, Json] | None) -> Spec | None:
     if content is None:
         return None
     return Spec(tuple(content["shape"]), jnp.dtype(content["dtype"]))
 
 
-def _encode(value: Argument) -> Any:  # noqa: PLR0911 (one per kind)
+def _encode(value: Argument) -> Json:  # noqa: PLR0911 (one per kind)
     match value:
         case Ref(name):
             return {"ref": name}
@@ -252,7 +258,7 @@ def _encode(value: Argument) -> Any:  # noqa: PLR0911 (one per kind)
     raise TypeError(f"an argument of type {type(value).__name__} cannot be written: {value!r}")
 
 
-def _decode(content: Any) -> Any:  # noqa: PLR0911 (one per kind)
+def _decode(content: Json) -> Argument:  # noqa: PLR0911 (one per kind)
     if isinstance(content, list):
         return [_decode(entry) for entry in content]
     if not isinstance(content, dict):

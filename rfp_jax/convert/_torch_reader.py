@@ -124,7 +124,7 @@ def _base(node: fx.Node) -> torch.Tensor:
     return given.meta["val"]
 
 
-def _operation(target: Any) -> str:
+def _operation(target: Any) -> str:  # Any: no type of Python says that a function has a name
     if isinstance(target, (torch._ops.OpOverload, torch._ops.HigherOrderOperator)):
         return str(target)
     module = target.__module__.replace("_operator", "operator").removeprefix("torch")
@@ -136,7 +136,7 @@ def _module(node: fx.Node) -> str:
     return _own(next(reversed(stack.values()))[0]) if stack else ""
 
 
-def _argument(value: Any) -> Argument:
+def _argument(value: object) -> Argument:
     if isinstance(value, fx.Node):
         return Ref(value.name)
     if isinstance(value, torch.dtype):
@@ -152,7 +152,7 @@ def _argument(value: Any) -> Argument:
     return str(value)
 
 
-def _spec(value: Any) -> Spec | tuple[Spec | None, ...] | None:
+def _spec(value: object) -> Spec | tuple[Spec | None, ...] | None:
     """Shape and dtype of what PyTorch returned."""
     if isinstance(value, torch.Tensor):
         shape = tuple(size if isinstance(size, int) else None for size in value.shape)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.convert._errors import ConversionError
@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import what reads checkpoint files when it is asked for: it needs PyTorch."""
     if name not in _CHECKPOINT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ import torch
 from flax.errors import FlaxError
 
 from rfp_jax._util.npz import read_npz
+from rfp_jax._util.trees import Tree
 from rfp_jax.convert.flax._errors import SelfCheckError
 from rfp_jax.convert.flax._mapping import get_architecture, read_size
 from rfp_jax.convert.flax._state_dict import as_arrays
@@ -38,7 +38,7 @@ class Check:
 def self_check(
     arch: str,
     state_dict: Mapping[str, torch.Tensor],
-    variables: Mapping[str, Any],
+    variables: Mapping[str, Tree],
     *,
     tolerance: float = TOLERANCE,
     seed: int = 0,
@@ -82,7 +82,7 @@ def self_check(
 
 
 def compare_with_saved(
-    path: Path, arch: str, classes: int, variables: Mapping[str, Any], *, tolerance: float
+    path: Path, arch: str, classes: int, variables: Mapping[str, Tree], *, tolerance: float
 ) -> Check:
     """Compare Flax with outputs that somebody saved from her own PyTorch network.
 
@@ -132,13 +132,13 @@ def compare_with_saved(
     return Check(*differences, shapes)
 
 
-def _single(array: np.ndarray) -> np.dtype[Any]:
+def _single(array: np.ndarray) -> np.dtype:
     """Float32 for floating point numbers of any size."""
     return np.dtype(np.float32) if jnp.issubdtype(array.dtype, jnp.floating) else array.dtype
 
 
 def _apply(
-    arch: str, classes: int, variables: Mapping[str, Any], inputs: Sequence[np.ndarray]
+    arch: str, classes: int, variables: Mapping[str, Tree], inputs: Sequence[np.ndarray]
 ) -> np.ndarray:
     model = get_architecture(arch).model(num_classes=classes)
     singles = jax.tree.map(lambda array: np.asarray(array, np.float32), dict(variables))

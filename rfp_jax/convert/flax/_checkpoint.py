@@ -1,18 +1,19 @@
 """Reading checkpoint files, which may come from anywhere and are not trusted."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
 from rfp_jax.convert.flax._errors import CheckpointError
-from rfp_jax.convert.flax._torch_file import check_extent, load_torch
+from rfp_jax.convert.flax._torch_file import Content, check_extent, load_torch
 
 STATE_DICTS = (
     "model_state_dict",
@@ -111,7 +112,7 @@ def read_checkpoint(path: str | Path, state_dict: str | None = None) -> Checkpoi
     )
 
 
-def _read(path: Path, digest: Any) -> Any:
+def _read(path: Path, digest: hashlib._Hash) -> Content:
     """Content of one file."""
     with path.open("rb") as file:
         while chunk := file.read(2**20):
@@ -127,7 +128,7 @@ def _read(path: Path, digest: Any) -> Any:
         ) from error
 
 
-def _read_shards(index: Path, digest: Any) -> dict[str, Any]:
+def _read_shards(index: Path, digest: hashlib._Hash) -> dict[str, torch.Tensor]:
     """Tensors of a checkpoint in several files."""
     text = index.read_bytes()
     digest.update(text)
@@ -142,7 +143,7 @@ def _read_shards(index: Path, digest: Any) -> dict[str, Any]:
         ) from error
     if wrong:
         raise CheckpointError(f"{index} names {wrong[0]!r}: expected files beside it")
-    tensors: dict[str, Any] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name in names:
         shard = index.with_name(name)
         found = _tensors(shard, _read(shard, digest), None)
@@ -154,7 +155,7 @@ def _read_shards(index: Path, digest: Any) -> dict[str, Any]:
     return tensors
 
 
-def _choose(path: Path, content: Mapping[str, Any], wanted: str | None) -> str | None:
+def _choose(path: Path, content: Mapping[str, Content], wanted: str | None) -> str | None:
     """Name of the entry with the state dict; None if the content is one itself."""
     held = {
         str(name): value
@@ -178,7 +179,7 @@ def _choose(path: Path, content: Mapping[str, Any], wanted: str | None) -> str |
     return next((name for name in STATE_DICTS if name in content), None)
 
 
-def _tensors(path: Path, content: Any, part: str | None) -> dict[str, torch.Tensor]:
+def _tensors(path: Path, content: Content, part: str | None) -> dict[str, torch.Tensor]:
     """The state dict in what a file holds."""
     state_dict = content if part is None else content[part]
     where = "it" if part is None else f"its {part!r}"

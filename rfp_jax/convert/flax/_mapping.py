@@ -4,13 +4,13 @@ import functools
 import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from rfp_jax._util.trees import Given, Tree
 from rfp_jax.convert.flax._architectures import ARCHITECTURES, Architecture, Path, Size
 from rfp_jax.convert.flax._errors import StateDictError, UnknownArchitectureError
 from rfp_jax.convert.flax._layouts import Layout, Shape, WholeMap
@@ -76,7 +76,7 @@ def recognize(keys: Iterable[str]) -> str:
     raise UnknownArchitectureError(_nearest(names))
 
 
-def read_size(arch: str, state_dict: Mapping[str, Any]) -> Size:
+def read_size(arch: str, state_dict: Mapping[str, Given]) -> Size:
     """Input channels, classes and flattened positions of a network, off its state dict.
 
     Args:
@@ -94,7 +94,7 @@ def read_size(arch: str, state_dict: Mapping[str, Any]) -> Size:
     return _read_size(architecture, _resolve_aliases(architecture, as_arrays(state_dict)))
 
 
-def to_flax(arch: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+def to_flax(arch: str, state_dict: Mapping[str, Given]) -> dict[str, Tree]:
     """Flax variables of a PyTorch state dict.
 
     Kernels are transposed, and rows of a dense layer over a flattened feature map are permuted:
@@ -141,7 +141,7 @@ def to_flax(arch: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_torch(
-    arch: str, variables: Mapping[str, Any], *, num_batches_tracked: int = 0
+    arch: str, variables: Mapping[str, Tree], *, num_batches_tracked: int = 0
 ) -> dict[str, np.ndarray]:
     """PyTorch state dict of Flax variables, the exact inverse of `to_flax`.
 
@@ -249,7 +249,7 @@ def _arrays(arch: str, size: Size) -> tuple[_Array, ...]:
     inputs = [
         jax.ShapeDtypeStruct(shape, jnp.float32) for shape in architecture.input_shapes(size, 1)
     ]
-    variables: dict[Path, Any] = flatten_dict(
+    variables: dict[Path, jax.ShapeDtypeStruct] = flatten_dict(
         jax.eval_shape(model.init, jax.random.key(0), *inputs)
     )
     arrays = []

@@ -12,11 +12,15 @@
 Source of weight normalization: Salimans & Kingma, NeurIPS 2016, equation 2.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
+
+from rfp_jax._util.trees import Given
+
+T = TypeVar("T")
 
 PREFIXES = ("module.", "model.", "net.")
 _COMPILED = "_orig_mod."
@@ -26,7 +30,7 @@ _NORMALIZED = (
 )
 
 
-def own_keys(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+def own_keys(state_dict: Mapping[str, T]) -> dict[str, T]:
     """Keys of the network itself, without what wrappers put before them.
 
     Args:
@@ -47,7 +51,7 @@ def own_keys(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     return {short: state_dict[key] for key, short in keys.items()}
 
 
-def _shared_prefix(keys: Any) -> str | None:
+def _shared_prefix(keys: Collection[str]) -> str | None:
     return next((p for p in PREFIXES if all(key.startswith(p) for key in keys)), None)
 
 
@@ -91,7 +95,7 @@ def join_names(keys: Iterable[str]) -> list[str]:
     return list(names)
 
 
-def as_arrays(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def as_arrays(state_dict: Mapping[str, Given]) -> dict[str, np.ndarray]:
     """NumPy arrays of a state dict, under the network's own keys.
 
     Args:
@@ -111,7 +115,7 @@ def as_arrays(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return join_weight_norm({key: as_array(value) for key, value in own_keys(state_dict).items()})
 
 
-def as_array(value: Any) -> np.ndarray:
+def as_array(value: Given) -> np.ndarray:
     """NumPy array of a NumPy, JAX or PyTorch array."""
     if not hasattr(value, "detach"):
         return np.asarray(value)

@@ -5,11 +5,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flax import linen as nn
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.trees import Json, Tree
 from rfp_jax.convert._errors import ConversionError
 from rfp_jax.convert.flax._mapping import get_architecture
 
@@ -55,7 +56,7 @@ class Manifest:
     relative_difference: float
     versions: dict[str, str]
     state_dict: str | None = None
-    own_outputs: dict[str, Any] | None = None
+    own_outputs: dict[str, Json] | None = None
 
 
 class Converted(NamedTuple):
@@ -68,7 +69,7 @@ class Converted(NamedTuple):
     """
 
     model: nn.Module
-    variables: dict[str, Any]
+    variables: dict[str, Tree]
     manifest: Manifest
 
 
@@ -97,7 +98,7 @@ def load(directory: str | Path) -> Converted:
     return Converted(model, load_variables(directory), manifest)
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
+def read_manifest(directory: Path) -> dict[str, Json]:
     """Read the manifest of a folder, whoever wrote it.
 
     Raises:
@@ -106,21 +107,21 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return json.loads((directory / _MANIFEST).read_text("utf-8"))
 
 
-def load_variables(directory: Path) -> dict[str, Any]:
+def load_variables(directory: Path) -> dict[str, Tree]:
     """Load the variables in a converted folder, as NumPy arrays of the dtypes that were saved."""
     with needs_extra("Loading a converted checkpoint", "convert"):
         from orbax.checkpoint import v1 as ocp
     return ocp.load(str(directory.absolute() / _VARIABLES))
 
 
-def save_variables(directory: Path, variables: Mapping[str, Any]) -> None:
+def save_variables(directory: Path, variables: Mapping[str, Tree]) -> None:
     """Save variables in a folder."""
     with needs_extra("Saving a converted checkpoint", "convert"):
         from orbax.checkpoint import v1 as ocp
     ocp.save(str(directory.absolute() / _VARIABLES), dict(variables))
 
 
-def save_manifest(directory: Path, manifest: Manifest | Mapping[str, Any]) -> None:
+def save_manifest(directory: Path, manifest: Manifest | Mapping[str, Json]) -> None:
     """Write the manifest of a folder."""
     content = dataclasses.asdict(manifest) if isinstance(manifest, Manifest) else dict(manifest)
     text = json.dumps(content, indent=2, allow_nan=False)

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import torch
@@ -17,8 +17,11 @@ from rfp_jax._util.archives import check_stored
 from rfp_jax._util.pickles import PickleBudgetError, check_pickle
 from rfp_jax.convert.flax._errors import CheckpointError
 
+Content: TypeAlias = Any
+"""A part of a file of PyTorch. Any: it may hold anything; it is checked where it is used."""
 
-def load_torch(path: str | Path, file: BinaryIO) -> Any:
+
+def load_torch(path: str | Path, file: BinaryIO) -> Content:
     """Content of an open file that `torch.save` wrote.
 
     Args:
