@@ -249,7 +249,7 @@ def _arrays(arch: str, size: Size) -> tuple[_Array, ...]:
     inputs = [
         jax.ShapeDtypeStruct(shape, jnp.float32) for shape in architecture.input_shapes(size, 1)
     ]
-    variables: dict[Path, jax.ShapeDtypeStruct] = flatten_dict(
+    variables: dict[Path, Tree] = flatten_dict(
         jax.eval_shape(model.init, jax.random.key(0), *inputs)
     )
     arrays = []

@@ -259,8 +259,12 @@ def _read(source: Archive, dtype: np.dtype, skip_broken: bool, index: int) -> _I
         if source.twins[index]:
             twin = source.read(index, optical="s2", sar=False, cloudy=True, cover=True)
             found["cloudy"], covers["cloudy"] = twin.optical, twin.cloud_cover
-        pixels = {kind: y.astype(dtype) for kind, y in found.items() if y is not None}
-        cover = {kind: share for kind, share in covers.items() if share is not None}
+        pixels: dict[Kind, np.ndarray] = {
+            kind: y.astype(dtype) for kind, y in found.items() if y is not None
+        }
+        cover: dict[Kind, float] = {
+            kind: share for kind, share in covers.items() if share is not None
+        }
         return _Images(pixels, cover, source.probabilities(index), "")
     except (ValueError, LookupError) as error:
         if not skip_broken:
