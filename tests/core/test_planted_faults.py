@@ -55,6 +55,14 @@ FIRST = list({c.primitive: c for c in reversed(CALLS)}.values())
 """One call of each primitive."""
 
 
+def breaks(call, fault, around):
+    """Whether the fault is one here, where the rule refuses nothing."""
+    try:
+        return is_fault(call, around, fault)
+    except MissingRuleError as error:
+        pytest.skip(f"refused: {error.reason}")
+
+
 def check_fault(call, fault, around, dtype):
     """The fault is caught and named."""
     planted = Planted(call.primitive, FAULTS[fault]).rules()
@@ -72,7 +80,7 @@ def test_a_fault_in_each_rule_is_caught(call, place):
     around, dtype = chosen(call, place)
     faults = list(FAULTS)
     turned = faults[place % 5 :] + faults[: place % 5]
-    real = next((fault for fault in turned if is_fault(call, around, fault)), None)
+    real = next((fault for fault in turned if breaks(call, fault, around)), None)
     if real is None:
         pytest.skip("it passes no relevance here")
     check_fault(call, real, around, dtype)
