@@ -34,8 +34,9 @@ test: $(VENV)/.test  ## the test suite, doctests included; what is marked long i
 test-latest: .venv-latest/.test  ## the suite on Python 3.12 and the newest JAX (LATEST=path/to/python3.12)
 	.venv-latest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-zoo: $(VENV)/.test  ## every architecture and framework: coverage, conservation, RFP = LRP (long)
-	$(BIN)/python -m benchmarks.zoo --float64
+# Those of PyTorch and ONNX need the extra zoo-torch: docs/zoo.md.
+zoo: $(VENV)/.test  ## architectures of six JAX frameworks: coverage, conservation, RFP = LRP (long)
+	$(BIN)/python -m benchmarks.zoo --only linen nnx equinox haiku keras ours --float64
 
 bench: $(VENV)/.test  ## time relevance beside the forward pass and its peers (long; REFERENCE=clone)
 	$(BIN)/python -m benchmarks $(if $(REFERENCE),--reference $(REFERENCE))
