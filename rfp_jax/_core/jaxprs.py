@@ -23,7 +23,7 @@ Atom = core.Var | core.Literal
 """An operand of an equation."""
 
 Results: TypeAlias = Any
-"""What an equation returns. Any: an array, or a list of arrays, as its primitive says."""
+"""The result of an equation. Any: an array, or a list of arrays, as its primitive says."""
 
 
 def opened(program: Program) -> core.Jaxpr:

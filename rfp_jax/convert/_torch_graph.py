@@ -27,7 +27,7 @@ from rfp_jax.convert._errors import (
 from rfp_jax.convert._torch_program import Argument, Input, Node, Program, Ref, Spec, map_leaves
 
 Values = dict[str, Tree]
-"""What inputs and nodes hold, by their names: arrays, trees of them, Python values."""
+"""Values of inputs and nodes, by their names: arrays, trees of them, Python values."""
 
 _UNKNOWN = (
     jax.errors.ConcretizationTypeError,

@@ -24,10 +24,29 @@ def test_each_turn_compiles_again():
         return jax.nn.relu(x)
 
     case = command.Case(network, (jnp.ones(3),), (0,))
-    forward, relevance = command.measure(case, rounds=2)
-    assert len(traced) >= 4
-    assert all(phase > 0 for each in (*forward, *relevance) for phase in each)
+    taken = command.measure(case, rounds=2)
+    assert len(traced) >= 6
+    assert set(taken) == {"forward", "relevance", "linearize"}
+    assert all(phase > 0 for way in taken.values() for each in way for phase in each)
+    forward = taken["forward"]
     assert forward[0].whole == sum(forward[0])
+    assert command.ratio(forward, forward, "trace") == 1
+
+
+def test_steps_and_branches_are_what_they_are_called():
+    given = jnp.asarray(0.5)
+    values = [k % 7 for k in range(20)]
+    expected = np.polyval([1.0, 0.0, *values], 0.5)  # y = x comes first
+    np.testing.assert_allclose(command.polynomial(20).fun(given), expected, rtol=1e-6)
+    assert str(jax.make_jaxpr(command.branches(5).fun)(given)).count(" cond[") == 5
+    np.testing.assert_allclose(command.branches(5).fun(jnp.asarray(9.0)), np.tanh(9.0), rtol=1e-6)
+    np.testing.assert_allclose(command.branches(5).fun(jnp.asarray(3.0)), 6.0)
+
+
+def test_the_derivative_beside_has_a_push_for_each_source():
+    case = command.Case(lambda w, x, y: w * x * y, (), (1, 2))
+    output, pushed = command.linearized(case)(*map(jnp.asarray, (2.0, 3.0, 5.0)))
+    assert (output, pushed) == (30, [30, 30])
 
 
 def test_unknown_networks_are_named(capsys):

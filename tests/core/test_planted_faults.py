@@ -56,7 +56,7 @@ FIRST = list({c.primitive: c for c in reversed(CALLS)}.values())
 
 
 def breaks(call, fault, around):
-    """Whether the fault is one here, where the rule refuses nothing."""
+    """Return whether the fault is one here; skip the test where the rule refuses."""
     try:
         return is_fault(call, around, fault)
     except MissingRuleError as error:
