@@ -25,6 +25,7 @@ from rich.table import Table
 import rfp_jax
 from benchmarks.names import unknown
 from rfp_jax._util.compiler import options_for
+from rfp_jax._util.trees import Tree
 
 
 class Case(NamedTuple):
@@ -52,6 +53,19 @@ class Phases(NamedTuple):
     def whole(self) -> float:
         """All of it: what a user waits for."""
         return sum(self)
+
+
+class Taken(NamedTuple):
+    """Times of every turn.
+
+    Attributes:
+        forward, relevance: seconds of their phases.
+        linearize: seconds in which JAX's derivative was traced.
+    """
+
+    forward: list[Phases]
+    relevance: list[Phases]
+    linearize: list[float]
 
 
 def attend(weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
@@ -181,7 +195,7 @@ def phases(fun: Callable[..., Any], arguments: tuple[Any, ...], *, suited: bool)
     return Phases(*np.diff(marks).tolist())
 
 
-def linearized(case: Case) -> Callable[..., Any]:
+def linearized(case: Case) -> Callable[..., tuple[jax.Array, list[jax.Array]]]:
     """The derivative along every source: `jax.linearize`, and a push for each.
 
     Args:
@@ -191,25 +205,25 @@ def linearized(case: Case) -> Callable[..., Any]:
         A function of its arguments.
     """
 
-    def fun(*arguments: Any) -> Any:
+    def fun(*arguments: Tree) -> tuple[jax.Array, list[jax.Array]]:
         sources = [arguments[i] for i in case.argnums]
 
-        def of_sources(*sources: Any) -> Any:
+        def of_sources(*sources: jax.Array) -> jax.Array:
             given = list(arguments)
             for i, source in zip(case.argnums, sources, strict=True):
                 given[i] = source
             return case.fun(*given)
 
         output, push = jax.linearize(of_sources, *sources)
-        nothing = [jax.tree.map(jnp.zeros_like, source) for source in sources]
+        nothing = list(map(jnp.zeros_like, sources))
         pushed = [push(*nothing[:i], source, *nothing[i + 1 :]) for i, source in enumerate(sources)]
         return output, pushed
 
     return fun
 
 
-def measure(case: Case, rounds: int) -> dict[str, list[Phases]]:
-    """Compile the forward pass, relevance and the derivative in turns.
+def measure(case: Case, rounds: int) -> Taken:
+    """Compile the forward pass and relevance, and trace the derivative, in turns.
 
     Args:
         case: the network.
@@ -220,24 +234,20 @@ def measure(case: Case, rounds: int) -> dict[str, list[Phases]]:
     """
     explain = rfp_jax.relevance(case.fun, case.argnums)
     derivative = linearized(case)
-    taken: dict[str, list[Phases]] = {"forward": [], "relevance": [], "linearize": []}
+    taken = Taken([], [], [])
     for _ in range(rounds):
-        taken["forward"].append(phases(case.fun, case.arguments, suited=False))
-        taken["relevance"].append(phases(explain, case.arguments, suited=True))
-        taken["linearize"].append(phases(derivative, case.arguments, suited=True))
+        taken.forward.append(phases(case.fun, case.arguments, suited=False))
+        taken.relevance.append(phases(explain, case.arguments, suited=True))
+        jax.clear_caches()
+        start = time.perf_counter()
+        jax.jit(derivative).trace(*case.arguments)
+        taken.linearize.append(time.perf_counter() - start)
     return taken
 
 
-def ratio(taken: list[Phases], forward: list[Phases], part: str) -> float:
-    """Median over the rounds of a part's time, as a multiple of the forward pass's.
-
-    Args:
-        taken: times of what is measured.
-        forward: times of the forward pass.
-        part: a name of `Phases`.
-    """
-    both = zip(taken, forward, strict=True)
-    return float(np.median([getattr(t, part) / getattr(f, part) for t, f in both]))
+def ratio(seconds: list[float], forward: list[float]) -> float:
+    """Return the median over the rounds of times as multiples of the forward pass's."""
+    return float(np.median(np.divide(seconds, forward)))
 
 
 def main(rounds: int = 5, only: tuple[str, ...] = tuple(CASES)) -> int:
@@ -261,9 +271,13 @@ def main(rounds: int = 5, only: tuple[str, ...] = tuple(CASES)) -> int:
         table.add_column(column, justify="right")
     for name in only:
         taken = measure(CASES[name](), rounds)
-        seconds = [np.median([each.whole for each in taken[w]]) for w in ("forward", "relevance")]
-        ratios = [ratio(taken["relevance"], taken["forward"], part) for part in PARTS]
-        ratios.append(ratio(taken["linearize"], taken["forward"], "trace"))
+        forward, relevance = (
+            {part: [getattr(each, part) for each in way] for part in PARTS}
+            for way in (taken.forward, taken.relevance)
+        )
+        seconds = [np.median(way["whole"]) for way in (forward, relevance)]
+        ratios = [ratio(relevance[part], forward[part]) for part in PARTS]
+        ratios.append(ratio(taken.linearize, forward["trace"]))
         table.add_row(name, *(f"{s:.2f}" for s in seconds), *(f"{x:.2f}" for x in ratios))
     console.print(table)
     return 0

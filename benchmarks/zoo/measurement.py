@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from benchmarks.zoo.double import in_double
 from benchmarks.zoo.entry import Builder, Entry
 from benchmarks.zoo.original import Beside, beside
 from rfp_jax._util.compiler import run_once
+from rfp_jax._util.trees import Tree
 
 EXACT = 1e-10
 """The error that may remain in float64."""
@@ -147,11 +147,11 @@ def measure(entry: Entry, seconds: float = 0.0) -> Measurement:
 
 
 def _compare(
-    fun: Callable[..., Any],
+    fun: Callable[..., jax.Array],
     argnums: tuple[int, ...],
     weights: jax.Array,
     plain: jax.Array,
-    *args: Any,
+    *args: Tree,
 ) -> dict[str, jax.Array]:
     """Relevance by the forward pass, heatmaps by the backward pass, and the output."""
     output, sources, bias = rfp_jax.relevance(fun, argnums)(*args)
