@@ -9,6 +9,7 @@ import pytest
 from jax import lax
 
 from rfp_jax import audit, relevance
+from rfp_jax.rules import _joined
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -87,6 +88,43 @@ def test_one_source_in_two_of_three_places():
 
     alone, _ = by_zeros(net, [a, b])
     np.testing.assert_allclose(np.stack(relevance(net, (0, 1))(a, b).sources), alone, atol=1e-12)
+
+
+FLATTENED = {  # the shapes of two arrays, the axis along which they are joined, and the new shape
+    "channels last": ((2, 3, 4, 2), (2, 3, 4, 5), 3, (2, -1)),
+    "channels first": ((2, 2, 3, 4), (2, 5, 3, 4), 1, (2, -1)),
+    "rows": ((2, 3, 4, 2), (2, 1, 4, 2), 1, (2, -1)),
+    "sides of one": ((2, 1, 1, 3), (2, 1, 1, 1), 3, (2, -1)),
+    "places stay": ((2, 3, 4, 2), (2, 3, 4, 5), 3, (6, -1)),
+    "samples joined": ((2, 3, 4), (1, 3, 4), 0, (3, -1)),
+    "places become samples": ((2, 3, 4, 2), (2, 3, 4, 5), 3, (24, -1)),
+    "split again": ((2, 12, 2), (2, 12, 5), 2, (2, 3, -1)),
+}
+
+
+@pytest.mark.parametrize("case", FLATTENED)
+@pytest.mark.parametrize("is_constant", [False, True], ids=["two sources", "one is a constant"])
+@pytest.mark.parametrize("rows", [1, _joined.ROWS], ids=["by blocks", "few rows"])
+def test_relevance_of_a_flattened_join(case, is_constant, rows, monkeypatch):
+    monkeypatch.setattr(_joined, "ROWS", rows)  # the arrays here are small
+    *shapes, axis, shape = FLATTENED[case]
+    x, y = (numbers(*one, seed=i) for i, one in enumerate(shapes))
+    weights = numbers(np.concatenate([x, y], axis).reshape(shape).shape[-1], 3, seed=5)
+
+    def net(x, y):
+        return jnp.concatenate([x, y], axis).reshape(shape) @ weights
+
+    (own, other), _ = by_zeros(net, [x, y])
+    if is_constant:
+        rel = relevance(net)(x, y)
+        np.testing.assert_allclose(rel.sources, own, atol=1e-12)
+        np.testing.assert_allclose(rel.bias, other, atol=1e-12)
+    else:
+        rel = relevance(net, (0, 1))(x, y)
+        np.testing.assert_allclose(np.stack(rel.sources), np.stack([own, other]), atol=1e-12)
+        report = audit(net, (0, 1))(x, y)  # the transpose, too
+        assert report.residual < 1e-12
+        assert not report.guilty
 
 
 def test_each_source_costs_its_own_block():
