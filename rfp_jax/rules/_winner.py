@@ -66,8 +66,8 @@ def max_pool(f: Equation, x: jax.Array) -> Frozen:
     sides rather than their product. Padding never wins.
     """
     p = f.params
-    lowest = -jnp.inf if f.name == "reduce_window_max" else jnp.inf
-    beats = lax.gt if f.name == "reduce_window_max" else lax.lt
+    is_max = f.name == "reduce_window_max"
+    lowest, beats, winner = (-jnp.inf, lax.gt, lax.max) if is_max else (jnp.inf, lax.lt, lax.min)
     extent = list(
         zip(
             p["window_dimensions"],
@@ -96,7 +96,7 @@ def max_pool(f: Equation, x: jax.Array) -> Frozen:
         wins.append([])
         for other in others:
             wins[-1].append(beats(other, best))
-            best = jnp.where(wins[-1][-1], other, best)
+            best = winner(best, other)  # NaN, where there is one
 
     def push(c: jax.Array) -> jax.Array:
         for axis, wins_along in zip(pooled, wins, strict=True):
@@ -105,7 +105,7 @@ def max_pool(f: Equation, x: jax.Array) -> Frozen:
                 c = jnp.where(win, other, c)
         return c
 
-    return Frozen(f(x), push)
+    return Frozen(best, push)
 
 
 def sort(f: Equation, *x: jax.Array) -> Frozen:

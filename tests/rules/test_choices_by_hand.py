@@ -74,6 +74,23 @@ def test_max_pool(pool, values):
     close(got, -want[1:])
 
 
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+@pytest.mark.parametrize("greatest", [lax.max, lax.min])
+def test_max_pool_keeps_nan(place, greatest):
+    """Wherever in its window it stands; other windows are explained."""
+    x = numbers(1, 2, 4, 1)
+    x[0, place // 2, place % 2] = np.nan
+    fill = -np.inf if greatest is lax.max else np.inf
+
+    def pool(x):
+        return nn.pool(x, fill, greatest, (2, 2), (2, 2), "VALID")
+
+    rel = relevance(pool)(x)
+    np.testing.assert_array_equal(rel.output, pool(x))
+    assert np.isnan(rel.output[0, 0, 0, 0])
+    np.testing.assert_array_equal(rel.sources, rel.output)
+
+
 @pytest.mark.parametrize("dimensions", [1, 3])
 def test_max_pool_in_one_and_three_dimensions(dimensions):
     shape = (2, *(5, 4, 3)[:dimensions], 2)
