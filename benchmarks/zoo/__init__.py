@@ -1,4 +1,4 @@
-"""The zoo: architectures of six frameworks, none of them changed for rfp_jax.
+"""The zoo: architectures of eight frameworks, none of them changed for rfp_jax.
 
 `python -m benchmarks.zoo` audits each with random weights and random batch-norm statistics. There
 is one module a framework; each has `BUILDERS`, which name what makes an `Entry`.

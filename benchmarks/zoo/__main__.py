@@ -19,14 +19,15 @@ from benchmarks.zoo.measurement import Row, survey
 
 @dataclass(frozen=True)
 class Zoo:
-    """Audit architectures of six frameworks: coverage, conservation, RFP = LRP.
+    """Audit architectures of eight frameworks: coverage, conservation, RFP = LRP.
 
     Every model has random weights, random batch-norm statistics and two sources. The exit status is
     1 if one of them fails; `make zoo` runs this.
     """
 
     only: tuple[str, ...] = ()
-    """Frameworks (linen, nnx, equinox, haiku, keras, ours, torch) or models, by name; else all."""
+    """Frameworks (linen, nnx, equinox, haiku, keras, ours, torch,
+    onnx) or models, by name; else all."""
     float64: bool = False
     """Measure in double precision too, where nothing may be left over."""
     resume: bool = False

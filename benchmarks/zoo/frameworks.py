@@ -50,8 +50,9 @@ def _builders(framework: str) -> list[tuple[str, Builder]]:
     try:
         module = importlib.import_module(f"benchmarks.zoo.{framework}")
     except ModuleNotFoundError as error:
+        extra = "zoo-torch" if framework in ("torch", "onnx") else "zoo"
         raise ModuleNotFoundError(
-            f"the zoo needs {error.name}, which is not installed: pip install 'rfp-jax[zoo]'",
+            f"the zoo needs {error.name}, which is not installed: pip install 'rfp-jax[{extra}]'",
             name=error.name,
         ) from error
     return list(module.BUILDERS.items())

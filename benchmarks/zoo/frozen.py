@@ -19,6 +19,8 @@ from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 from torch.utils._pytree import tree_map_only
 
+from benchmarks.zoo.original import NoOracleError
+
 WEIGHTS = frozenset(
     "sigmoid hardsigmoid softmax _softmax rsqrt reciprocal linalg_vector_norm".split()
 )
@@ -51,10 +53,6 @@ CONSTANT = frozenset(
 """Operations that ask an operand for its shape or dtype only."""
 
 BILINEAR = frozenset("mul matmul mm bmm baddbmm einsum".split())
-
-
-class NoOracleError(NotImplementedError):
-    """An operation whose frozen form is not written here reaches the output as a signal."""
 
 
 class Frozen(Interpreter):
@@ -212,7 +210,8 @@ def heatmaps(module: nn.Module, sources: Sequence[Tensor], weights: np.ndarray) 
         weights: of the output's shape.
 
     Raises:
-        NoOracleError: an operation is none of the above.
+        NoOracleError: an operation whose frozen form is not written here reaches the output as a
+            signal; the message is its name.
     """
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # PyTorch's, of itself
         program = torch.export.export(module, tuple(sources), strict=False).run_decompositions({})

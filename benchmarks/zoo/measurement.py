@@ -67,7 +67,7 @@ class Measurement:
         """Return whether all is supported, and each difference within limit and tolerance."""
         limit = min(limit, self.tolerance)
         differences = (self.residual, self.theorem, self.output)
-        original = self.beside is None or self.beside.output <= self.beside.limit
+        original = self.beside is None or self.beside.is_right
         exact = all(difference <= limit for difference in differences)
         return self.unsupported == 0 and self.finite and exact and original
 

@@ -18,6 +18,7 @@ import onnx
 import onnxruntime
 
 from benchmarks.zoo.entry import Builder, Entry
+from benchmarks.zoo.original import NoOracleError
 from experiments.clouds.network import widen_to_float32
 from rfp_jax._util.extras import MissingExtraError
 from rfp_jax.convert import from_onnx
@@ -45,13 +46,18 @@ class OnnxOriginal:
         self.session = onnxruntime.InferenceSession(model.SerializeToString())
         self.sources, self.given, self.name = sources, given, output
 
-    def output(self, sources: Sequence[np.ndarray]) -> np.ndarray:
+    def output(self, sources: Sequence[np.ndarray]) -> tuple[np.ndarray, str]:
         """Return the output in float32."""
-        return self._run(self._fed(sources))
+        output = self._run(self._fed(sources))
+        return output, output.dtype.name
 
-    def heatmaps(self, sources: Sequence[np.ndarray], weights: np.ndarray) -> None:
-        """Return None: onnxruntime has no gradients."""
-        del sources, weights
+    def heatmaps(self, sources: Sequence[np.ndarray], weights: np.ndarray) -> list[np.ndarray]:
+        """Refuse: onnxruntime has no gradients.
+
+        Raises:
+            NoOracleError: always.
+        """
+        raise NoOracleError("no gradients")
 
     def forward(self, sources: Sequence[np.ndarray]) -> Callable[[], object]:
         """Return a forward pass."""

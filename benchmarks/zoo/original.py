@@ -16,20 +16,34 @@ import rfp_jax
 from benchmarks.speed.timing import interleave
 
 LIMITS = {"float32": 1e-5, "float64": 1e-12}
-"""Bounds of the difference of outputs, relative to the greatest."""
+"""Bounds of the difference of outputs, relative to the greatest, by the original's precision."""
+
+ORACLE_LIMITS = {"float32": 1e-3, "float64": 1e-10}
+"""Likewise of heatmaps, which are sums of what cancels."""
 
 Arrays = Sequence[np.ndarray]
+
+
+class NoOracleError(NotImplementedError):
+    """Relevance has no oracle here; the message says why, in a few words."""
 
 
 class Original(Protocol):
     """A network of another framework, as a function of its sources [batch, ...]."""
 
-    def output(self, sources: Arrays) -> np.ndarray:
-        """Return the output for sources, in their dtype where the framework can."""
+    def output(self, sources: Arrays) -> tuple[np.ndarray, str]:
+        """Return the output for sources, and the name of the least precise dtype on the way.
+
+        All is computed in the sources' dtype where the framework can.
+        """
         ...
 
-    def heatmaps(self, sources: Arrays, weights: np.ndarray) -> list[np.ndarray] | None:
-        """Return relevance of the weighted output by an oracle; None where there is none."""
+    def heatmaps(self, sources: Arrays, weights: np.ndarray) -> list[np.ndarray]:
+        """Return relevance of the weighted output by an oracle.
+
+        Raises:
+            NoOracleError: there is none.
+        """
         ...
 
     def forward(self, sources: Arrays) -> Callable[[], object]:
@@ -43,19 +57,27 @@ class Beside:
 
     Attributes:
         output: the greatest difference of the outputs, relative to the greatest output.
-        limit: what rounding may leave of it in the precision of the original's output.
+        precision: the name of the least precise dtype in which the original computes.
         oracle: likewise of the heatmaps and the oracle's; None without an oracle.
+        no_oracle: why there is no oracle, else empty.
         forward: seconds of a compiled forward pass; None where nothing was timed.
         relevance: seconds of compiled relevance of all sources for all outputs, likewise.
         original: seconds of the original's forward pass, likewise.
     """
 
     output: float
-    limit: float
+    precision: str
     oracle: float | None
+    no_oracle: str = ""
     forward: float | None = None
     relevance: float | None = None
     original: float | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """Return whether rounding in the original's precision explains the differences."""
+        oracle = 0.0 if self.oracle is None else self.oracle
+        return self.output <= LIMITS[self.precision] and oracle <= ORACLE_LIMITS[self.precision]
 
 
 def beside(
@@ -68,13 +90,18 @@ def beside(
 ) -> Beside:
     """Compare a model with its original, and time both in turn, for `seconds` or not at all."""
     sources = [np.asarray(args[place]) for place in argnums]
-    expected = original.output(sources)
+    expected, precision = original.output(sources)
     forward = rfp_jax.jit(fun)
     output = np.asarray(forward(*args))
     weights = np.random.default_rng(1).standard_normal(output.shape).astype(output.dtype)
-    theirs = original.heatmaps(sources, weights)
-    heatmap = jax.jit(rfp_jax.heatmap(fun, argnums=tuple(argnums), outputs=weights))
-    ours = heatmap(*args) if theirs else ()
+    oracle, no_oracle = None, ""
+    try:
+        theirs = original.heatmaps(sources, weights)
+    except NoOracleError as error:
+        no_oracle = str(error)
+    else:
+        heatmap = jax.jit(rfp_jax.heatmap(fun, argnums=tuple(argnums), outputs=weights))
+        oracle = max(map(_gap, map(np.asarray, heatmap(*args)), theirs))
     times = {}
     if seconds:
         relevance = rfp_jax.jit(rfp_jax.relevance(fun, argnums=tuple(argnums)))
@@ -88,8 +115,9 @@ def beside(
         times = interleave(runs, rounds=15, seconds=seconds)
     return Beside(
         output=_gap(output, expected),
-        limit=LIMITS[expected.dtype.name],
-        oracle=max(map(_gap, map(np.asarray, ours), theirs)) if theirs else None,
+        precision=precision,
+        oracle=oracle,
+        no_oracle=no_oracle,
         **{name: float(np.median(taken)) for name, taken in times.items()},
     )
 

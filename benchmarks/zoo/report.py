@@ -145,9 +145,17 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
 def _beside(row: Row, dtypes: Sequence[str]) -> list[str]:
     """Differences from the original and the oracle; relevance in forward passes, in float32."""
     found = [getattr(row.measured.get(dtype), "beside", None) for dtype in dtypes]
-    gaps = [gap for b in found for gap in ((b.output, b.oracle) if b else (None, None))]
+    gaps = [gap for b in found for gap in ((_gap(b.output), _oracle(b)) if b else ("", ""))]
     first = next((b for b in found if b), None)
     passes: list[str] = ["", ""]
     if first and first.forward and first.relevance and first.original:
         passes = [f"{first.relevance / other:.1f}" for other in (first.forward, first.original)]
-    return [*("" if gap is None else f"{gap:.0e}" for gap in gaps), *passes]
+    return [*gaps, *passes]
+
+
+def _oracle(b: Beside) -> str:
+    return f"none: {b.no_oracle}" if b.oracle is None else _gap(b.oracle)
+
+
+def _gap(gap: float) -> str:
+    return f"{gap:.0e}"

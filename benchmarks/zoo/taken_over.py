@@ -12,6 +12,8 @@ import jax
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from benchmarks.zoo import frozen
 from benchmarks.zoo.entry import Entry, draw, randomize
@@ -65,6 +67,28 @@ class Behind(nn.Module):
                 hook.remove()
 
 
+class Precision(TorchDispatchMode):
+    """Sees in which dtypes a module computes: `x.float()` stays what it says in float64, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[torch.dtype] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run an operation, and note the dtypes of its results."""
+        del types
+        results = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, lambda x: self.seen.add(x.dtype), results)
+        return results
+
+    def least(self, *others: torch.dtype) -> str:
+        """Return the name of the least precise floating-point dtype."""
+        floating = [dtype for dtype in (*self.seen, *others) if dtype.is_floating_point]
+        return str(max(floating, key=lambda dtype: torch.finfo(dtype).eps)).removeprefix("torch.")
+
+
 class TorchOriginal:
     """A PyTorch module as `benchmarks.zoo.original.Original`.
 
@@ -75,21 +99,21 @@ class TorchOriginal:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
 
-    def output(self, sources: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the output, computed in the sources' dtype."""
+    def output(self, sources: Sequence[np.ndarray]) -> tuple[np.ndarray, str]:
+        """Return the output, computed in the sources' dtype but for parts that are cast."""
         module, tensors = self._alike(sources)
-        with torch.no_grad():
-            return module(*tensors).numpy()
+        with torch.no_grad(), Precision() as precision:
+            output = module(*tensors)
+        return output.numpy(), precision.least(output.dtype)
 
-    def heatmaps(
-        self, sources: Sequence[np.ndarray], weights: np.ndarray
-    ) -> list[np.ndarray] | None:
-        """Return gradient x input of the frozen module; None where it cannot be frozen."""
+    def heatmaps(self, sources: Sequence[np.ndarray], weights: np.ndarray) -> list[np.ndarray]:
+        """Return gradient x input of the frozen module.
+
+        Raises:
+            NoOracleError: it cannot be frozen.
+        """
         module, tensors = self._alike(sources)
-        try:
-            return frozen.heatmaps(module, tensors, weights)
-        except frozen.NoOracleError:
-            return None
+        return frozen.heatmaps(module, tensors, weights)
 
     def forward(self, sources: Sequence[np.ndarray]) -> Callable[[], object]:
         """Return a forward pass."""

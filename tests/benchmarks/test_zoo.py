@@ -14,12 +14,14 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import rfp_jax
 from benchmarks.zoo import FRAMEWORKS, Entry, Row, find, survey
 from benchmarks.zoo.__main__ import Zoo, main
 from benchmarks.zoo.entry import randomize
+from benchmarks.zoo.original import NoOracleError
 from rfp_jax.rules._lrp0 import TABLE
 
 NEEDS = {"equinox": "equinox", "haiku": "haiku", "keras": "keras", "torch": "torch"}
@@ -106,6 +108,71 @@ def test_a_wrong_rule_fails_its_row(monkeypatch):
     assert not row.passed
     assert row.measured["float32"].residual > 0.01
     assert row.measured["float32"].theorem > 0.01
+
+
+class _Original:
+    """`tanh(2 a - b + 1)` by NumPy, off by errors."""
+
+    def __init__(self, precision, of_output=0.0, of_heatmaps=0.0):
+        self.precision, self.of_output, self.of_heatmaps = precision, of_output, of_heatmaps
+
+    def output(self, sources):
+        a, b = sources
+        return np.tanh(2 * a - b + 1) * (1 + self.of_output), self.precision
+
+    def heatmaps(self, sources, weights):
+        if self.of_heatmaps is None:
+            raise NoOracleError("because")
+        a, b = sources
+        x = 2 * a - b + 1
+        part = (1 + self.of_heatmaps) * weights * np.tanh(x) / x
+        return [part * 2 * a, part * -b]
+
+    def forward(self, sources):
+        return lambda: self.output(sources)
+
+
+@pytest.mark.parametrize(
+    ("original", "passes"),
+    [
+        (_Original("float64"), True),
+        (_Original("float64", of_output=1e-9), False),
+        (_Original("float32", of_output=1e-9), True),
+        (_Original("float32", of_output=1e-4), False),
+        (_Original("float64", of_heatmaps=1e-9), False),
+        (_Original("float32", of_heatmaps=1e-9), True),
+        (_Original("float32", of_heatmaps=1e-2), False),
+        (_Original("float64", of_heatmaps=None), True),
+    ],
+)
+def test_a_row_is_as_good_as_its_original(original, passes):
+    """Parts that the original computes in float32 are held to that, in float64 too."""
+    row = survey("torch", "net", lambda _: _net(0)._replace(original=original), ("float64",))
+    assert row.error == ""
+    assert row.passed == passes
+    beside = row.measured["float64"].beside
+    assert (beside.oracle is None) == (original.of_heatmaps is None)
+    assert beside.no_oracle == ("because" if original.of_heatmaps is None else "")
+
+
+def test_the_precision_of_a_module_is_that_of_its_least_precise_part():
+    _needs("torch")
+    import torch
+
+    from benchmarks.zoo.taken_over import TorchOriginal
+
+    class Net(torch.nn.Module):
+        def __init__(self, dtype):
+            super().__init__()
+            self.dtype = dtype
+
+        def forward(self, x):
+            return (x * 2).to(self.dtype).exp().to(x.dtype) + 1
+
+    x = np.ones((2, 3))
+    assert TorchOriginal(Net(torch.float64)).output([x])[1] == "float64"
+    assert TorchOriginal(Net(torch.float32)).output([x])[1] == "float32"
+    assert TorchOriginal(Net(torch.float64)).output([x.astype("float32")])[1] == "float32"
 
 
 def test_a_missing_rule_is_counted(monkeypatch):
