@@ -11,7 +11,8 @@ TURN = 0.05
 """Seconds that a turn should last at least: quick functions run several times in it."""
 
 FEW = 3
-"""Turns of a function of which one takes longer than its share of the budget."""
+"""Turns of a function of which one takes longer than its share of the budget; one turn if it takes
+longer than all of it."""
 
 
 def interleave(
@@ -26,7 +27,8 @@ def interleave(
     Args:
         runs: the functions, each of which returns when its work is done; run once already.
         rounds: how many turns each gets, if the time suffices.
-        seconds: the budget. A function that would use more than its share gets `FEW` turns.
+        seconds: the budget. A function that would use more than its share gets `FEW` turns, and
+            one that would use all of it a single turn.
         tick: called after every round.
 
     Returns:
@@ -40,7 +42,7 @@ def interleave(
         repeats[name] = max(1, round(TURN / once))
         times[name] = [once if repeats[name] == 1 else _time(run, repeats[name])]
         affordable = seconds / len(runs) / (once * repeats[name])
-        turns[name] = int(np.clip(affordable, FEW, rounds))
+        turns[name] = 1 if once > seconds else int(np.clip(affordable, FEW, rounds))
     for turn in range(1, max(turns.values())):
         for name, run in runs.items():
             if turn < turns[name]:

@@ -34,6 +34,9 @@ def test_turns_alternate_and_slow_ones_get_few(monkeypatch):
     assert len(taken["slow"]) == timing.FEW
     np.testing.assert_allclose(taken["quick"], 0.01)
     np.testing.assert_allclose(timing.ratios(taken["slow"], taken["quick"]), [1000] * 3)
+    taken = timing.interleave(runs, rounds=6, seconds=9)
+    assert len(taken["slow"]) == 1  # alone it takes all of the budget
+    assert len(taken["quick"]) == 6
 
 
 @pytest.fixture(scope="module")
