@@ -39,6 +39,14 @@ def test_the_version_is_one():
     assert {in_recipe, cited, newest[1]} == {rfp_jax.__version__}
 
 
+def test_what_was_renamed_has_another_name_now():
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    rows = [line.split(" | ") for line in changes.splitlines() if re.match(r"\| [^b].* \|$", line)]
+    names = [[set(re.findall(r"`(.+?)`", column)) for column in row] for row in rows]
+    assert len(names) > 20
+    assert not [row for row, (before, now) in zip(rows, names, strict=True) if now <= before]
+
+
 def test_locked_files_are_the_constrained_versions_and_have_hashes():
     text = (ROOT / "requirements.lock").read_text().replace("\\\n", "")
     locked = {}
