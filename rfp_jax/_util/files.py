@@ -112,7 +112,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         folder: the folder to write. One that is there stays whole until the new one is.
 
     Yields:
-        The folder to fill. What an earlier run left unfinished is removed.
+        The folder to fill. If the block fails or is interrupted it is removed, and `folder` is as
+        it was. What a killed run left is settled first: its unfinished folder is removed, and the
+        old one is put back if its place is empty.
 
     Examples:
         >>> place = Path(tempfile.mkdtemp(), "network")
@@ -124,14 +126,18 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     old = folder.with_name(f".{folder.name}.old")
-    for leftover in (unfinished, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    yield unfinished
-    if folder.exists():
-        folder.rename(old)
-    unfinished.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    _put_back(old, folder)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        with held_back():
+            if folder.exists():
+                folder.rename(old)
+            unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _put_back(old, folder)
 
 
 def sync(path: Path) -> None:
@@ -149,6 +155,13 @@ def sync_tree(folder: Path) -> None:
         for name in files:
             sync(Path(parent) / name)
         sync(Path(parent))
+
+
+def _put_back(old: Path, folder: Path) -> None:
+    """Move a folder back to its place if that is empty; else it was replaced, and is removed."""
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _refuse(folder: Path) -> None:

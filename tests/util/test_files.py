@@ -1,7 +1,9 @@
 """Files and folders are there whole or not at all, and nobody else's is replaced."""
 
+import contextlib
 import signal
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -73,12 +75,58 @@ def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path):
         (unfinished / "old").write_text("")
     with pytest.raises(KeyboardInterrupt):
         stop(atomic_folder(place), lambda folder: (folder / "left").write_text(""))
-    assert [each.name for each in place.iterdir()] == ["old"]
+    assert names(tmp_path) == ["network", "network/old"]  # what was unfinished is gone
     with atomic_folder(place) as unfinished:
-        assert not list(unfinished.iterdir())  # what was unfinished is gone
         (unfinished / "new").write_text("")
-    assert [each.name for each in place.iterdir()] == ["new"]
-    assert [each.name for each in tmp_path.iterdir()] == ["network"]
+    assert names(tmp_path) == ["network", "network/new"]
+
+
+def names(folder):
+    """List all that is in a folder, at any depth."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_folder_that_a_kill_left_beside_its_place_is_not_lost(finished, tmp_path):
+    """The state between the two renames: nothing in the place, the old and the new beside it."""
+    for name in (".network.old/old", ".network.unfinished/half"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("")
+    with contextlib.suppress(ValueError), atomic_folder(tmp_path / "network") as unfinished:
+        assert names(unfinished) == []
+        assert names(tmp_path / "network") == ["old"]
+        (unfinished / "new").write_text("")
+        if not finished:
+            raise ValueError
+    kept = "network/new" if finished else "network/old"
+    assert names(tmp_path) == ["network", kept]
+
+
+def test_a_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_path):
+    place = tmp_path / "network"
+    with atomic_folder(place) as unfinished:
+        (unfinished / "old").write_text("")
+    with pytest.raises(FileNotFoundError), atomic_folder(place) as unfinished:
+        unfinished.rmdir()
+    assert names(tmp_path) == ["network", "network/old"]
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
+def test_ctrl_c_between_the_renames_of_a_folder_waits(tmp_path, monkeypatch):
+    place = tmp_path / "network"
+    (place / "old").mkdir(parents=True)
+    rename = Path.rename
+
+    def interrupted(self, target):
+        made = rename(self, target)
+        if self == place:
+            signal.raise_signal(signal.SIGINT)
+        return made
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(place) as unfinished:
+        (unfinished / "new").write_text("")
+    assert names(tmp_path) == ["network", "network/new"]
 
 
 @pytest.mark.usefixtures("ctrl_c_is_heard")
