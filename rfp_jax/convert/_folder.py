@@ -1,4 +1,6 @@
-"""Converted programs of PyTorch on disk: a folder that `load` reads without PyTorch.
+"""Converted networks on disk: folders of every kind that `load` reads, without PyTorch.
+
+That of a program of PyTorch is written here:
 
 manifest.json   format, versions, the parameters' names, shapes and dtypes in PyTorch
 program.json    the program: its nodes, as plain data
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import new_folder
-from rfp_jax._util.trees import Json
+from rfp_jax._util.trees import Json, Tree
 from rfp_jax.convert._errors import ProgramError
 from rfp_jax.convert._onnx_folder import FORMAT as ONNX_FORMAT
 from rfp_jax.convert._onnx_folder import read_onnx_network
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 _MANIFEST, _PROGRAM, _ARRAYS = "manifest.json", "program.json", "arrays"
 _FORMAT = "rfp-jax torch program 1"
+_CHECKPOINT = "checkpoint"
+"""The kind of the folders whose manifests name an architecture and no format."""
 
 
 def convert_program(
@@ -106,25 +110,31 @@ def convert_program(
     return manifest
 
 
-def load(directory: str | Path) -> tuple[TorchFunction | OnnxFunction, Params]:
+def load(
+    directory: str | Path,
+) -> tuple[TorchFunction | OnnxFunction | Callable[..., Tree], Params]:
     """Load a network that `rfp-jax convert NETWORK OUT_DIR` wrote. PyTorch is not needed.
 
     Args:
         directory: the folder.
 
     Returns:
-        `(fun, params)`, as `from_torch` or `from_onnx` returned them.
+        `(fun, params)`: of programs and ONNX files as `from_torch` or `from_onnx` returned them, of
+        checkpoints the `apply` of a Flax model and its variables. That takes its inputs channels
+        last, as `rfp_jax.convert.flax.load` says.
 
     Raises:
-        ProgramError: the folder is not one that the command wrote.
+        ConversionError: the folder is not one that the command wrote; a `ProgramError` unless it is
+            a checkpoint's.
         ModuleNotFoundError: Orbax is not installed (extra `convert`).
     """
     directory = Path(directory)
     try:
         manifest = json.loads((directory / _MANIFEST).read_text())
-        if manifest["format"] not in _READERS:
-            raise ValueError(f"its format is {manifest['format']!r}, not of {sorted(_READERS)}")
-        fun, params = _READERS[manifest["format"]](directory, manifest)
+        form = manifest.get("format", _CHECKPOINT if "architecture" in manifest else None)
+        if form not in _READERS:
+            raise ValueError(f"its format is {form!r}, not of {sorted(_READERS)}")
+        fun, params = _READERS[form](directory, manifest)
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProgramError(
             f"{directory} is not a folder that `rfp-jax convert NETWORK` wrote: {error}"
@@ -150,5 +160,19 @@ def _read_torch_program(
     return fun, arrays.get("params", {})
 
 
-_READERS = {_FORMAT: _read_torch_program, ONNX_FORMAT: read_onnx_network}
+def _read_checkpoint(
+    directory: Path, _: Mapping[str, Json]
+) -> tuple[Callable[..., Tree], dict[str, Tree]]:
+    with needs_extra("Loading a converted checkpoint", "convert"):
+        from rfp_jax.convert.flax import _store
+
+    found = _store.load(directory)
+    return found.model.apply, found.variables
+
+
+_READERS = {
+    _FORMAT: _read_torch_program,
+    ONNX_FORMAT: read_onnx_network,
+    _CHECKPOINT: _read_checkpoint,
+}
 """The readers of a folder, by the format in its manifest."""

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+from rfp_jax import convert
 from rfp_jax.convert import flax
 from rfp_jax.convert._command import main
 from rfp_jax.convert.flax._check import self_check
@@ -50,6 +51,19 @@ def test_converts_a_file(tmp_path, smallnet):
     jax.tree.map(np.testing.assert_array_equal, variables, flax.to_flax("smallnet", smallnet))
     back = flax.to_torch("smallnet", variables)
     assert all(np.array_equal(back[key], array) for key, array in smallnet.items())
+
+
+def test_load_of_any_network_takes_a_checkpoint(tmp_path, smallnet):
+    """`rfp_jax.convert.load` reads whatever the command wrote."""
+    path = save_file(tmp_path / "a.pth", _published(smallnet))
+    assert main([str(path), str(tmp_path / "out")]) == 0
+    fun, params = convert.load(tmp_path / "out")
+    model, variables, _ = flax.load(tmp_path / "out")
+    halves = 2 * (np.linspace(0, 1, 2 * 28 * 14, dtype="float32").reshape(2, 28, 14, 1),)
+    np.testing.assert_array_equal(fun(params, *halves), model.apply(variables, *halves))
+    (tmp_path / "out" / "manifest.json").write_text('{"architecture": "smallnet"}')
+    with pytest.raises(convert.ConversionError, match="is not a folder that `rfp-jax convert"):
+        convert.load(tmp_path / "out")
 
 
 def test_manifest_of_a_published_network(tmp_path):
@@ -138,7 +152,7 @@ def test_self_check_refuses_nan(tmp_path, smallnet):
 
 
 def test_load_says_what_is_no_conversion(tmp_path):
-    with pytest.raises(flax.ConversionError, match="is no folder that `python -m convert`"):
+    with pytest.raises(flax.ConversionError, match="is not a folder that `rfp-jax convert C"):
         flax.load(tmp_path)
     (tmp_path / "manifest.json").write_text('{"architecture": "smallnet"}')
     with pytest.raises(flax.ConversionError, match=r"missing .* required"):

@@ -74,7 +74,7 @@ class Converted(NamedTuple):
 
 
 def load(directory: str | Path) -> Converted:
-    """Load what `python -m convert` wrote. PyTorch is not needed.
+    """Load a checkpoint that `rfp-jax convert CHECKPOINT OUT_DIR` wrote. PyTorch is not needed.
 
     Args:
         directory: the folder.
@@ -83,7 +83,7 @@ def load(directory: str | Path) -> Converted:
         `(model, variables, manifest)`.
 
     Raises:
-        ConversionError: if the folder is none that a conversion wrote.
+        ConversionError: if the folder is not one that the command wrote.
         UnknownArchitectureError: if this version does not know the architecture.
         ModuleNotFoundError: if Orbax is not installed.
     """
@@ -92,7 +92,8 @@ def load(directory: str | Path) -> Converted:
         manifest = Manifest(**read_manifest(directory))
     except (OSError, ValueError, TypeError) as error:
         raise ConversionError(
-            f"{directory} is no folder that `python -m convert` wrote: {_MANIFEST}: {error}"
+            f"{directory} is not a folder that `rfp-jax convert CHECKPOINT` wrote: "
+            f"{_MANIFEST}: {error}"
         ) from error
     model = get_architecture(manifest.architecture).model(num_classes=manifest.classes)
     return Converted(model, load_variables(directory), manifest)
