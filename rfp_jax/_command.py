@@ -51,14 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def show_commands(arguments: Sequence[str], prog: str) -> int:
-    """Print the list of sub-commands, or what is wrong with the arguments; always exits."""
-    with needs_extra("The command rfp-jax", "tables"):
-        import tyro
-    if arguments == ["--version"]:
+    """Print the version, the list of sub-commands, or what is wrong with the arguments."""
+    if list(arguments) == ["--version"]:
         from rfp_jax import __version__
 
         print(__version__)
         return 0
+    with needs_extra("The command rfp-jax", "tables"):
+        import tyro
     tyro.extras.subcommand_cli_from_dict(
         {name: _described(command.about) for name, command in COMMANDS.items()},
         args=arguments,

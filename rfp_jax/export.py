@@ -19,6 +19,7 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -127,7 +128,7 @@ def save(
         platforms: where it shall run, of `"cpu"`, `"cuda"`, `"rocm"`, `"tpu"`.
 
     Raises:
-        ImportError: `flatbuffers` is not installed.
+        ModuleNotFoundError: `flatbuffers` is not installed (extra `tables`).
         ValueError: an unknown platform, no inputs, names that the model does not bear out, or a
             model that asks how large a batch is while `batch` is None.
 
@@ -144,6 +145,7 @@ def save(
         >>> result.output.shape, float(result.sources["sar"][0, 0])
         ((5, 1), 6.0)
     """
+    _require_flatbuffers("Exporting a model")
     if method is None:
         from rfp_jax._transforms.relevance import relevance
 
@@ -222,13 +224,10 @@ def load(path: str | os.PathLike[str]) -> ExportedRelevance:
 
     Raises:
         ValueError: the file is not such an export, is damaged, or its parts do not fit; names it.
-        ImportError: `flatbuffers` is not installed.
+        ModuleNotFoundError: `flatbuffers` is not installed (extra `tables`).
         FileNotFoundError: there is no such file.
     """
-    try:
-        import flatbuffers  # noqa: F401  (jax.export needs it, and says so less clearly)
-    except ImportError as error:
-        raise ImportError("loading an exported model needs `pip install flatbuffers`") from error
+    _require_flatbuffers("Loading an exported model")
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no exported model at {path}")
     try:
@@ -249,6 +248,19 @@ def load(path: str | os.PathLike[str]) -> ExportedRelevance:
         why = str(error) or type(error).__name__
         raise ValueError(f"{path} is no exported relevance model: {why}") from error
     return ExportedRelevance(program, params, manifest)
+
+
+def _require_flatbuffers(what: str) -> None:
+    """Refuse at once where `jax.export` lacks what it writes and reads programs with."""
+    if find_spec("flatbuffers") is not None:
+        return
+    try:
+        from rfp_jax._util.extras import needs_extra
+    except ImportError:  # this file alone
+        name = "flatbuffers"
+        raise ModuleNotFoundError(f"{what} needs `pip install {name}`", name=name) from None
+    with needs_extra(what, "tables"):
+        import flatbuffers  # noqa: F401
 
 
 def _check_stored(archive: zipfile.ZipFile, size: int) -> None:

@@ -93,6 +93,17 @@ np.savez({str(tmp_path / "out.npz")!r}, output=found.output, right=found.sources
         np.testing.assert_allclose(found["right"], expected.sources["right"], rtol=1e-5, atol=1e-6)
 
 
+def test_a_missing_package_is_named(exported, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    with pytest.raises(ModuleNotFoundError, match=r"^Loading .* 'rfp-jax\[tables\]'$"):
+        export.load(exported)
+    with pytest.raises(ModuleNotFoundError, match=r"^Exporting .* 'rfp-jax\[tables\]'$"):
+        export.save(tmp_path / "a", linear, {}, {}, classes=())
+    monkeypatch.setitem(sys.modules, "rfp_jax._util.extras", None)  # the file alone
+    with pytest.raises(ModuleNotFoundError, match=r"^Loading .* needs `pip install flatbuffers`$"):
+        export.load(exported)
+
+
 def linear(params, x, y):
     return x @ params["a"] + y @ params["b"]
 
