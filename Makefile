@@ -68,14 +68,18 @@ docs: $(VENV)/.docs  ## build the documentation, strictly, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "documentation: site/index.html"
 
-dist: $(VENV)/.test  ## build wheel and source distribution, check them, run the first example from them
+dist: $(VENV)/.test  ## build wheel and source distribution, check them, run the first example from each
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist
 	$(BIN)/python -m twine check --strict dist/*
-	$(PYTHON) -m venv --clear .venv-dist
-	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check \
-	  "$$(echo dist/*.whl)[models]" --constraint constraints.txt
-	$(BIN)/python tests/house/first_example.py | (cd .venv-dist && bin/python -)
+	@for built in dist/*.whl dist/*.tar.gz; do \
+	  echo "the first example from $$built, with what it asks for and no extra" && \
+	  $(PYTHON) -m venv --clear .venv-dist && \
+	  .venv-dist/bin/python -m pip install --quiet --disable-pip-version-check \
+	    "$$built" --constraint constraints.txt && \
+	  $(BIN)/python tests/house/first_example.py > .venv-dist/first_example.py && \
+	  (cd .venv-dist && bin/python first_example.py) || exit 1; \
+	done
 	@ls -sh dist/*
 
 $(BIN)/python:
