@@ -5,6 +5,7 @@ It is drawn from the sources, so imports inside functions and for type checkers 
 
 import ast
 import importlib
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -66,6 +67,31 @@ def test_no_circle_of_rooms():
     for module, targets in ARROWS.items():
         rooms.setdefault(room(module), set()).update(map(room, targets))
     _ordered({one: others - {one} for one, others in rooms.items()})
+
+
+def table_of_rooms():
+    """List the rooms of README's table, from the top down."""
+    text = (ROOT.parent / "README.md").read_text().split("## The rooms of the package")[1]
+    cells = [line.split("|")[1] for line in text.split("\n## ")[0].splitlines() if line[:1] == "|"]
+    cells = [cell for cell in cells if "`rfp_jax/" in cell]
+    names = [name for cell in cells for name in re.findall(r"`(?:rfp_jax/)?(.*?)`", cell)]
+    rooms = [re.sub(r"/?(__init__)?(\.py)?$", "", name) for name in names]
+    return [f"rfp_jax.{room}".rstrip(".") for room in rooms]
+
+
+def test_every_room_is_in_the_table():
+    assert sorted(table_of_rooms()) == sorted(set(map(room, FILES)))
+
+
+def test_imports_go_down_the_table():
+    place = {one: number for number, one in enumerate(table_of_rooms())}
+    up = [
+        f"{module} imports {target}"
+        for module, targets in ARROWS.items()
+        for target in targets
+        if place[room(target)] < place[room(module)]
+    ]
+    assert not up
 
 
 LOWER = ("_transforms", "attribution", "convert", "datasets", "export", "maps", "models", "plot")
