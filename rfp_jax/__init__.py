@@ -2,10 +2,10 @@
 
 from rfp_jax import rules as rules
 from rfp_jax import sources as sources
-from rfp_jax._transforms.audit import Audit, audit
-from rfp_jax._transforms.gate import gate
-from rfp_jax._transforms.heatmap import heatmap
-from rfp_jax._transforms.relevance import relevance
+from rfp_jax._transforms.audits import Audit, audit
+from rfp_jax._transforms.gates import gate
+from rfp_jax._transforms.heatmaps import heatmap
+from rfp_jax._transforms.propagation import relevance
 from rfp_jax._transforms.result import Relevance
 from rfp_jax._util.compiler import compiler_options, jit
 from rfp_jax.errors import MissingRuleError, RelevanceStopsWarning, ReverseModeError

@@ -147,7 +147,7 @@ def save(
     """
     _require_flatbuffers("Exporting a model")
     if method is None:
-        from rfp_jax._transforms.relevance import relevance
+        from rfp_jax._transforms.propagation import relevance
 
         method = relevance
     from rfp_jax._util.files import atomic_file

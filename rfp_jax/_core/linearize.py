@@ -26,7 +26,7 @@ from jax.extend import core
 from rfp_jax._core.interpreter import Interpreter, Stop
 from rfp_jax._core.jaxprs import Atom, dtype_of, inner_jaxprs, shape_of
 from rfp_jax._core.signatures import linearize, make_jaxpr, map_range, vjp, zeros_like
-from rfp_jax._core.trace import Trace
+from rfp_jax._core.traces import Trace
 from rfp_jax._core.value import Facts, Slots, Tracked, Value, activation, facts_of
 from rfp_jax._util.trees import Number
 from rfp_jax.errors import RelevanceStopsWarning

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from rfp_jax._core.dependence import find_interaction
 from rfp_jax._core.interpreter import Stop
 from rfp_jax._core.online import find_online_softmax
-from rfp_jax._core.trace import Trace
+from rfp_jax._core.traces import Trace
 from rfp_jax._core.value import Tracked, Value, activation, facts_of
 
 _PARAMETERS = frozenset("params kernel bias scale weight weights batch_stats mean var".split())

@@ -20,7 +20,7 @@ from rfp_jax._core.control import LOOPS, Bodies, State, Tally
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule
 from rfp_jax._core.interpreter import Interpreter
-from rfp_jax._core.trace import Trace, has_while, largest
+from rfp_jax._core.traces import Trace, has_while, largest
 from rfp_jax._core.value import Facts, Tracked, Value, activation
 from rfp_jax._transforms import certificate
 from rfp_jax._transforms.hints import find_hints

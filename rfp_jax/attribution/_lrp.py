@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
-from rfp_jax._transforms.heatmap import heatmap
+from rfp_jax._transforms.heatmaps import heatmap
 from rfp_jax._util.trees import Given, Tree
 from rfp_jax.rules import Composite, LayerRule
 

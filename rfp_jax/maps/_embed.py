@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rfp_jax._util.cells import frequent
 from rfp_jax._util.classes import classes_of, explained
+from rfp_jax._util.coarse import frequent
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.ground import Ground
 from rfp_jax._util.trees import Json

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rfp_jax._transforms.relevance import relevance
+from rfp_jax._transforms.propagation import relevance
 from rfp_jax._util.compiler import options_for
 from rfp_jax._util.trees import Given, Tree
 from rfp_jax.maps._errors import NetworkSizeError, SceneError

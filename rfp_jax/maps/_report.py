@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import rfp_jax
-from rfp_jax._util.cells import cells
 from rfp_jax._util.classes import classes_of
+from rfp_jax._util.coarse import cells
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.ground import Ground, ground_of
 from rfp_jax._util.trees import Given, Json

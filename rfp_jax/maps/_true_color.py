@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rfp_jax._util.cells import block_sums
+from rfp_jax._util.coarse import block_sums
 from rfp_jax._util.ground import ground_of
 from rfp_jax._util.trees import Given
 from rfp_jax.maps._errors import SceneError

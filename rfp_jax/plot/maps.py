@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rfp_jax._util.cells import cells, frequent
 from rfp_jax._util.classes import classes_of, explained
+from rfp_jax._util.coarse import cells, frequent
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.ground import ground_of
 from rfp_jax.plot._colors import FAINTEST, RELEVANCE_COLORS, opaque, source_colors

@@ -15,7 +15,7 @@ from jaxtyping import TypeCheckError, jaxtyped
 
 from rfp_jax import losses, sources
 from rfp_jax._core import carrier, outputs
-from rfp_jax._util import cells
+from rfp_jax._util import coarse
 from rfp_jax.attribution import _agreement, _coalitions, _deletion, _scores, _shapley
 from rfp_jax.datasets.sen12ms import _clouds, denormalize_s2, normalize_s1, normalize_s2
 
@@ -35,7 +35,7 @@ CALLS = [
     (_agreement._rows, ((logits, logits),), None),
     (_agreement.correlation, (logits, 2 * logits), (logits, logits[:2])),
     (_deletion._pick, (logits, labels), (logits, labels[:2])),
-    (cells.block_sums, (np.ones((2, 3, 5)), 2), (np.ones(3), 2)),
+    (coarse.block_sums, (np.ones((2, 3, 5)), 2), (np.ones(3), 2)),
     (normalize_s1, (np.ones((4, 4, 2)),), (np.ones((4, 4, 3)),)),
     (normalize_s2, (np.ones((4, 4, 10)),), (np.ones(()),)),
     (denormalize_s2, (np.ones((1, 4, 4, 3)),), (np.ones(()),)),

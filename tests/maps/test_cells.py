@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from pages import CLASSES, blocks, make
 
-from rfp_jax._util.cells import cells, frequent
+from rfp_jax._util.coarse import cells, frequent
 
 
 @pytest.mark.parametrize("classes", [(), CLASSES[:2]])
@@ -34,7 +34,7 @@ def test_a_cell_lies_where_its_pixels_lie():
 
 
 def test_few_rows_at_a_time_give_the_same(monkeypatch):
-    from rfp_jax._util import cells as module
+    from rfp_jax._util import coarse as module
 
     scene = make(classes=CLASSES)
     whole = cells(scene, 20)

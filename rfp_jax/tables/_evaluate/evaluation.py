@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jax.typing import DTypeLike
 
-from rfp_jax._transforms.relevance import relevance
+from rfp_jax._transforms.propagation import relevance
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.trees import Json, Tree
 from rfp_jax.rules import Composite, LayerRule

@@ -20,10 +20,10 @@ from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import atomic_file
 from rfp_jax._util.trees import Json
 from rfp_jax.tables import _query
-from rfp_jax.tables._report.confusion import confusion, samples_csv
+from rfp_jax.tables._report.charts import figures
 from rfp_jax.tables._report.facts import Facts
-from rfp_jax.tables._report.figures import figures
 from rfp_jax.tables._report.gallery import Gallery, Pictures, choose
+from rfp_jax.tables._report.matrix import confusion, samples_csv
 
 if TYPE_CHECKING:
     import xarray as xr

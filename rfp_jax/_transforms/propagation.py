@@ -16,7 +16,7 @@ from rfp_jax._core.dependence import find_interaction
 from rfp_jax._core.linearize import FrozenProgram, Row, map_parts
 from rfp_jax._core.outputs import Outputs, cotangent, is_all, weighted
 from rfp_jax._core.precision import check
-from rfp_jax._core.trace import check_callable, has_while, trace
+from rfp_jax._core.traces import check_callable, has_while, trace
 from rfp_jax._transforms.result import Relevance
 from rfp_jax._transforms.walks import BiasMode, walk
 from rfp_jax._util.trees import Number, Tree

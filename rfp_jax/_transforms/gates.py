@@ -15,7 +15,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._core.linearize import FrozenProgram
-from rfp_jax._core.trace import check_callable, trace
+from rfp_jax._core.traces import check_callable, trace
 from rfp_jax._transforms.walks import walk
 from rfp_jax._util.trees import Tree
 from rfp_jax.rules import Composite, LayerRule, resolve

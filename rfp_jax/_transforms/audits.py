@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._core.precision import check
-from rfp_jax._core.trace import check_callable, trace
+from rfp_jax._core.traces import check_callable, trace
 from rfp_jax._transforms.survey import Survey
 from rfp_jax._transforms.verdict import Audit, Entry
 from rfp_jax._transforms.walks import walk
