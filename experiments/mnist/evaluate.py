@@ -17,10 +17,10 @@ from experiments.mnist.train import trained
 from experiments.results import write_json
 from experiments.training import outputs
 from rfp_jax import losses, tables
+from rfp_jax._util.parts import by_source
 from rfp_jax.datasets import Sample
 from rfp_jax.tables import Columns, RunOptions
 from rfp_jax.tables import evaluate as evaluate_all
-from rfp_jax.tables._evaluate.table import BIAS
 
 Precision = Literal["float32", "float64"]
 
@@ -159,12 +159,6 @@ def show(console: Console, table: xr.Dataset, summary: dict[str, Any]) -> None:
         f"{summary['mean_difference']:.1e}, in {summary['dtype']}; outputs reach "
         f"{summary['largest_output']:.1f}"
     )
-
-
-def by_source(table: xr.Dataset) -> dict[str, np.ndarray]:
-    """Name of each source, the bias aside, to its relevance [samples, classes]."""
-    names = [str(name) for name in table.source.values if name != BIAS]
-    return {name: table.relevance.sel(source=name).values for name in names}
 
 
 def table_path(out: Path, dtype: Precision = "float32") -> Path:

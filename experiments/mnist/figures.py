@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.command import atomic_outputs
-from experiments.mnist.evaluate import by_source, records, table_path
+from experiments.mnist.evaluate import records, table_path
 from experiments.mnist.settings import CLASSES, Settings
 from experiments.mnist.train import METRICS
 from experiments.results import OtherExperimentError, differences
 from rfp_jax import plot, tables
-from rfp_jax.tables._evaluate.table import BIAS
+from rfp_jax._util.parts import by_source
 
 FOLDER = "figures"
 
@@ -82,7 +82,7 @@ def single(settings: Settings, table: xr.Dataset, samples: int) -> dict[str, Fig
     arrays = settings.load("test").arrays()
     images = dict(zip(settings.sources, arrays["images"], strict=True))
     relevance, label = by_source(table), table.label.values
-    bias, output = table.relevance.sel(source=BIAS).values, table.output.values
+    bias, output = table.relevance.sel(source=tables.BIAS).values, table.output.values
     right = table.prediction.values == label
     about = f"{len(label)} test samples, {settings.words}"
 

@@ -13,8 +13,8 @@ from experiments.sen12ms import checkpoint, figures
 from experiments.sen12ms.evaluation import bias_of, has_cover, open_tables
 from experiments.sen12ms.settings import CONDITIONS, Plot
 from rfp_jax import plot, tables
+from rfp_jax._util.parts import by_source, source_names
 from rfp_jax.datasets.sen12ms import Sen12MS
-from rfp_jax.tables._evaluate.table import BIAS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,7 +61,7 @@ def _figures(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> Any
             yield (
                 f"violins_{condition}",
                 plot.violins(
-                    sources(table),
+                    by_source(table),
                     table.label.values,
                     names=names,
                     title=f"Relevance for the true class, {condition} patches{about}",
@@ -126,8 +126,8 @@ def _over_cover(config: Plot, found: "Mapping[str, xr.Dataset]", about: str) -> 
         "cloud_cover",
         figures.against_cover(
             table.cloud_cover.values,
-            {name: share.sel(source=name).values for name in sources(table)},
-            {name: relevance.sel(source=name).values for name in sources(table)},
+            {name: share.sel(source=name).values for name in source_names(table)},
+            {name: relevance.sel(source=name).values for name in source_names(table)},
             table.prediction.values == table.label.values,
             bins=config.bins,
             title=title,
@@ -151,22 +151,13 @@ def _compared(config: Plot, found: "Mapping[str, xr.Dataset]", names: list[str],
         yield (
             f"densities_{condition}",
             plot.densities(
-                {_loss(table): sources(table), _loss(other): sources(other)},
+                {_loss(table): by_source(table), _loss(other): by_source(other)},
                 labels,
                 classes=np.unique(labels).tolist(),
                 names=names,
                 title=f"Relevance for each class, {condition} patches{about}",
             ),
         )
-
-
-def sources(table: "xr.Dataset") -> dict[str, np.ndarray]:
-    """Relevance of each source of a table, [samples, classes] each, without the bias."""
-    return {
-        str(name): table.relevance.sel(source=name).values
-        for name in table.source.values
-        if name != BIAS
-    }
 
 
 def _labeled(table: "xr.Dataset") -> bool:
@@ -205,8 +196,8 @@ def _shown(table: "xr.Dataset", data: Sen12MS, identity: str) -> figures.Shown:
         sar=sample.get("sar"),
         label=int(row.label) if _labeled(table) else -1,
         cloud_cover=float(row.cloud_cover) if "cloud_cover" in table.coords else None,
-        relevance={name: values[at] for name, values in sources(table).items()},
-        bias=row.relevance.sel(source=BIAS).values,
+        relevance={name: values[at] for name, values in by_source(table).items()},
+        bias=row.relevance.sel(source=tables.BIAS).values,
         output=row.output.values,
     )
 
@@ -233,7 +224,7 @@ def _write_classes(path: Path, found: "Mapping[str, xr.Dataset]") -> None:
         return
     first = next(iter(labeled.values()))
     parts = [str(name) for name in first.source.values]
-    shared = [name for name in parts if name != BIAS]
+    shared = source_names(first)
     head = ["condition", "class", "patches", "accuracy"]
     head += [f"median relevance of {name}" for name in parts]
     head += [f"median share of {name}" for name in shared]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.parts import BIAS
 from rfp_jax._util.trees import Given, Tree
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Relevance(NamedTuple):
         if len(axes) != jnp.ndim(y):
             raise ValueError(f"dims={axes} names {len(axes)} axes; the output has {jnp.ndim(y)}")
         stacked = jnp.stack([*(row for _, row in found), b])
-        sources = [*(name for name, _ in found), "bias"]
+        sources = [*(name for name, _ in found), BIAS]
         attributes = {"long_name": "relevance", "description": "output = sum over source"}
         return xarray.Dataset(
             {

@@ -15,6 +15,7 @@ import numpy as np
 
 from rfp_jax._util.classes import classes_of
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.parts import source_names
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._file import bounded_cache
 from rfp_jax.maps._layout import VOID
@@ -102,8 +103,8 @@ def _files(scene: xr.Dataset) -> Iterator[_File]:
 def _of_sources(scene: xr.Dataset, suffix: str) -> Iterator[_File]:
     names = tuple(map(str, scene.source.values))
     yield _File(f"relevance{suffix}", names, lambda rows: _rows(scene.relevance, rows))
-    spoken = tuple(name for name in names if name != "bias")
-    yield _File(f"share{suffix}", spoken, lambda rows: _rows(share(scene.isel(y=rows)), None))
+    sources = tuple(source_names(scene))
+    yield _File(f"share{suffix}", sources, lambda rows: _rows(share(scene.isel(y=rows)), None))
 
 
 def _rows(array: xr.DataArray, rows: slice | None) -> np.ndarray:

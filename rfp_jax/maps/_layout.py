@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfp_jax._util.colors import class_color
+from rfp_jax._util.parts import BIAS
 from rfp_jax._util.trees import Json
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._explain import Chosen
@@ -149,7 +150,7 @@ class Layout:
         found: dict[str, Coordinate] = {
             "y": (("y",), y, north),
             "x": (("x",), x, east),
-            "source": (("source",), np.array([*self.sources, "bias"], text), words),
+            "source": (("source",), np.array([*self.sources, BIAS], text), words),
             "spatial_ref": ((), np.array(0), self.grid.spatial_ref()),
         }
         if self.chosen is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.parts import shares, source_names
 from rfp_jax.maps._errors import SceneError
 
 if TYPE_CHECKING:
@@ -38,13 +39,14 @@ def by_polygon(scene: xr.Dataset, polygons: gpd.GeoDataFrame) -> gpd.GeoDataFram
     with needs_extra("Relevance of polygons", extra="maps"):
         import exactextract
         import rioxarray  # noqa: F401
+        import xarray as xr
     if "class" in scene.dims:
         raise SceneError(
             "by_polygon() takes a map of one class: choose it first, "
             f"scene.sel({{'class': {scene['class'].values[0]!r}}})"
         )
     names = list(map(str, scene.source.values))
-    sources = [name for name in names if name != "bias"]
+    sources = source_names(scene)
     columns = ["n", "output", *(f"relevance_{n}" for n in names), *(f"share_{n}" for n in sources)]
     _check(polygons, columns)
     known = np.array([not (g is None or g.is_empty) for g in np.asarray(polygons.geometry)], bool)
@@ -69,11 +71,10 @@ def by_polygon(scene: xr.Dataset, polygons: gpd.GeoDataFrame) -> gpd.GeoDataFram
     parts = {name: scene.relevance.sel(source=name, drop=True) for name in names}
     for name, part in parts.items():
         result[f"relevance_{name}"] = sums(part)
-    sizes = {name: sums(abs(parts[name])) for name in sources}
-    total = np.sum(list(sizes.values()), axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for name, size in sizes.items():
-            result[f"share_{name}"] = np.where(total > 0, size / total, np.nan)
+    sizes = [sums(abs(parts[name])) for name in sources]
+    shared = shares(xr.DataArray(sizes, {"source": sources}, ("source", "row")))
+    for name in sources:
+        result[f"share_{name}"] = shared.sel(source=name).to_numpy()
     result.loc[(result["n"] == 0).to_numpy(), columns[1:]] = np.nan
     return result
 

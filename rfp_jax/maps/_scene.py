@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 
 import numpy as np
 
+from rfp_jax._util.parts import BIAS
 from rfp_jax._util.trees import Given
 from rfp_jax.maps._dates import by_dates, plain, side_by_side
 from rfp_jax.maps._errors import SceneError
@@ -173,8 +174,8 @@ def open_scene(
     """
     if not isinstance(sources, Mapping) or not sources:
         raise SceneError(f"sources must map names to data, got {type(sources).__name__}")
-    if "bias" in sources:
-        raise SceneError("'bias' is what came from no source; call the source something else")
+    if BIAS in sources:
+        raise SceneError(f"{BIAS!r} is what came from no source; call the source something else")
     if len(sources) > 32:
         raise SceneError(f"{len(sources)} sources; `valid` has bits for 32")
     check_scale(scale)

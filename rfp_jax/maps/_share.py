@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from rfp_jax._util.parts import shares
 from rfp_jax.maps._errors import SceneError
 
 if TYPE_CHECKING:
@@ -38,12 +37,4 @@ def share(scene: xr.Dataset, bias: bool = False) -> xr.DataArray:
     """
     if "relevance" not in scene or "source" not in scene.relevance.dims:
         raise SceneError("share() takes a map of relevance with the dimension 'source'")
-    relevance = scene.relevance
-    if not bias:
-        relevance = relevance.isel(source=relevance.source != "bias")
-    size = abs(relevance)
-    total = size.sum("source", skipna=False)
-    found = (size / total.where(total > 0, 1)).where(total != 0, 1 / size.sizes["source"])
-    found = found.where(np.isfinite(total))
-    words = {"long_name": "share of relevance", "units": "1"}
-    return found.rename("share").assign_attrs(words).transpose(*scene.relevance.dims)
+    return shares(scene.relevance, bias=bias).transpose(*scene.relevance.dims)

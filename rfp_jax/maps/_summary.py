@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rfp_jax._util.parts import shares, source_names
 from rfp_jax.maps._layout import VOID, names_in
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ class Summary:
 
 def summarize(scene: xr.Dataset) -> Summary:
     """Return what a map says of each class, read row of chunks by row of chunks."""
-    names = [name for name in map(str, scene.source.values) if name != "bias"]
+    import xarray as xr
+
+    names = source_names(scene)
     predicted = "prediction" in scene
     classes = names_in(scene) if predicted else ["output"]
     pixels = np.zeros(len(classes), np.int64)
@@ -75,9 +78,9 @@ def summarize(scene: xr.Dataset) -> Summary:
                     sums[k, names.index(name)] += sizes[best == k].sum()
     width, height = (abs(step) for step in scene.rio.resolution())
     area = None if scene.rio.crs.is_geographic else pixels * width * height
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares = sums / sums.sum(1, keepdims=True)
-    return Summary(tuple(classes), tuple(names), pixels, area, shares, void)
+    shared = shares(xr.DataArray(sums, {"source": names}, ("class", "source"))).to_numpy()
+    shared[pixels == 0] = np.nan
+    return Summary(tuple(classes), tuple(names), pixels, area, shared, void)
 
 
 def _explained(scene: xr.Dataset, classes: list[str]) -> dict[int | None, list[int]]:

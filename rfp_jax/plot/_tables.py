@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rfp_jax._util.parts import BIAS
+
 if TYPE_CHECKING:
     import xarray as xr
-
-BIAS = "bias"
 
 
 class Parts(NamedTuple):

@@ -21,6 +21,7 @@ from rfp_jax._util.classes import classes_of, explained
 from rfp_jax._util.coarse import cells, frequent
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.ground import ground_of
+from rfp_jax._util.parts import shares, source_names
 from rfp_jax.plot._colors import FAINTEST, RELEVANCE_COLORS, opaque, source_colors
 from rfp_jax.plot._ground import HATCHED, KEY, below, draw_cells, draw_ground, draw_ramps
 from rfp_jax.plot._parts import SMALL, signed
@@ -287,12 +288,8 @@ def _of_class(scene: xr.Dataset, of: str | None) -> xr.DataArray:
 
 def _shares(scene: xr.Dataset, of: str | None) -> tuple[np.ndarray, dict[str, str]]:
     """The shares `|R_s| / sum |R|` [source, y, x], without the bias, and the colors of sources."""
-    relevance = _of_class(scene, of)
-    speaking = relevance.isel(source=relevance.source != "bias")
-    size = np.abs(speaking.to_numpy())
-    total = size.sum(0)
-    shares = np.where(total == 0, 1 / len(size), size / np.where(total == 0, 1, total))
-    return shares, source_colors(map(str, speaking.source.values))
+    found = shares(_of_class(scene, of)).transpose("source", "y", "x")
+    return found.to_numpy(), source_colors(source_names(found))
 
 
 def _tinted(color: np.ndarray, strength: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@
 `share` and others ask it the usual questions, `report` shows it as one HTML page.
 """
 
+from rfp_jax._util.parts import BIAS
 from rfp_jax.tables._bins import bin_members
 from rfp_jax.tables._evaluate.consistency import blocks, check
 from rfp_jax.tables._evaluate.errors import (
@@ -20,7 +21,6 @@ from rfp_jax.tables._evaluate.options import Columns, Places, RunOptions
 from rfp_jax.tables._evaluate.processes import join
 from rfp_jax.tables._evaluate.samples import DataSource
 from rfp_jax.tables._evaluate.scores import MultiLabel, Pixels, Regression
-from rfp_jax.tables._evaluate.table import BIAS
 from rfp_jax.tables._query import (
     IncompleteTableError,
     accuracy,

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.parts import shares, source_names
 from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate import layout, regions, scores
 from rfp_jax.tables._evaluate.consistency import blocks, with_numbers
 from rfp_jax.tables._evaluate.journal import Journal
 from rfp_jax.tables._evaluate.plan import Chunks
-from rfp_jax.tables._evaluate.table import BIAS, nested
+from rfp_jax.tables._evaluate.table import nested
 
 if TYPE_CHECKING:
     import geopandas
@@ -212,7 +213,7 @@ def share(table: xr.Dataset, which: str | None = None, *, bias: bool = False) ->
     """The share of each source in the relevance for one class of each sample.
 
     It is `|R_s| / sum_t |R_t|`: between 0 and 1, adding up to 1 over the sources, whatever the
-    signs.
+    signs. Where no source has any relevance, all have the same share.
 
     Args:
         table: a relevance table.
@@ -221,7 +222,7 @@ def share(table: xr.Dataset, which: str | None = None, *, bias: bool = False) ->
         bias: whether the bias counts as a source.
 
     Returns:
-        Shares, [sample, source]; NaN where all relevance is zero or not finite.
+        Shares, [sample, source]; NaN where relevance is not finite.
 
     Examples:
         >>> import xarray as xr
@@ -232,12 +233,7 @@ def share(table: xr.Dataset, which: str | None = None, *, bias: bool = False) ->
         >>> share(table).values
         array([[0.75, 0.25]])
     """
-    relevance = abs(select_class(table, which or default_target(table)))
-    if not bias:
-        relevance = relevance.sel(source=relevance.source != BIAS)
-    total = relevance.sum("source", skipna=False)
-    found = (relevance / total.where(total > 0)).rename("share")
-    return found.assign_attrs(long_name="share of relevance", units="1")
+    return shares(select_class(table, which or default_target(table)), bias=bias)
 
 
 def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.DataArray:
@@ -318,7 +314,7 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Json]:
         `rfp_jax.tables.Pixels`).
     """
     which = which or default_target(table)
-    sources = [str(name) for name in table.source.values if name != BIAS]
+    sources = source_names(table)
     counts: dict[str, int] = dict.fromkeys(("samples", "failures", "nonfinite"), 0)
     total, shared = np.zeros(len(sources)), 0
     measure, seen = scores.of_table(table, label_kind(table)), set[int]()
@@ -329,8 +325,8 @@ def summary(table: xr.Dataset, which: str | None = None) -> dict[str, Json]:
         counts["failures"] += int(failed.sum())
         counts["nonfinite"] += int((~failed & ~block.finite.values).sum())
         measure = measure.add(block.isel(sample=np.flatnonzero(~failed)))
-        shares = share(drop_failed(block), which).dropna("sample").values.astype(np.float64)
-        total, shared = total + shares.sum(0), shared + len(shares)
+        known = share(drop_failed(block), which).dropna("sample").values.astype(np.float64)
+        total, shared = total + known.sum(0), shared + len(known)
     mean = total / shared if shared else np.full(len(sources), np.nan)
     if "pixels" in table:  # rows are regions
         counts["regions"] = counts["samples"] - counts["failures"]
@@ -429,10 +425,10 @@ def to_geodataframe(
         import geopandas
         import pandas as pd
 
-    shares = share(table).load()
+    shown = share(table).load()
     frame = pd.DataFrame({name: table[name].values for name in names})
-    for source in shares.source.values:
-        frame[f"share_{source}"] = shares.sel(source=source).values
+    for source in shown.source.values:
+        frame[f"share_{source}"] = shown.sel(source=source).values
     systems = frame[crs] if crs in frame else pd.Series(crs, frame.index)
     known = frame[[x, y]].notna().all(axis=1) & (systems != "")
     nowhere = np.full(len(frame), None)

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from rfp_jax import tables
+import rfp_jax
+from rfp_jax import maps, tables
 from rfp_jax.tables import Columns, RunOptions, _query, evaluate
 from rfp_jax.tables._evaluate import exports
 
@@ -81,6 +82,21 @@ def test_share_by_hand():
             np.testing.assert_allclose(found[i], absolute[:2] / absolute[:2].sum())
             np.testing.assert_allclose(with_bias[i], absolute / absolute.sum())
     assert np.isnan(found[3]).all()
+
+
+def test_shares_where_nothing_speaks_are_equal_everywhere():
+    """One decision, whoever is asked: the result of a call, a table, a map."""
+    relevance = xr.DataArray(np.float32([[0, 1], [0, -3], [5, 4]]), dims=("source", "class"))
+    found = relevance.assign_coords(source=["a", "b", "bias"], **{"class": ["no", "yes"]})
+    table = found.to_dataset(name="relevance").expand_dims("sample")
+    expected = np.float32([[0.5, 0.25], [0.5, 0.75]])
+    whole = rfp_jax.relevance(lambda a, b: a + b, (0, 1))(*relevance.values[:2])
+    np.testing.assert_array_equal(np.stack(whole.share()), expected)
+    np.testing.assert_array_equal(maps.share(found.to_dataset(name="relevance")), expected)
+    for name, shares in zip(("no", "yes"), expected.T, strict=True):
+        of_class = tables.share(table, name)
+        np.testing.assert_array_equal(of_class[0], shares)
+        assert of_class.dtype == np.float32
 
 
 def test_by_class_by_hand():

@@ -10,15 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rfp_jax._util.parts import BIAS
 from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate.labels import LABELS, UNKNOWN
 from rfp_jax.tables._evaluate.places import Form
 from rfp_jax.tables._evaluate.regions import ITEM, samples_of_regions, words_of_maps
 from rfp_jax.tables._evaluate.samples import Sample, Schema
 from rfp_jax.tables._evaluate.values import KINDS, TEXT, TIME_UNITS, Fill, check_text
-
-BIAS = "bias"
-"""The last entry of the dimension `source`: what came from no source."""
 
 Attribute = str | int | float | list[int]
 """Types that every format that xarray writes can keep as an attribute."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rfp_jax._util.parts import BIAS
 from rfp_jax.tables._bins import bin_members
-from rfp_jax.tables._evaluate.table import BIAS
 from rfp_jax.tables._report.facts import Facts
 
 if TYPE_CHECKING:

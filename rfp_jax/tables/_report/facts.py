@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rfp_jax._util.colors import BIAS_COLOR, SOURCE_COLORS
+from rfp_jax._util.parts import BIAS, source_names
 from rfp_jax.tables import _query
-from rfp_jax.tables._evaluate.table import BIAS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -105,7 +105,7 @@ class Facts:
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the sources, without the bias."""
-        return tuple(str(name) for name in self.relevance.source.values if name != BIAS)
+        return tuple(source_names(self.relevance))
 
     @property
     def words(self) -> str:
