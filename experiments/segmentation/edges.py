@@ -37,7 +37,9 @@ def distance_to_edge(mask: np.ndarray) -> np.ndarray:
 
 
 def bins(distance: np.ndarray) -> np.ndarray:
-    """The bin of every distance: 0 before the first of `EDGES`, `len(EDGES)` after the last.
+    """The bin of every distance: 0 before the first of `EDGES`, `len(EDGES)` from the last on.
+
+    A lower edge belongs to its bin, as in `rfp_jax.tables.bin_members`.
 
     Args:
         distance: meters, [...].
@@ -46,10 +48,10 @@ def bins(distance: np.ndarray) -> np.ndarray:
         Int, [...].
 
     Examples:
-        >>> bins(np.array([-np.inf, -5.0, 5.0, 1000.0])).tolist()
-        [0, 5, 6, 11]
+        >>> bins(np.array([-np.inf, -20.0, -5.0, 5.0, 1000.0])).tolist()
+        [0, 5, 5, 6, 11]
     """
-    return np.searchsorted(EDGES, distance)
+    return np.digitize(distance, EDGES)
 
 
 def binned(values: np.ndarray, places: np.ndarray) -> np.ndarray:

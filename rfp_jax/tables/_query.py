@@ -18,6 +18,7 @@ import numpy as np
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.parts import shares, source_names
 from rfp_jax._util.trees import Json
+from rfp_jax.tables._bins import bin_edges
 from rfp_jax.tables._evaluate import layout, regions, scores
 from rfp_jax.tables._evaluate.consistency import blocks, with_numbers
 from rfp_jax.tables._evaluate.journal import Journal
@@ -272,19 +273,29 @@ def by_bins(
     Args:
         values: one value a sample or more, such as `share(table)`.
         name: the metadata, a numeric coordinate of `values`.
-        bins: edges of the bins, or how many.
-        options: further arguments of `xarray.DataArray.groupby_bins`.
+        bins: edges of the bins, or how many of equal width. As in `bin_members` a lower edge
+            belongs to its bin, and the last upper edge, too; what lies beyond is left out.
+        options: further arguments of `xarray.DataArray.groupby_bins`, such as `labels`.
 
     Returns:
         Medians, [NAME_bins, ...].
 
     Raises:
-        ValueError: there is no such coordinate, or it is not numeric.
+        ValueError: there is no such coordinate, it is not numeric, or it has no finite values.
+
+    Examples:
+        >>> import xarray as xr
+        >>> cover = ("sample", [0.0, 0.5, 1.0])
+        >>> values = xr.DataArray([1.0, 2.0, 4.0], dims="sample", coords={"cover": cover})
+        >>> by_bins(values, "cover", 2).values.tolist()
+        [1.0, 3.0]
     """
     if name not in values.coords or values[name].dtype.kind not in "iuf":
         numeric = [str(key) for key, coord in values.coords.items() if coord.dtype.kind in "iuf"]
         raise ValueError(f"no numbers called {name!r}; there are {', '.join(numeric) or 'none'}")
-    return values.groupby_bins(name, bins, **options).median()
+    *edges, last = bin_edges(values[name].values, bins)
+    edges.append(np.nextafter(last, np.inf))
+    return values.groupby_bins(name, edges, right=False, **options).median()
 
 
 def accuracy(table: xr.Dataset) -> float:

@@ -122,12 +122,29 @@ def test_by_class_keeps_classes_without_samples():
 
 def test_by_bins_by_hand():
     table = tables.drop_failed(make(200))
+    table.cloud_cover.values[:3] = 0.25, 0.5, 1  # on the edges
     shares, edges = tables.share(table), [0, 0.25, 0.5, 1]
     found = tables.by_bins(shares, "cloud_cover", edges)
-    for k in range(3):
-        cover = table.cloud_cover.values
-        inside = (edges[k] < cover) & (cover <= edges[k + 1])
+    cover = table.cloud_cover.values
+    for k, members in enumerate(tables.bin_members(cover, np.array(edges))):
+        inside = (edges[k] <= cover) & ((cover < edges[k + 1]) | (k == 2))
+        np.testing.assert_array_equal(np.flatnonzero(inside), members)
         np.testing.assert_allclose(found[k], np.median(shares.values[inside], axis=0))
+    assert str(found.cloud_cover_bins.values[-1]) == "[0.5, 1.0)"
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3, 4, 5, 9], [0.0, 0.1, np.nan, 0.7], [3.0, 3.0]])
+def test_so_many_bins_leave_out_what_is_not_finite_alone(values):
+    values = xr.DataArray(values, dims="sample", coords={"x": ("sample", values)})
+    finite = values.values[np.isfinite(values.values)]
+    edges = np.linspace(finite.min(), finite.max(), 3)
+    if np.ptp(finite):
+        expected = [np.median(finite[m]) for m in tables.bin_members(finite, edges)]
+    else:
+        expected = [np.nan, 3.0]
+    np.testing.assert_array_equal(tables.by_bins(values, "x", 2), expected)
+    with pytest.raises(ValueError, match="no value is finite"):
+        tables.by_bins(values.assign_coords(x=("sample", np.full(len(values), np.nan))), "x", 2)
 
 
 def test_summary_by_hand():
