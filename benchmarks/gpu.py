@@ -28,6 +28,7 @@ from benchmarks.speed import contestants, report, timing, workloads
 from benchmarks.speed.measure import Result, measure
 from benchmarks.speed.program import build
 from benchmarks.speed.workloads import Workload
+from rfp_jax._util.files import atomic_files
 
 TF32 = 0.1
 """The greatest error with which an answer counts as right: cards multiply float32 in TF32, which
@@ -286,20 +287,20 @@ def sweep_table(found: Sequence[Step]) -> Table:
 
 
 def write(found: Findings, out: Path) -> None:
-    """Write gpu.json and gpu.md.
+    """Write gpu.json and gpu.md, both or none.
 
     Args:
         found: what to write.
         out: the folder, made if missing.
     """
-    out.mkdir(parents=True, exist_ok=True)
     tables = [parity_table(found.parity), *map(report.table, found.results)]
     text = report.markdown([*tables, sweep_table(found.sweep)])
     if found.left_out:
         text += f"\nLeft out for want of time: {'; '.join(found.left_out)}.\n"
-    (out / "gpu.md").write_text(text)
     record = {"machine": report.machine(), **dataclasses.asdict(found)}
-    (out / "gpu.json").write_text(json.dumps(report.without_nan(record), indent=1))
+    with atomic_files(out) as folder:
+        (folder / "gpu.md").write_text(text)
+        (folder / "gpu.json").write_text(json.dumps(report.without_nan(record), indent=1))
 
 
 if __name__ == "__main__":

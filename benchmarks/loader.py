@@ -20,6 +20,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from rfp_jax._util.files import atomic_file
 from rfp_jax.datasets.sen12ms import (
     Archive,
     Packed,
@@ -91,7 +92,8 @@ def main(config: Config) -> None:
                 for threads in config.threads
             }
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(numbers, indent=2) + "\n")
+    with atomic_file(config.out) as draft:
+        draft.write_text(json.dumps(numbers, indent=2) + "\n")
     console.print(table(numbers, config))
     console.print(config.out, soft_wrap=True)
 

@@ -20,6 +20,7 @@ from rich.table import Table
 from benchmarks.speed.measure import Line, Result
 from benchmarks.speed.scaling import SUBJECTS, Point
 from benchmarks.speed.throughput import Rate
+from rfp_jax._util.files import atomic_files
 
 _PACKAGES = ("jax", "jaxlib", "flax", "torch", "captum", "zennit")
 
@@ -86,7 +87,7 @@ def save(
     counted: Sequence[Rate],
     out: Path,
 ) -> None:
-    """Write speed.json, speed.md and speed.png into a folder.
+    """Write speed.json, speed.md and speed.png into a folder, all of them or none.
 
     Args:
         results: by the workload's name on the command line.
@@ -94,14 +95,14 @@ def save(
         counted: rates, from disk to disk.
         out: the folder, made if missing.
     """
-    out.mkdir(parents=True, exist_ok=True)
     in_order = list(results.values())
     tables = [*map(table, in_order), *(growth(*each) for each in growths.items())]
     if counted:
         tables.append(throughput(counted))
-    (out / "speed.json").write_text(record(in_order, growths, counted))
-    (out / "speed.md").write_text(markdown(tables))
-    draw(in_order, growths, out / "speed.png")
+    with atomic_files(out) as folder:
+        (folder / "speed.json").write_text(record(in_order, growths, counted))
+        (folder / "speed.md").write_text(markdown(tables))
+        draw(in_order, growths, folder / "speed.png")
 
 
 def markdown(tables: Iterable[Table]) -> str:

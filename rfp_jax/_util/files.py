@@ -105,11 +105,12 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, *, durable: bool = False) -> Iterator[Path]:
     """Fill a folder under another name; when the block ends it takes the place of the old one.
 
     Args:
         folder: the folder to write. One that is there stays whole until the new one is.
+        durable: whether all in it is on the disk before it has its name.
 
     Yields:
         The folder to fill. If the block fails or is interrupted it is removed, and `folder` is as
@@ -131,10 +132,14 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
+        if durable:
+            sync_tree(unfinished)
         with held_back():
             if folder.exists():
                 folder.rename(old)
             unfinished.rename(folder)
+        if durable:
+            sync(folder.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         _put_back(old, folder)

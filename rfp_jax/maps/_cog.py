@@ -15,6 +15,7 @@ import numpy as np
 
 from rfp_jax._util.classes import classes_of
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.files import atomic_files
 from rfp_jax._util.parts import source_names
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._file import bounded_cache
@@ -113,7 +114,7 @@ def _rows(array: xr.DataArray, rows: slice | None) -> np.ndarray:
 
 
 def _write(scene: xr.Dataset, file: _File, path: Path) -> None:
-    """Write blocks to a plain GeoTIFF beside, and that as a cloud-optimized one."""
+    """Write blocks to a plain GeoTIFF beside, and that as a cloud-optimized one with its words."""
     import rasterio
     from rasterio.shutil import copy
     from rasterio.windows import Window
@@ -135,8 +136,8 @@ def _write(scene: xr.Dataset, file: _File, path: Path) -> None:
         "bigtiff": "if_safer",
         "num_threads": "all_cpus",
     }
-    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=path.parent) as folder:
-        draft, ready = Path(folder) / "draft.tif", Path(folder) / "ready.tif"
+    with atomic_files(path.parent) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
+        draft, ready = Path(scratch) / "draft.tif", folder / path.name
         with rasterio.open(draft, "w", **plain) as raster:
             raster.descriptions = file.bands
             if file.has_classes:
@@ -147,8 +148,7 @@ def _write(scene: xr.Dataset, file: _File, path: Path) -> None:
                 raster.write(file.read(rows).astype(plain["dtype"]), window=window)
         copy(draft, ready, driver="COG", **_options(file))
         if file.has_classes:
-            _name_classes(scene, path)
-        ready.rename(path)
+            _name_classes(scene, ready)
 
 
 def _options(file: _File) -> dict[str, str]:

@@ -77,14 +77,11 @@ class Journal:
 
     def create(self, layout: Layout, attributes: Mapping[str, Json]) -> None:
         """Make the map in its full size, with nothing in it."""
-        fresh = self.folder.folder / "fresh.zarr"
-        for old in (fresh, self.scene, self.folder.folder / "chunks"):
+        for old in (self.scene, self.folder.folder / "chunks"):
             shutil.rmtree(old, ignore_errors=True)
         (self.folder.folder / "chunks").mkdir()
-        _create(fresh, layout, attributes)
-        files.sync_tree(fresh)
-        fresh.rename(self.scene)
-        files.sync(self.folder.folder)
+        with files.atomic_folder(self.scene, durable=True) as fresh:
+            _create(fresh, layout, attributes)
 
     def check_room(self, layout: Layout) -> None:
         """Refuse a disk that is too small for the map, were it not compressed.

@@ -17,6 +17,7 @@ import rfp_jax
 from rfp_jax._util.classes import classes_of
 from rfp_jax._util.coarse import cells
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.files import atomic_file
 from rfp_jax._util.ground import Ground, ground_of
 from rfp_jax._util.trees import Given, Json
 from rfp_jax.maps._errors import SceneError
@@ -82,13 +83,8 @@ def report(
     whole = cells(scene, _side(scene, room, max_bytes))
     shown |= {"views": [embed.view(whole, ""), *near], "limits": embed.limits(whole)}
     text = frame.render(shown, _meaning(whole, grid))
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with atomic_file(Path(path)) as draft:
         draft.write_bytes(text)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

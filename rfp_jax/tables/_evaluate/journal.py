@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rfp_jax._util.files import sync, sync_tree
+from rfp_jax._util.files import atomic_folder, sync, sync_tree
 from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate import layout, sealed
 from rfp_jax.tables._evaluate.errors import DamagedTableError, TableInUseError
@@ -126,14 +126,11 @@ class Journal:
 
     def create(self, table: Table, chunks: Chunks, attributes: Mapping[str, Attribute]) -> None:
         """Make the table in its full size, with nothing in it but what a damaged one still has."""
-        fresh = self.folder / "fresh.zarr"
-        for old in (fresh, self.folder / "chunks"):  # markers of a table that is gone
-            shutil.rmtree(old, ignore_errors=True)
-        (self.folder / "chunks").mkdir()
-        layout.create(fresh, table, chunks, attributes)
-        sync_tree(fresh)
-        fresh.rename(self.table)
-        sync(self.folder)
+        markers = self.folder / "chunks"
+        shutil.rmtree(markers, ignore_errors=True)  # those of a table that is gone
+        markers.mkdir()
+        with atomic_folder(self.table, durable=True) as fresh:
+            layout.create(fresh, table, chunks, attributes)
 
     def resume(self, table: Table) -> None:
         """Repair what needs no computing, and take over the sound chunks of a damaged table."""
