@@ -20,8 +20,9 @@ with needs_extra("Drawing pictures", "clouds"):
     from matplotlib.patheffects import withStroke
 
 SMALL = 8  # points
-BAND_COLORS = {"blue": "#0072B2", "green": "#009E73", "red": "#D55E00", "nir": "#CC79A7"}
-"""Of Okabe & Ito, nearest to the bands' own: color-blind eyes tell them apart."""
+BLUE, _, GREEN, PINK, _, RED, _ = plot.SOURCE_COLORS
+BAND_COLORS = {"blue": BLUE, "green": GREEN, "red": RED, "nir": PINK}
+"""The nearest ones to the bands' own."""
 
 MASK_COLORS = ("#BDBDBD", "#FFFFFF", "#333333")
 """Background, cloud, shadow: told apart by lightness."""

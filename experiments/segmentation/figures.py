@@ -8,6 +8,7 @@ import numpy as np
 from experiments.segmentation.edges import EDGES
 from experiments.segmentation.explaining import BIASES
 from experiments.sen12ms.figures import picture
+from rfp_jax import plot
 from rfp_jax._util.extras import needs_extra
 
 with needs_extra("Drawing pictures", "plot"):
@@ -23,13 +24,14 @@ SMALL = 8  # points
 SHARES = colormaps["cividis"]
 """From 0 to 1; dark to light for every eye and in print."""
 
-STYLES = {"clear": ("#56B4E9", "o", "--"), "cloudy": ("#D55E00", "s", "-")}
+BLUE, ORANGE, _, _, SKY, RED, _ = plot.SOURCE_COLORS
+STYLES = {"clear": (SKY, "o", "--"), "cloudy": (RED, "s", "-")}
 """Color, marker and line of each condition: told apart without colors, too."""
 
 WITHOUT = {
-    "whole": ("#000000", "o", "-"),
-    "optical of another place": ("#0072B2", "^", ":"),
-    "sar of another place": ("#E69F00", "s", "--"),
+    "whole": (plot.OUTPUT_COLOR, "o", "-"),
+    "optical of another place": (BLUE, "^", ":"),
+    "sar of another place": (ORANGE, "s", "--"),
 }
 WORDS = {"sar of another place": "radar of another place", "whole": "both sources"}
 

@@ -4,6 +4,8 @@ Those of sources are from Okabe & Ito, "Color universal design", 2008: color-bli
 apart.
 """
 
+from collections.abc import Iterable
+
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 BIAS_COLOR = "#999999"
 
@@ -21,3 +23,28 @@ def class_color(number: int) -> str:
         ('#1b7837', '#1b7837')
     """
     return _CLASS_COLORS[number % len(_CLASS_COLORS)]
+
+
+def source_colors(names: Iterable[str]) -> dict[str, str]:
+    """Give each source its color.
+
+    Args:
+        names: names of the sources, in their order.
+
+    Returns:
+        Name to color, as "#rrggbb".
+
+    Raises:
+        ValueError: if there are more sources than colors that can be told apart.
+
+    Examples:
+        >>> source_colors(["left", "right"])
+        {'left': '#0072B2', 'right': '#E69F00'}
+    """
+    names = list(names)
+    if len(names) > len(SOURCE_COLORS):
+        raise ValueError(
+            f"got {len(names)} sources, and {len(SOURCE_COLORS)} colors that can be told apart: "
+            "draw fewer sources, or sum some"
+        )
+    return dict(zip(names, SOURCE_COLORS, strict=False))

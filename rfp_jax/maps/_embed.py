@@ -12,13 +12,15 @@ import numpy as np
 
 from rfp_jax._util.classes import classes_of, explained
 from rfp_jax._util.coarse import frequent
+from rfp_jax._util.colors import BIAS_COLOR, source_colors
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.ground import Ground
+from rfp_jax._util.parts import BIAS, source_names
 from rfp_jax._util.trees import Json
 from rfp_jax.maps._true_color import true_color
 
 with needs_extra("A page of a map", extra="maps"):
-    from rfp_jax.plot import BIAS_COLOR, RELEVANCE_COLORS, source_colors
+    from rfp_jax.plot import RELEVANCE_COLORS
     from rfp_jax.plot._colors import FAINTEST, opaque
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def facts(scene: xr.Dataset, ground: Ground) -> dict[str, Json]:
         ValueError: there are more sources than colors.
     """
     names = [str(name) for name in scene.source.values]
-    colors = {**source_colors(name for name in names if name != "bias"), "bias": BIAS_COLOR}
+    colors = {**source_colors(source_names(scene)), BIAS: BIAS_COLOR}
     nodes = ground.nodes()
     assert ground.crs is not None  # it has nodes
     return {

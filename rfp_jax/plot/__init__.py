@@ -8,16 +8,14 @@ names is the order of the colors, so the same sources have the same colors in ev
 Pictures of scenes are in `rfp_jax.plot.maps`.
 """
 
+from rfp_jax._util.colors import BIAS_COLOR, SOURCE_COLORS, source_colors
 from rfp_jax.plot import maps
 from rfp_jax.plot._colors import (
-    BIAS_COLOR,
     DIFFERENCE_COLOR,
     OUTPUT_COLOR,
     RELEVANCE_COLORS,
-    SOURCE_COLORS,
     TRUE_CLASS_COLOR,
     WRONG_COLOR,
-    source_colors,
 )
 from rfp_jax.plot._curves import curves, draw_curve
 from rfp_jax.plot._densities import densities, draw_density

@@ -1,10 +1,8 @@
 """The colors of every picture."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from rfp_jax._util.colors import BIAS_COLOR, SOURCE_COLORS
+from rfp_jax._util.colors import BIAS_COLOR
 from rfp_jax._util.extras import needs_extra
 
 with needs_extra("Drawing pictures", "plot"):
@@ -42,28 +40,3 @@ def opaque(colors: Colormap, levels: int) -> list[list[int]]:
     values = colors(np.linspace(0, 1, levels))
     alpha = values[:, 3:]
     return np.round(255 * (values[:, :3] * alpha + 1 - alpha)).astype(int).tolist()
-
-
-def source_colors(names: Iterable[str]) -> dict[str, str]:
-    """Give each source its color.
-
-    Args:
-        names: names of the sources, in their order.
-
-    Returns:
-        Name to color, as "#rrggbb".
-
-    Raises:
-        ValueError: if there are more sources than colors that can be told apart.
-
-    Examples:
-        >>> source_colors(["left", "right"])
-        {'left': '#0072B2', 'right': '#E69F00'}
-    """
-    names = list(names)
-    if len(names) > len(SOURCE_COLORS):
-        raise ValueError(
-            f"got {len(names)} sources, and {len(SOURCE_COLORS)} colors that can be told apart: "
-            "draw fewer sources, or sum some"
-        )
-    return dict(zip(names, SOURCE_COLORS, strict=False))

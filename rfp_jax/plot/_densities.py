@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rfp_jax._util.colors import source_colors
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot._colors import source_colors
 from rfp_jax.plot._parts import SMALL, tidy
 from rfp_jax.plot._tables import named_parts
 

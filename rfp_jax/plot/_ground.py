@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rfp_jax._util.colors import BIAS_COLOR
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot._colors import BIAS_COLOR
 from rfp_jax.plot._parts import SMALL
 
 with needs_extra("Drawing pictures", "plot"):

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rfp_jax._util.colors import BIAS_COLOR, source_colors
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot._colors import BIAS_COLOR, RELEVANCE_COLORS, source_colors
+from rfp_jax.plot._colors import RELEVANCE_COLORS
 from rfp_jax.plot._parts import SMALL, draw_image, draw_scale, greatest, signed
 
 with needs_extra("Drawing pictures", "plot"):

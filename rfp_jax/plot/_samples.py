@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rfp_jax._util.colors import BIAS_COLOR, source_colors
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.plot._colors import (
-    BIAS_COLOR,
-    OUTPUT_COLOR,
-    TRUE_CLASS_COLOR,
-    WRONG_COLOR,
-    source_colors,
-)
+from rfp_jax.plot._colors import OUTPUT_COLOR, TRUE_CLASS_COLOR, WRONG_COLOR
 from rfp_jax.plot._parts import SMALL, name_ticks, tidy
 from rfp_jax.plot._tables import class_names, is_table, parts_of
 

@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike
 
 from rfp_jax._util.classes import classes_of, explained
 from rfp_jax._util.coarse import cells, frequent
+from rfp_jax._util.colors import source_colors
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.ground import ground_of
 from rfp_jax._util.parts import shares, source_names
-from rfp_jax.plot._colors import FAINTEST, RELEVANCE_COLORS, opaque, source_colors
+from rfp_jax.plot._colors import FAINTEST, RELEVANCE_COLORS, opaque
 from rfp_jax.plot._ground import HATCHED, KEY, below, draw_cells, draw_ground, draw_ramps
 from rfp_jax.plot._parts import SMALL, signed
 

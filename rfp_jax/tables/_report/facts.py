@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rfp_jax._util.colors import BIAS_COLOR, SOURCE_COLORS
+from rfp_jax._util.colors import BIAS_COLOR, SOURCE_COLORS, source_colors
 from rfp_jax._util.parts import BIAS, source_names
 from rfp_jax.tables import _query
 
@@ -120,11 +120,11 @@ class Facts:
         """A source's color, the same everywhere."""
         if source == BIAS:
             return BIAS_COLOR
-        place = self.sources.index(source)
         if len(self.sources) <= len(SOURCE_COLORS):
-            return SOURCE_COLORS[place]
+            return source_colors(self.sources)[source]
         from matplotlib import colormaps, colors
 
+        place = self.sources.index(source)
         return colors.to_hex(colormaps["turbo"](place / (len(self.sources) - 1)))
 
     @property
