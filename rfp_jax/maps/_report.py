@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +16,7 @@ from rfp_jax._util.coarse import cells
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import atomic_file
 from rfp_jax._util.ground import Ground, ground_of
+from rfp_jax._util.pages import digest, render, resource
 from rfp_jax._util.trees import Given, Json
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._grid import Bounds, Grid
@@ -26,6 +24,9 @@ from rfp_jax.maps._summary import summarize
 
 if TYPE_CHECKING:
     import xarray as xr
+
+_PAGE = "rfp_jax.maps._page"
+"""The package with the template, its styles and its scripts."""
 
 PICTURE, PARTS, LEAST = 1500, 384, 16
 """Most pixels of pictures, and most and fewest cells of parts, a side."""
@@ -117,9 +118,8 @@ class _Frame:
         facts = [f"{scene.sizes['y']:,} × {scene.sizes['x']:,} pixels", scene.rio.crs.to_string()]
         facts += [f"rules {scene.attrs['rules']}"] if "rules" in scene.attrs else []
         facts += [f"{summary.void:,} pixels without data"] if summary.void else []
-        scripts = {"leaflet_js": _resource("leaflet.js"), "js": _resource("page.js")}
-        styles = {"leaflet_css": _resource("leaflet.css"), "css": _resource("page.css")}
-        digests = (hashlib.sha256(each.encode()).digest() for each in scripts.values())
+        scripts = {"leaflet_js": resource(_PAGE, "leaflet.js"), "js": resource(_PAGE, "page.js")}
+        styles = {"leaflet_css": resource(_PAGE, "leaflet.css"), "css": resource(_PAGE, "page.css")}
         return cls(
             {
                 "title": title,
@@ -128,18 +128,16 @@ class _Frame:
                 "unit": "pixels" if area is None else "km²",
                 "shares": rows,
                 "version": rfp_jax.__version__,
-                "license": _resource("LICENSE"),
-                "hashes": [base64.b64encode(each).decode() for each in digests],
+                "license": resource(_PAGE, "LICENSE"),
+                "hashes": [digest(each) for each in scripts.values()],
                 **{name: Markup(text) for name, text in {**styles, **scripts}.items()},
             }
         )
 
     def render(self, data: Mapping[str, Json], meaning: str = "") -> bytes:
         """The page as it is written; `meaning` says what a cell is."""
-        import jinja2
-
-        page = jinja2.Environment(autoescape=True).from_string(_resource("template.html"))
-        return page.render(**self.words, data=data, meaning=meaning).encode()
+        words = {**self.words, "data": data, "meaning": meaning}
+        return render(_PAGE, "template.html", **words).encode()
 
 
 def _window(scene: xr.Dataset, grid: Grid, name: str, bounds: Bounds) -> xr.Dataset:
@@ -211,7 +209,3 @@ def _meaning(whole: xr.Dataset, grid: Grid) -> str:
         "share of a source is |mean relevance| over the sum of all sources; its class is the most "
         "frequent one."
     )
-
-
-def _resource(name: str) -> str:
-    return files("rfp_jax.maps._page").joinpath(name).read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ from pages import CLASSES, MARKUP, array_of, blocks, data_of, make, parts_of
 from rasterio.warp import transform as warp
 
 from rfp_jax import maps
+from rfp_jax._util.pages import resource
 from rfp_jax.maps import _report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -145,7 +146,7 @@ def test_nothing_is_asked_of_a_network(written):
     (policy,) = (said["content"] for _, said in elements if "http-equiv" in said)
     assert policy.startswith("default-src 'none'; img-src data:; ")
     for name in ("leaflet.js", "leaflet.css"):
-        vendored = _report._resource(name)
+        vendored = resource("rfp_jax.maps._page", name)
         assert vendored in text
         text = text.replace(vendored, "")
     addresses = re.findall(r"(?:https?:)?//[a-z0-9-]+\.[a-z0-9./-]+", text)

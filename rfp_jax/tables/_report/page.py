@@ -8,16 +8,15 @@ is escaped by the template (`page.html`).
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import atomic_file
+from rfp_jax._util.pages import digest, render, resource
 from rfp_jax._util.trees import Json
 from rfp_jax.tables import _query
 from rfp_jax.tables._report.charts import figures
@@ -27,6 +26,9 @@ from rfp_jax.tables._report.matrix import confusion, samples_csv
 
 if TYPE_CHECKING:
     import xarray as xr
+
+_PAGE = "rfp_jax.tables._report"
+"""The package with the template, its style and its script."""
 
 FAILURES = 200
 """So many failures are listed."""
@@ -115,22 +117,16 @@ def report(
 
 def _render(**content: object) -> str:
     """The page; all of its content is escaped but its own style and script."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = _resource("page.js")
-    return environment.get_template("page.html").render(
+    script = resource(_PAGE, "page.js")
+    return render(
+        _PAGE,
+        "page.html",
         **content,
-        style=Markup(_resource("page.css")),
+        style=Markup(resource(_PAGE, "page.css")),
         script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=digest(script),
     )
 
 
@@ -158,7 +154,3 @@ def _numbers(summary: dict[str, Json]) -> dict[str, object]:
     shown |= {f"RMSE, {name}": f"{each['rmse']:.4g}" for name, each in errors.items()}
     shown |= {f"mean share, {name}": f"{value:.3f}" for name, value in summary["share"].items()}
     return shown
-
-
-def _resource(name: str) -> str:
-    return files("rfp_jax.tables._report").joinpath(name).read_text(encoding="utf-8")
