@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.rasters import Scale
 from rfp_jax._util.trees import Given, Tree
 from rfp_jax.maps._dates import with_dates
 from rfp_jax.maps._errors import SceneError
@@ -20,7 +21,6 @@ from rfp_jax.maps._grid import Bounds
 from rfp_jax.maps._identity import identity
 from rfp_jax.maps._journal import Journal
 from rfp_jax.maps._scene import Prepare, check_prepare, open_scene
-from rfp_jax.maps._source import Scale
 from rfp_jax.maps._structure import Windows
 from rfp_jax.maps._write import in_memory, on_disk, plan_work
 from rfp_jax.rules import Composite, LayerRule

@@ -9,12 +9,13 @@ from typing import TypeVar, cast
 import numpy as np
 
 from rfp_jax._util.parts import BIAS
+from rfp_jax._util.rasters import Scale, check_scale
 from rfp_jax._util.trees import Given
 from rfp_jax.maps._dates import by_dates, plain, side_by_side
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._grid import Bounds, Grid
 from rfp_jax.maps._raster import open_raster
-from rfp_jax.maps._source import Scale, Source, as_source, check_scale
+from rfp_jax.maps._source import Source, as_source
 from rfp_jax.maps._tags import Raster
 
 T = TypeVar("T")

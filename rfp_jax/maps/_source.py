@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from rfp_jax._util.rasters import Scale, check_ratio, check_scale
 from rfp_jax._util.trees import Given
 from rfp_jax.maps._dates import check_dims
-
-Scale = Literal["raw", "apply"] | tuple[float, float] | None
-"""Values as they are stored; by the file's tags; by (scale, offset) as `value * scale + offset`."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +62,8 @@ class Source:
             raise ValueError(
                 f"times={self.times} needs dims= with a 't', as in 'btcyx', got {self.dims!r}"
             )
-        if not isinstance(self.ratio, int) or self.ratio < 1:
-            raise ValueError(f"ratio must be a whole number from 1, got {self.ratio!r}")
+        check_ratio(self.ratio)
         check_scale(self.scale)
-
-
-def check_scale(scale: Given) -> None:
-    """Refuse a scale that is none.
-
-    Raises:
-        ValueError: says what to pass.
-    """
-    numbers = isinstance(scale, tuple) and len(scale) == 2
-    if not (scale is None or scale in ("raw", "apply") or numbers):
-        raise ValueError(
-            f"scale={scale!r} is not known; pass 'raw' (values as stored), 'apply' (by the tags of "
-            "the data) or two numbers (scale, offset)"
-        )
 
 
 def as_source(given: Given) -> Source:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rfp_jax._util.rasters import Scale, check_ratio, check_scale
 from rfp_jax.datasets._geotiff import Grid, PatchError, grid_of, open_geotiff, read_masked
 from rfp_jax.datasets.rasters._pattern import Pattern
 
 if TYPE_CHECKING:
     import rasterio
-
-Scale = Literal["raw", "apply"] | tuple[float, float] | None
-"""Values as they are stored; by the file's tags; by (scale, offset) as `value * scale + offset`."""
 
 PIXELS = 2**24
 """So many pixels of one file are read at most: a scene is explained by `rfp_jax.maps`."""
@@ -53,14 +51,8 @@ class Raster:
     def __post_init__(self) -> None:
         Pattern(self.pattern)
         _check_bands(self.bands)
-        numbers = isinstance(self.scale, tuple) and len(self.scale) == 2
-        if not (self.scale in (None, "raw", "apply") or numbers):
-            raise ValueError(
-                f"scale={self.scale!r} is not known; pass 'raw' (values as stored), 'apply' (by "
-                "the file's tags) or two numbers (scale, offset)"
-            )
-        if not isinstance(self.ratio, int) or self.ratio < 1:
-            raise ValueError(f"ratio must be a whole number from 1, got {self.ratio!r}")
+        check_scale(self.scale)
+        check_ratio(self.ratio)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -91,7 +83,8 @@ class Raster:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The scale and the offset of each band, float64 [bands]."""
         if isinstance(self.scale, tuple):
-            return tuple(np.full(len(bands), float(number)) for number in self.scale)  # type: ignore[return-value]
+            scale, offset = self.scale
+            return np.full(len(bands), float(scale)), np.full(len(bands), float(offset))
         tags = np.array([(file.scales[b - 1], file.offsets[b - 1]) for b in bands], float).T
         trivial = np.array([np.ones(len(bands)), np.zeros(len(bands))])
         if self.scale is None and (tags != trivial).any():
