@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SUMMARY = "summary.json"
-MODES: dict[Bias, str] = {"keep": "propagate", "share": "share"}
+MODES: dict[Bias, Literal["propagate", "share"]] = {"keep": "propagate", "share": "share"}
 """The biases of `rfp_jax.relevance`: on their own they are propagated, not a remainder."""
 
 BINS = 5

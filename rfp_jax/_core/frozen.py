@@ -124,7 +124,7 @@ def chained(rule: R) -> R:
     Rules look through such equations; any other rule, a user's own, ends the function, and the
     result is a variable of its own.
     """
-    rule.is_chained = True  # type: ignore[attr-defined]
+    rule.is_chained = True  # type: ignore[attr-defined]  # no type says it
     return rule
 
 

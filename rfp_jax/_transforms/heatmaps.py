@@ -15,7 +15,7 @@ from rfp_jax._core.linearize import FrozenProgram
 from rfp_jax._core.outputs import Outputs, classes, cotangent, is_all
 from rfp_jax._core.precision import check
 from rfp_jax._core.traces import check_callable, trace
-from rfp_jax._transforms.walks import walk
+from rfp_jax._transforms.walks import BiasMode, walk
 from rfp_jax._util.trees import Tree
 from rfp_jax.rules import Composite, LayerRule
 
@@ -28,7 +28,7 @@ def heatmap(
     *,
     outputs: Outputs = "argmax",
     ignore_index: int | None = None,
-    bias: str = "keep",
+    bias: BiasMode = "keep",
     rules: str | Composite | LayerRule = "lrp0",
     dtype: DTypeLike | None = None,
 ) -> Callable[P, Tree]:

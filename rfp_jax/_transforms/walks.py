@@ -17,7 +17,7 @@ _BIASES: dict[str, Bias] = {"keep": Keep(), "share": Share(), "propagate": Propa
 
 
 def walk(
-    rules: str | Composite | LayerRule, bias: str = "keep", dtype: DTypeLike | None = None
+    rules: str | Composite | LayerRule, bias: BiasMode = "keep", dtype: DTypeLike | None = None
 ) -> Interpreter:
     """Return the interpreter of a transformation.
 

@@ -13,6 +13,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rfp_jax._transforms.propagation import relevance
+from rfp_jax._transforms.walks import BiasMode
 from rfp_jax._util.compiler import options_for
 from rfp_jax._util.trees import Given, Tree
 from rfp_jax.maps._errors import NetworkSizeError, SceneError
@@ -45,7 +46,7 @@ class Network:
     constants: tuple[Given, ...]
     dims: str
     rules: str | Composite | LayerRule
-    bias: str
+    bias: BiasMode
     is_patch: bool
 
     def outputs(self, inputs: Shapes) -> int:
@@ -93,7 +94,7 @@ class Network:
             [batch, output, y, x].
         """
         argnums = tuple(range(1, 1 + self.sources))
-        made = relevance(self.fun, argnums, rules=self.rules, bias=self.bias)  # type: ignore
+        made = relevance(self.fun, argnums, rules=self.rules, bias=self.bias)
 
         def arrays(params: Tree, inputs: Given, constants: Given) -> tuple[jax.Array, jax.Array]:
             rel = made(params, *inputs, *constants)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import jax
 import numpy as np
 
+from rfp_jax._transforms.walks import BiasMode
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.rasters import Scale
 from rfp_jax._util.trees import Given, Tree
@@ -54,7 +55,7 @@ def relevance(
     scale: Scale = None,
     constants: Sequence[Given] = (),
     rules: str | Composite | LayerRule = "lrp0",
-    bias: str = "keep",
+    bias: BiasMode = "keep",
     region: Bounds | None = None,
     max_bytes: int | None = None,
     overwrite: bool = False,

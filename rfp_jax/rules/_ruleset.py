@@ -122,8 +122,7 @@ class Composite:
             rules: what holds there; a primitive that it leaves out keeps its rule. A single rule,
                 such as `rules.secant(1.0)`, holds for every equation of the predicate.
         """
-        is_set = isinstance(rules, Composite | LayerRule | str)
-        there = resolve(rules) if is_set else rules  # type: ignore[arg-type]
+        there = resolve(rules) if isinstance(rules, Composite | LayerRule | str) else rules
         name = there.name if isinstance(there, Composite) else getattr(there, "__name__", "a rule")
         renamed = f"{self.name} ({name} in places)"
         return replace(self, name=renamed, overrides=((predicate, there), *self.overrides))

@@ -4,6 +4,7 @@ Trees of arrays and values that users give are named in `rfp_jax._util.trees`, w
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,17 @@ def unexplained(source: str) -> list[int]:
 )
 def test_an_unexplained_any_is_found(source, lines):
     assert unexplained(source) == lines
+
+
+def test_each_type_that_is_ignored_has_its_reason():
+    bare = re.compile(r"# type: ignore(\[[^\]]*\])?+(?!  # \w)")
+    assert bare.search("x = 1  # type: ignore[return-value]")
+    assert not bare.search("x = 1  # type: ignore[return-value]  # NumPy does not say")
+    assert not [
+        f"{path.relative_to(PACKAGE)}: {found[0]}"
+        for path in PACKAGE.rglob("*.py")
+        for found in bare.finditer(path.read_text())
+    ]
 
 
 def test_each_any_has_its_reason():

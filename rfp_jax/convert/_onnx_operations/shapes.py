@@ -135,8 +135,9 @@ def gather_elements(x: ArrayLike, indices: Fixed, *, axis: int = 0) -> jax.Array
 
 def _places(indices: ArrayLike, axis: int, shape: Sequence[int]) -> tuple[ArrayLike, ...]:
     """For each element of `indices` the place that it names on one axis, and its own on others."""
-    own = [np.asarray(i) for i in np.ogrid[tuple(slice(size) for size in jnp.shape(indices))]]
-    own[axis] = counted(indices, shape[axis])  # type: ignore[call-overload]
+    grid = np.ogrid[tuple(slice(size) for size in jnp.shape(indices))]
+    own: list[ArrayLike] = [np.asarray(i) for i in grid]
+    own[axis] = counted(indices, shape[axis])
     return tuple(own)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jax.typing import DTypeLike
 
 from rfp_jax._transforms.propagation import relevance
+from rfp_jax._transforms.walks import BiasMode
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.trees import Json, Tree
 from rfp_jax.rules import Composite, LayerRule
@@ -41,7 +42,7 @@ def evaluate(
     other_inputs: Sequence[str] = (),
     labels: str | None = None,
     rules: str | Composite | LayerRule = "lrp0",
-    bias: str | None = None,
+    bias: BiasMode | None = None,
     method: Callable[..., Callable[..., Tree]] = relevance,
     dtype: DTypeLike | None = None,
     columns: Columns | Sequence[str] | None = None,
