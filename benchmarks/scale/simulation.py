@@ -1,9 +1,9 @@
 """Simulate many processes on one table or map, which fail now and then.
 
 The plan is the library's own: the chunks of a table or the tiles of a map that are not committed,
-dealt by `processes.share`. A chunk is committed as a whole or not at all. When a process dies, the
-others go on until JAX ends them; then the job is started again and looks what is missing. At the
-end one process looks at all chunks once more.
+dealt by `processes.chunks_of_process`. A chunk is committed as a whole or not at all. When a
+process dies, the others go on until JAX ends them; then the job is started again and looks what is
+missing. At the end one process looks at all chunks once more.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def simulate(chunks: Sequence[int], world: Assumptions, seed: int = 0) -> Outcom
         victim = int(draw.integers(world.processes))
         ends, mine_of = [], []
         for process in range(world.processes):
-            mine = np.array(processes.share(todo, process, world.processes), int)
+            mine = np.array(processes.chunks_of_process(todo, process, world.processes), int)
             taken = world.seconds * np.maximum(draw.normal(1, world.spread, len(mine)), 0.1)
             ends.append(np.cumsum(taken))
             mine_of.append(mine)

@@ -16,10 +16,10 @@ from experiments.network import NETWORKS
 from rfp_jax import losses
 from rfp_jax.datasets import (
     DEFAULT_FOLDER,
+    ImageSplit,
     MultiSource,
     MultiSourceConfig,
     SourceConfig,
-    Split,
     load_images,
 )
 
@@ -112,7 +112,7 @@ class Settings:
         weight = self.relevance_loss
         return f"relevance loss, λ = {weight:g}" if weight else "cross-entropy"
 
-    def load(self, split: Split) -> MultiSource:
+    def load(self, split: ImageSplit) -> MultiSource:
         """Load the samples of a split, see `rfp_jax.datasets.load_images` for what can go wrong."""
         return MultiSource(load_images(self.data, split, self.folder), self.samples)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from experiments.segmentation.unet import MULTIPLE, UNet
-from rfp_jax.datasets.sen12ms import SIZE, Archive, Classes, Sen12MS, Sen12MSConfig, Split
+from rfp_jax.datasets.sen12ms import SIZE, Archive, ClassCount, PatchSplit, Sen12MS, Sen12MSConfig
 
 SOURCES = ("optical", "sar")
 CONDITIONS = {"clear": 0.0, "cloudy": 1.0}
@@ -80,7 +80,7 @@ class Run:
     labels: Path | None = None
     cloudy: Path | None = None
     size: int = SIZE
-    classes: Classes = 10
+    classes: ClassCount = 10
     threads: int = 4
     networks: Annotated[Networks, tyro.conf.arg(name="")] = field(default_factory=Networks)
     rows: int = 4
@@ -104,7 +104,7 @@ class Run:
         return UNet(self.classes, self.networks.width)
 
     def open(
-        self, split: Split, *, cloud_fraction: float, cloud_mask: bool = False, seed: int = 0
+        self, split: PatchSplit, *, cloud_fraction: float, cloud_mask: bool = False, seed: int = 0
     ) -> Sen12MS:
         """Open a split with the class of every pixel."""
         patches = Archive(self.root, split, labels=self.labels, cloudy=self.cloudy, size=self.size)

@@ -8,11 +8,11 @@ import tyro
 
 from rfp_jax.datasets.sen12ms import (
     SIZE,
-    Classes,
+    ClassCount,
     Inputs,
+    PatchSplit,
     Sen12MS,
     Sen12MSConfig,
-    Split,
     open_patches,
 )
 
@@ -42,13 +42,13 @@ class Data:
     cloudy: Path | None = None
     size: int = SIZE
     inputs: Inputs = "s1s2"
-    classes: Classes = 10
+    classes: ClassCount = 10
     multi_label: bool = False
     threads: int = 16
 
     def open(
         self,
-        split: Split,
+        split: PatchSplit,
         *,
         cloud_fraction: float = 0.0,
         cloud_cover: bool = False,
@@ -169,7 +169,7 @@ class Evaluate:
     data: Data_ = field(default_factory=Data)
     checkpoint: Path = Path("results/sen12ms/training/checkpoint")
     out: Path = Path("results/sen12ms/evaluation")
-    split: Split = "test"
+    split: PatchSplit = "test"
     conditions: tuple[Literal["clear", "cloudy"], ...] = ("clear", "cloudy")
     bias: Bias = "keep"
     float64: bool = False
@@ -210,7 +210,7 @@ class Plot:
     compare: Path | None = None
     checkpoint: Path | None = None
     out: Path = Path("results/sen12ms/figures")
-    split: Split = "test"
+    split: PatchSplit = "test"
     bins: int = 5
     samples: int = 6
 

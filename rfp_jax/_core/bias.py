@@ -1,7 +1,7 @@
 """Ways to treat the constants that equations add: they came from no source.
 
 - `Keep`: they are not followed; the bias is what remains of the output.
-- `Share`: each is given to the sources that contributed to the same place.
+- `SharedBias`: each is given to the sources that contributed to the same place.
 - `Propagate`: they are one more source, in the last slot.
 """
 
@@ -60,7 +60,7 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class Share(Keep):
+class SharedBias(Keep):
     """The bias b of an equation goes to the sources: `c_s + b |c_s| / sum |c|`.
 
     Where no source contributed anything, nobody can be given a part, and b stays bias. An option of

@@ -6,14 +6,14 @@ from typing import Literal
 
 from jax.typing import DTypeLike
 
-from rfp_jax._core.bias import Bias, Keep, Propagate, Share
+from rfp_jax._core.bias import Bias, Keep, Propagate, SharedBias
 from rfp_jax._core.carrier import Contributions, Fractions
 from rfp_jax._core.interpreter import Interpreter
 from rfp_jax.rules import Composite, LayerRule, resolve
 
 BiasMode = Literal["keep", "share", "propagate"]
 
-_BIASES: dict[str, Bias] = {"keep": Keep(), "share": Share(), "propagate": Propagate()}
+_BIASES: dict[str, Bias] = {"keep": Keep(), "share": SharedBias(), "propagate": Propagate()}
 
 
 def walk(

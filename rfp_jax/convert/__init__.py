@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         from_onnx,
         register_onnx_operation,
     )
-    from rfp_jax.convert._onnx_check import Agreement, Parting, check_onnx
+    from rfp_jax.convert._onnx_check import OnnxComparison, Parting, check_onnx
     from rfp_jax.convert._torch_check import Comparison
     from rfp_jax.convert.flax import read_checkpoint, to_flax
 
@@ -45,7 +45,7 @@ _ONNX_CHECK = ("rfp_jax.convert._onnx_check", "Checking ONNX files", "convert")
 _FLAX = ("rfp_jax.convert.flax", "Converting to Flax", "models")
 _TORCH = ("rfp_jax.convert._torch_check", "Comparing with PyTorch", "convert")
 _WHERE = {
-    "Agreement": _ONNX_CHECK,
+    "OnnxComparison": _ONNX_CHECK,
     "Comparison": _TORCH,
     "Fixed": _ONNX,
     "Known": _ONNX,
@@ -60,7 +60,6 @@ _WHERE = {
 """Names whose modules need a package of an extra: the module, what for, the extra."""
 
 __all__ = [
-    "Agreement",
     "Comparison",
     "ConversionError",
     "DifferenceError",
@@ -68,6 +67,7 @@ __all__ = [
     "Fixed",
     "Known",
     "MissingOperationError",
+    "OnnxComparison",
     "OnnxFileError",
     "OnnxFunction",
     "OnnxNodeError",

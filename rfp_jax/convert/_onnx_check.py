@@ -44,7 +44,7 @@ class Parting:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class OnnxComparison:
     """The findings of `check_onnx`; `print` shows them as a sentence.
 
     Attributes:
@@ -86,7 +86,7 @@ def check_onnx(
     constants: Mapping[str, ArrayLike] | None = None,
     tolerance: float | None = None,
     runtime: str | None = None,
-) -> Agreement:
+) -> OnnxComparison:
     """Compare what a model computes here and elsewhere, from example inputs.
 
     Args:
@@ -100,7 +100,7 @@ def check_onnx(
             first if it is installed.
 
     Returns:
-        An `Agreement`. If the outputs differ by more, it names the first node that does.
+        An `OnnxComparison`. If the outputs differ by more, it names the first node that does.
 
     Raises:
         ValueError: the runtime is not known.
@@ -132,7 +132,7 @@ def check_onnx(
     if tolerance is None:
         sizes = [v.dtype.itemsize for v in ours.values() if is_float(v.dtype)]
         tolerance = ROUNDING[min(sizes, default=4)]
-    found = Agreement(differences, tolerance, name)
+    found = OnnxComparison(differences, tolerance, name)
     if found.passed:
         return found
     every = [name for node in fun.block.nodes for name in node.outputs if name in ours]

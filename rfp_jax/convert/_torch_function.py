@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Leaf:
+class ArgumentLeaf:
     """A leaf of the arguments: an array and its shape and dtype, or a Python value twice."""
 
     value: Given
@@ -35,11 +35,11 @@ class Programs(Protocol):
 
     def for_call(
         self, args: Sequence[Tree], kwargs: Mapping[str, Tree]
-    ) -> tuple[Program, list[Leaf]]:
+    ) -> tuple[Program, list[ArgumentLeaf]]:
         """Return the program for arguments of these shapes, and their leaves in its order.
 
         Args:
-            args: positional arguments: trees of `Leaf`s.
+            args: positional arguments: trees of `ArgumentLeaf`s.
             kwargs: keyword arguments.
         """
         ...
@@ -53,9 +53,9 @@ class SavedPrograms:
 
     def for_call(
         self, args: Sequence[Tree], kwargs: Mapping[str, Tree]
-    ) -> tuple[Program, list[Leaf]]:
+    ) -> tuple[Program, list[ArgumentLeaf]]:
         """Return the program, if the arguments have its structure."""
-        found: dict[int, Leaf] = {}
+        found: dict[int, ArgumentLeaf] = {}
         names = {
             entry.key: f"{entry.name}: {entry.spec or 'a Python value'}"
             for entry in self.program.inputs
@@ -76,11 +76,11 @@ class SavedPrograms:
         return self.program, [found[place] for place in range(len(found))]
 
 
-def _match(wanted: Tree, given: Tree, found: dict[int, Leaf]) -> bool:
+def _match(wanted: Tree, given: Tree, found: dict[int, ArgumentLeaf]) -> bool:
     """Find what stands at each position of a program's arguments; False if the trees differ."""
     if isinstance(wanted, int):
         found[wanted] = given
-        return isinstance(given, Leaf)
+        return isinstance(given, ArgumentLeaf)
     if isinstance(wanted, dict):
         same = isinstance(given, Mapping) and set(given) == set(wanted)
         return same and all(_match(part, given[key], found) for key, part in wanted.items())
@@ -106,7 +106,7 @@ class ModulePrograms:
 
     def for_call(
         self, args: Sequence[Tree], kwargs: Mapping[str, Tree]
-    ) -> tuple[Program, list[Leaf]]:
+    ) -> tuple[Program, list[ArgumentLeaf]]:
         """Export the module for these shapes, unless it has been."""
         from rfp_jax.convert import _torch_export as export
         from rfp_jax.convert._torch_reader import read_program
@@ -119,7 +119,7 @@ class ModulePrograms:
             export.require_unchanged(self.module, self.exported)
             exported = export.export_module(self.module, *described)
             self.cache[key] = read_program(exported, self.aliases)
-        leaves: list[Leaf] = []
+        leaves: list[ArgumentLeaf] = []
         map_leaves(leaves.append, given)
         return self.cache[key], leaves
 
@@ -194,15 +194,15 @@ class TorchFunction:
         dtypes = {name: spec.dtype for name, spec in self.exported.items()}
         precision = Precision.from_params(dtypes, params)
 
-        def leaf(value: Given) -> Leaf:
+        def leaf(value: Given) -> ArgumentLeaf:
             if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-                return Leaf(value, value)
+                return ArgumentLeaf(value, value)
             array = value if isinstance(value, jax.Array) else jnp.asarray(np.asarray(value))
             dtype = precision.exported(array.dtype)
             widest = jax.dtypes.canonicalize_dtype(np.int64)
             if dtype == widest:  # without jax_enable_x64 int32, but PyTorch's indices have 64 bits
                 dtype = np.dtype("int64")
-            return Leaf(array, Spec(array.shape, dtype))
+            return ArgumentLeaf(array, Spec(array.shape, dtype))
 
         program, leaves = self.programs.for_call(*map_leaves(leaf, (args, dict(kwargs))))
         return program, precision, [leaf.value for leaf in leaves]

@@ -3,12 +3,12 @@
 import os
 
 from rfp_jax.datasets._digits import load_digits
-from rfp_jax.datasets._images import LabeledImages, Split
+from rfp_jax.datasets._images import ImageSplit, LabeledImages
 from rfp_jax.datasets._mnist import DEFAULT_FOLDER, load_mnist
 
 
 def load_images(
-    name: str, split: Split, folder: str | os.PathLike[str] = DEFAULT_FOLDER
+    name: str, split: ImageSplit, folder: str | os.PathLike[str] = DEFAULT_FOLDER
 ) -> LabeledImages:
     """Load a set of labeled images by its name.
 

@@ -4,13 +4,13 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.datasets._draws import Purpose, draw
-from rfp_jax.datasets._images import LabeledImages, Split, check_split
+from rfp_jax.datasets._images import ImageSplit, LabeledImages, check_split
 
 SPLIT_SEED = 42
 TEST_EVERY = 5
 
 
-def load_digits(split: Split) -> LabeledImages:
+def load_digits(split: ImageSplit) -> LabeledImages:
     """Load the bundled digits, split for good into 1,437 for training and 360 for testing.
 
     The images are the test set of "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak,

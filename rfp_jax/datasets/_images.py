@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-Split = Literal["train", "test"]
+ImageSplit = Literal["train", "test"]
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value

@@ -10,7 +10,7 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.datasets._idx import IDX_FILES, IDX_INSTRUCTIONS
-from rfp_jax.datasets._images import LabeledImages, Split, check_split
+from rfp_jax.datasets._images import ImageSplit, LabeledImages, check_split
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -20,7 +20,7 @@ _FORMAT = "array_record"
 _INFO = "dataset_info.json"
 
 
-def load_mnist(split: Split, folder: str | os.PathLike[str] = DEFAULT_FOLDER) -> LabeledImages:
+def load_mnist(split: ImageSplit, folder: str | os.PathLike[str] = DEFAULT_FOLDER) -> LabeledImages:
     """Load MNIST from a folder that holds it in one of two forms.
 
     1. Prepared by TFDS in the ArrayRecord format: `folder/mnist/<version>`, or `folder` is that

@@ -116,11 +116,11 @@ def on_disk(
                     journal.create(work.layout, identify(known))
         with processes.phase():
             _same(journal, journal.attributes() or {}, known)
-            journal.forget_damaged(work.plan, processes.share(range(len(work.plan))))
+            journal.forget_damaged(work.plan, processes.chunks_of_process(range(len(work.plan))))
         with processes.phase():  # all have looked before one commits
             records = journal.committed(work.plan, thorough=False)
         todo = [i for i, record in enumerate(records) if record is None]
-        mine = processes.share(todo)
+        mine = processes.chunks_of_process(todo)
         with processes.long_phase(journal.folder.arrived):
             _commit(journal, work, mine, records, shown=shown and processes.is_first())
         with processes.phase():

@@ -23,9 +23,9 @@ def test_no_chunk_is_lost_or_done_twice():
 
 
 def test_a_plan_that_deals_a_chunk_twice_is_found_out(monkeypatch):
-    share = processes.share
+    share = processes.chunks_of_process
     monkeypatch.setattr(
-        processes, "share", lambda c, p, n: share(c, p, n) + tuple(c[:1]) * (p == 1)
+        processes, "chunks_of_process", lambda c, p, n: share(c, p, n) + tuple(c[:1]) * (p == 1)
     )
     assert simulate(range(200), FEW).repeated > 0
 
@@ -55,7 +55,7 @@ def test_a_million_chunks_on_a_thousand_processes_with_failures():
 
 def test_all_samples_of_a_share_go_through_the_device_once():
     chunks = Chunks(samples=1003, size=10)
-    shares = [processes.share(range(len(chunks)), process, 7) for process in range(7)]
+    shares = [processes.chunks_of_process(range(len(chunks)), process, 7) for process in range(7)]
     slots = [sample for mine in shares for sample in Slots(chunks, mine, batch=4)]
     assert sorted(sample for sample in slots if sample is not None) == list(range(1003))
 

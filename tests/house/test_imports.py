@@ -5,6 +5,7 @@ It is drawn from the sources, so imports inside functions and for type checkers 
 
 import ast
 import importlib
+import inspect
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -138,6 +139,20 @@ def test_no_module_hides_behind_a_function(module):
     parent, _, name = module.rpartition(".")
     loaded = importlib.import_module(module)
     assert not parent or getattr(importlib.import_module(parent), name) is loaded
+
+
+def test_no_name_of_a_public_class_stands_for_something_else():
+    """A class is called by its name alone in errors, in documentation, and behind an import."""
+    named = {}
+    for module in PUBLIC:
+        namespace = importlib.import_module(module)
+        for name in namespace.__all__:
+            named.setdefault(name, []).append(getattr(namespace, name))
+    assert not {
+        name
+        for name, objects in named.items()
+        if any(map(inspect.isclass, objects)) and any(one is not objects[0] for one in objects)
+    }
 
 
 FAMILIES = ("rfp_jax.convert._aten.", "rfp_jax.convert._onnx_operations.")

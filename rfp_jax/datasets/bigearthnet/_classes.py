@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-Classes = Literal[19, 43]
+ClassCount = Literal[19, 43]
 
 _AGRICULTURE = (
     "Land principally occupied by agriculture, with significant areas of natural vegetation"
@@ -62,7 +62,7 @@ MERGED: Mapping[str, str | None] = {
 }
 """Each of the 43 classes to that of the 19 it is part of."""
 
-CLASSES: Mapping[Classes, tuple[str, ...]] = {
+CLASSES: Mapping[ClassCount, tuple[str, ...]] = {
     43: tuple(MERGED),
     19: (
         "Urban fabric",
@@ -89,7 +89,7 @@ CLASSES: Mapping[Classes, tuple[str, ...]] = {
 """Names of the classes."""
 
 
-def multi_label(names: Iterable[str], classes: Classes) -> np.ndarray:
+def multi_label(names: Iterable[str], classes: ClassCount) -> np.ndarray:
     """Return which classes a patch shows.
 
     Args:

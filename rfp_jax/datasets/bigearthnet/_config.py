@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rfp_jax.datasets.bigearthnet._bands import BANDS, EDGE, RESOLUTIONS, SAR_BANDS, Resolution
-from rfp_jax.datasets.bigearthnet._classes import CLASSES, Classes
+from rfp_jax.datasets.bigearthnet._classes import CLASSES, ClassCount
 
 Inputs = Literal["s1", "s2", "s1s2"]
 Resampling = Literal["nearest", "bilinear", "cubic", "average"]
@@ -45,7 +45,7 @@ class BigEarthNetConfig:
     bands: Sequence[str] = tuple(BANDS)
     resolution: Resolution | Literal["native"] = "native"
     resampling: Resampling | None = None
-    classes: Classes = 19
+    classes: ClassCount = 19
     normalize: bool = True
 
     def __post_init__(self) -> None:

@@ -9,8 +9,8 @@ from rfp_jax.datasets.sen12ms._archive import SYNTHETIC, Archive, Patches, Readi
 from rfp_jax.datasets.sen12ms._clouds import cloud_cover, cloud_mask, cloud_score
 from rfp_jax.datasets.sen12ms._dataset import Inputs, Sen12MS, Sen12MSConfig
 from rfp_jax.datasets.sen12ms._geotiff import UnitWarning
-from rfp_jax.datasets.sen12ms._labels import CLASSES, Classes
-from rfp_jax.datasets.sen12ms._layout import SIZE, Patch, Split
+from rfp_jax.datasets.sen12ms._labels import CLASSES, ClassCount
+from rfp_jax.datasets.sen12ms._layout import SIZE, Patch, PatchSplit
 from rfp_jax.datasets.sen12ms._lists import MissingLabelError
 from rfp_jax.datasets.sen12ms._normalize import denormalize_s2, normalize_s1, normalize_s2
 from rfp_jax.datasets.sen12ms._pack import Packed, open_patches, pack
@@ -25,7 +25,7 @@ __all__ = [
     "SYNTHETIC",
     "Acquisition",
     "Archive",
-    "Classes",
+    "ClassCount",
     "Drawn",
     "Inputs",
     "MissingFileError",
@@ -33,12 +33,12 @@ __all__ = [
     "Packed",
     "Patch",
     "PatchError",
+    "PatchSplit",
     "Patches",
     "Place",
     "Reading",
     "Sen12MS",
     "Sen12MSConfig",
-    "Split",
     "TimeSeries",
     "UnitWarning",
     "UnsafePickleError",

@@ -18,7 +18,7 @@ from rfp_jax.datasets.sen12ms._layout import (
     SIZE,
     Kind,
     Patch,
-    Split,
+    PatchSplit,
 )
 from rfp_jax.datasets.sen12ms._lists import read_labels, read_list, read_split
 from rfp_jax.datasets.sen12ms._normalize import normalize_s1, normalize_s2
@@ -102,7 +102,7 @@ class Archive:
     def __init__(
         self,
         root: str | os.PathLike[str],
-        split: Split,
+        split: PatchSplit,
         *,
         labels: str | os.PathLike[str] | None = None,
         cloudy: str | os.PathLike[str] | None = None,

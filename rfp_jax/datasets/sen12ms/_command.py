@@ -17,13 +17,13 @@ from rfp_jax.datasets.sen12ms import Archive
 from rfp_jax.datasets.sen12ms import pack as write_pack
 from rfp_jax.datasets.sen12ms import synthesize as write_synthetic
 from rfp_jax.datasets.sen12ms._check import problems
-from rfp_jax.datasets.sen12ms._layout import SIZE, Split
+from rfp_jax.datasets.sen12ms._layout import SIZE, PatchSplit
 from rfp_jax.datasets.sen12ms._lists import make_safe
 from rfp_jax.datasets.sen12ms._split import write_validation
 from rfp_jax.datasets.sen12ms._synthesize import NOTE
 
 Folder = Annotated[Path, tyro.conf.Positional]
-Splits = tuple[Split, ...]
+Splits = tuple[PatchSplit, ...]
 ALL: Splits = ("train", "val", "test")
 
 

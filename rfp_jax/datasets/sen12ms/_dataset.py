@@ -12,7 +12,7 @@ from rfp_jax.datasets._draws import Purpose, draw_order
 from rfp_jax.datasets.sen12ms._archive import Archive, Optical, Patches
 from rfp_jax.datasets.sen12ms._labels import (
     CLASSES,
-    Classes,
+    ClassCount,
     multi_label,
     pixel_labels,
     single_label,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Inputs = Literal["s1", "s2", "s1s2", "rgb"]
 OPTICAL, SAR = "optical", "sar"
 
-Sample: TypeAlias = dict[str, Any]
+PatchSample: TypeAlias = dict[str, Any]
 """Parts of a sample, or of a batch, by name. Any: each part has its own type."""
 
 _OPTICAL: dict[str, Optical | None] = {"s1": None, "s2": "s2", "s1s2": "s2", "rgb": "rgb"}
@@ -56,7 +56,7 @@ class Sen12MSConfig:
     """
 
     inputs: Inputs = "s1s2"
-    classes: Classes = 10
+    classes: ClassCount = 10
     multi_label: bool = False
     cloud_fraction: float = 0.0
     cloud_cover: bool = False
@@ -147,7 +147,7 @@ class Sen12MS:
         """Names of all patches."""
         return [patch.name for patch in self.patches.patches]
 
-    def __getitem__(self, index: SupportsIndex) -> Sample:
+    def __getitem__(self, index: SupportsIndex) -> PatchSample:
         epoch, own = divmod(int(index), len(self))
         if epoch < 0:
             raise IndexError(f"index must not be negative, got {index}")
@@ -161,7 +161,7 @@ class Sen12MS:
             cover=config.cloud_cover,
         )
         label = multi_label if config.multi_label else single_label
-        sample: Sample = {
+        sample: PatchSample = {
             "label": label(self.patches.probabilities(own), config.classes),
             "id": self.patches.patches[own].name,
             "cloudy": cloudy,
@@ -185,7 +185,7 @@ class Sen12MS:
         drop_remainder: bool = False,
         threads: int = 16,
         workers: int = 0,
-    ) -> "grain.IterDataset[Sample]":
+    ) -> "grain.IterDataset[PatchSample]":
         """Read one epoch in batches, several patches at once, ahead of their use.
 
         Args:
@@ -232,7 +232,7 @@ class Sen12MS:
         self,
         batch_size: int,
         **options: Any,  # Any: the arguments of `loader`, each of its own type
-    ) -> Iterator[Sample]:
+    ) -> Iterator[PatchSample]:
         """Iterate over `loader(batch_size, ...)`."""
         return iter(self.loader(batch_size, **options))
 
@@ -265,5 +265,5 @@ class _Ordered:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, index: SupportsIndex) -> Sample:
+    def __getitem__(self, index: SupportsIndex) -> PatchSample:
         return self._data[int(self._indices[index])]

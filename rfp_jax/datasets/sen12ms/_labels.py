@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-Classes = Literal[10, 17]
+ClassCount = Literal[10, 17]
 
 CLASSES: Mapping[int, tuple[str, ...]] = {
     10: (
@@ -56,7 +56,7 @@ THRESHOLD = 0.1
 """A patch has every label (of multi-label classification) whose share is at least this."""
 
 
-def shares(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
+def fractions(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
     """Shares of the classes in a patch.
 
     Args:
@@ -70,7 +70,7 @@ def shares(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
         ValueError: if there are not 17, or another number of classes is asked for.
 
     Examples:
-        >>> shares(np.eye(17)[13]).argmax()  # a mosaic of croplands counts as croplands
+        >>> fractions(np.eye(17)[13]).argmax()  # a mosaic of croplands counts as croplands
         np.int64(5)
     """
     given = np.asarray(probabilities, np.float64)
@@ -95,13 +95,13 @@ def single_label(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
         Class, int32, [...].
 
     Raises:
-        ValueError: see `shares`.
+        ValueError: see `fractions`.
 
     Examples:
         >>> int(single_label(np.eye(17)[16]))
         9
     """
-    return np.argmax(shares(probabilities, classes), axis=-1).astype(np.int32)
+    return np.argmax(fractions(probabilities, classes), axis=-1).astype(np.int32)
 
 
 def pixel_labels(land_cover: np.ndarray, classes: int = 10) -> np.ndarray:
@@ -138,10 +138,10 @@ def multi_label(probabilities: ArrayLike, classes: int = 10) -> np.ndarray:
         Whether a class does, bool, [..., classes].
 
     Raises:
-        ValueError: see `shares`.
+        ValueError: see `fractions`.
 
     Examples:
         >>> multi_label(0.5 * np.eye(17)[16] + 0.5 * np.eye(17)[0]).nonzero()[0].tolist()
         [0, 9]
     """
-    return shares(probabilities, classes) >= THRESHOLD
+    return fractions(probabilities, classes) >= THRESHOLD

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 Kind = Literal["s1", "s2", "lc", "s2_cloudy"]
-Split = Literal["train", "val", "test"]
+PatchSplit = Literal["train", "val", "test"]
 
 SEASONS = ("ROIs1158_spring", "ROIs1868_summer", "ROIs1970_fall", "ROIs2017_winter")
 SIZE = 256

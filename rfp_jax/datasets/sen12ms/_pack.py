@@ -26,7 +26,7 @@ from rfp_jax._util.files import new_folder
 from rfp_jax._util.npz import read_npz
 from rfp_jax.datasets._geotiff import PatchError
 from rfp_jax.datasets.sen12ms._archive import Archive, Optical, Patches, Reading
-from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SIZE, Patch, Split
+from rfp_jax.datasets.sen12ms._layout import RGB_BANDS, S2_BANDS, SIZE, Patch, PatchSplit
 
 T = TypeVar("T")
 
@@ -219,7 +219,7 @@ class Packed:
 
 def open_patches(
     root: str | os.PathLike[str],
-    split: Split,
+    split: PatchSplit,
     *,
     labels: str | os.PathLike[str] | None = None,
     cloudy: str | os.PathLike[str] | None = None,

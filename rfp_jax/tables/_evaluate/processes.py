@@ -100,7 +100,7 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def share(
+def chunks_of_process(
     chunks: Sequence[int], process: int | None = None, count: int | None = None
 ) -> tuple[int, ...]:
     """The chunks that a process computes, every n-th of n processes.
@@ -111,7 +111,7 @@ def share(
         count: how many there are; by default those of this job.
 
     Examples:
-        >>> share(range(5), process=1, count=2)
+        >>> chunks_of_process(range(5), process=1, count=2)
         (1, 3)
     """
     first = jax.process_index() if process is None else process

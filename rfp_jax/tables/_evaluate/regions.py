@@ -16,7 +16,7 @@ import numpy as np
 from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate.labels import UNKNOWN
 from rfp_jax.tables._evaluate.places import Form
-from rfp_jax.tables._evaluate.samples import Sample
+from rfp_jax.tables._evaluate.samples import ReadSample
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +31,7 @@ MAP_BYTES = 2**27
 """No more bytes of maps are committed together."""
 
 
-def samples_of_regions(form: Form, samples: Sequence[Sample]) -> list[Sample]:
+def samples_of_regions(form: Form, samples: Sequence[ReadSample]) -> list[ReadSample]:
     """Repeat each sample for each of its regions; the label is the region's true class."""
     labels = [*range(form.classes)] if form.is_labeled else []
     labels += [None] * (form.regions - len(labels))

@@ -13,7 +13,7 @@ from rfp_jax._util.trees import Tree
 from rfp_jax.tables._evaluate.devices import IN_FLIGHT, CompiledBatch
 from rfp_jax.tables._evaluate.places import Dense, Form
 from rfp_jax.tables._evaluate.plan import Slots
-from rfp_jax.tables._evaluate.samples import Reader, Sample, Schema, stack
+from rfp_jax.tables._evaluate.samples import Reader, ReadSample, Schema, stack
 from rfp_jax.tables._evaluate.table import Row
 
 
@@ -86,7 +86,7 @@ class _Samples:
     def __len__(self) -> int:
         return len(self._slots)
 
-    def __getitem__(self, index: int) -> tuple[Sample | None]:
+    def __getitem__(self, index: int) -> tuple[ReadSample | None]:
         sample = self._slots[index]  # in a tuple, because Grain leaves out what is None
         return (None if sample is None else self._reader.read(sample, self._schema),)
 
@@ -112,7 +112,7 @@ def compute(
         num_threads=threads, prefetch_buffer_size=max(threads, compiled.samples)
     )
     source = grain.MapDataset.source(_Samples(slots, reader, schema)).to_iter_dataset(options)
-    flying: deque[tuple[list[Sample | None], Tree]] = deque()
+    flying: deque[tuple[list[ReadSample | None], Tree]] = deque()
     for read in source.batch(compiled.samples, batch_fn=list):
         samples = [sample for (sample,) in read]
         samples += [None] * (compiled.samples - len(samples))
@@ -124,7 +124,7 @@ def compute(
         yield _fetch(samples, result)
 
 
-def _fetch(samples: Sequence[Sample | None], result: Tree) -> list[Row]:
+def _fetch(samples: Sequence[ReadSample | None], result: Tree) -> list[Row]:
     fetched = jax.tree.map(np.asarray, tuple(result))
     return [
         Row(sample, *jax.tree.map(lambda array, i=i: array[i], fetched))

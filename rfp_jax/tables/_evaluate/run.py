@@ -41,13 +41,13 @@ class Run:
         """Compute and commit this process's share of what is missing."""
         chunks = self.job.chunks
         with processes.phase():
-            self.journal.forget_damaged(chunks, processes.share(range(len(chunks))))
+            self.journal.forget_damaged(chunks, processes.chunks_of_process(range(len(chunks))))
         with processes.phase():  # all have looked before one commits
             committed = self.journal.committed(chunks, thorough=False)
         done = reduce(add, (record["counts"] for record in committed if record), nothing())
         todo = [chunk for chunk, record in enumerate(committed) if record is None]
         with processes.long_phase(self.journal.arrived):
-            self._work(processes.share(todo), done)
+            self._work(processes.chunks_of_process(todo), done)
 
     def _work(self, mine: Sequence[int], done: Counts) -> None:
         job, chunks, threads = self.job, self.job.chunks, self.options.threads

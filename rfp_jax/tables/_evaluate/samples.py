@@ -36,7 +36,7 @@ class DataSource(Protocol):
     def __getitem__(self, index: int, /) -> Given: ...
 
 
-class Sample(NamedTuple):
+class ReadSample(NamedTuple):
     """A sample as it was read at one index.
 
     Attributes:
@@ -144,9 +144,9 @@ class Reader:
             return self.name(index), raw
         return text_of(raw[self.columns.id]) or str(index), raw
 
-    def read(self, index: int, schema: Schema) -> Sample:
+    def read(self, index: int, schema: Schema) -> ReadSample:
         """Read one sample; what is wrong with it becomes its `failure`."""
-        sample = Sample(index, str(index))
+        sample = ReadSample(index, str(index))
         try:
             sample = sample._replace(id=printable(self.name(index)))
             name, raw = self.open(index)
@@ -275,7 +275,7 @@ def _of(what: str, error: ValueError | TypeError) -> ValueError | TypeError:
     return kind(f"{what}: {error}")
 
 
-def stack(samples: Sequence[Sample | None], schema: Schema) -> tuple[np.ndarray, ...]:
+def stack(samples: Sequence[ReadSample | None], schema: Schema) -> tuple[np.ndarray, ...]:
     """Put samples into one batch, with zeros where a sample failed or there is only padding."""
     batch = tuple(np.zeros((len(samples), *x.shape), x.dtype) for x in schema.arrays)
     for row, sample in enumerate(samples):

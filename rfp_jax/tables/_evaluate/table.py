@@ -15,7 +15,7 @@ from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate.labels import LABELS, UNKNOWN
 from rfp_jax.tables._evaluate.places import Form
 from rfp_jax.tables._evaluate.regions import ITEM, samples_of_regions, words_of_maps
-from rfp_jax.tables._evaluate.samples import Sample, Schema
+from rfp_jax.tables._evaluate.samples import ReadSample, Schema
 from rfp_jax.tables._evaluate.values import KINDS, TEXT, TIME_UNITS, Fill, check_text
 
 Attribute = str | int | float | list[int]
@@ -55,7 +55,7 @@ class Row(NamedTuple):
         maps: by name, of outputs with places.
     """
 
-    sample: Sample
+    sample: ReadSample
     relevance: np.ndarray
     output: np.ndarray
     pixels: np.ndarray | None = None

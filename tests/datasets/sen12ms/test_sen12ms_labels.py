@@ -12,7 +12,7 @@ from rfp_jax.datasets.sen12ms import (
     MissingLabelError,
     Sen12MS,
 )
-from rfp_jax.datasets.sen12ms._labels import multi_label, shares, single_label
+from rfp_jax.datasets.sen12ms._labels import fractions, multi_label, single_label
 from rfp_jax.datasets.sen12ms._lists import read_split
 from tests.datasets.sen12ms.archives import archive
 
@@ -23,7 +23,7 @@ def test_simplified_classes_by_hand():
         *(p[0:5].sum(), p[5:7].sum(), p[7:9].sum(), p[9], p[10]),
         *(p[11] + p[13], p[12], p[14], p[15], p[16]),
     ]
-    np.testing.assert_allclose(shares(p), by_hand, rtol=1e-15)
+    np.testing.assert_allclose(fractions(p), by_hand, rtol=1e-15)
     assert len(CLASSES[10]) == 10
     assert len(CLASSES[17]) == 17
     two = np.zeros(17)
