@@ -71,7 +71,7 @@ def main(options: Benchmark) -> int:
         return 2
     if options.reference and not Path(options.reference, "code", "models").is_dir():
         console.print(
-            f"{options.reference} is no clone of the authors' code: it has no code/models."
+            f"{options.reference} is not a clone of the authors' code: it has no code/models."
         )
         return 2
     chosen = options.only or known

@@ -1,6 +1,6 @@
 """Find where going back is cheaper than going forward: `python -m benchmarks.direction`.
 
-Forward costs a pass a source, for all outputs; back costs a pass an output, for all sources. A
+Forward costs a pass per source, for all outputs; back costs a pass per output, for all sources. A
 ResNet-50 on groups of the bands of one image, and a causal transformer whose tokens are in groups.
 All ways take turns; times in the best forward pass.
 """

@@ -1,4 +1,4 @@
-"""The command `rfp-jax`: one sub-command a line of the table."""
+"""The command `rfp-jax`: one sub-command per line of the table."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -57,7 +57,7 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ExportedRelevance:
-    """An exported model: call it with one array a source, or within `jax.jit`.
+    """An exported model: call it with one array per source, or within `jax.jit`.
 
     Attributes:
         program: the exported function of (parameters, inputs).
@@ -74,7 +74,7 @@ class ExportedRelevance:
         """Compute output and relevance of a batch.
 
         Args:
-            inputs: one array a source, in the order of `manifest["inputs"]`, with a batch axis.
+            inputs: one array per source, in the order of `manifest["inputs"]`, with a batch axis.
 
         Returns:
             Output, sources and bias.
@@ -220,7 +220,7 @@ def load(path: str | os.PathLike[str]) -> ExportedRelevance:
         path: what `save` has written.
 
     Returns:
-        A function of one array a source that returns a `Result`.
+        A function of one array per source that returns a `Result`.
 
     Raises:
         ValueError: the file is not such an export, is damaged, or its parts do not fit; names it.
@@ -246,7 +246,7 @@ def load(path: str | os.PathLike[str]) -> ExportedRelevance:
         raise
     except Exception as error:  # whatever damage makes of a parser
         why = str(error) or type(error).__name__
-        raise ValueError(f"{path} is no exported relevance model: {why}") from error
+        raise ValueError(f"{path} is not an exported relevance model: {why}") from error
     return ExportedRelevance(program, params, manifest)
 
 

@@ -60,7 +60,7 @@ def cross_entropy(
         Scalar, in nats.
 
     Raises:
-        ValueError: If the shapes do not fit or the labels are no integers.
+        ValueError: If the shapes do not fit or the labels are not integers.
 
     Examples:
         >>> print(cross_entropy(jnp.zeros((1, 4)), jnp.array([2])))

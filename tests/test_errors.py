@@ -172,7 +172,7 @@ def test_rules_that_are_nearly_right_are_told_how(given, remedy):
     [
         ({"max_bytes": "1 GB"}, ValueError, "max_bytes='1 GB' must be a positive integer"),
         ({"max_bytes": 0}, ValueError, "max_bytes=0 must be a positive integer"),
-        ({"dtype": "float33"}, TypeError, "dtype='float33' is no floating-point dtype"),
+        ({"dtype": "float33"}, TypeError, "dtype='float33' is not a floating-point dtype"),
         ({"outputs": 1, "ignore_index": "255"}, TypeError, "ignore_index='255' must be an integer"),
     ],
 )

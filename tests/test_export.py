@@ -168,7 +168,7 @@ def rewritten(source, target, **changes):
 
 def test_what_is_no_export_is_refused(exported, tmp_path):
     (tmp_path / "text.rfp").write_text("hello")
-    with pytest.raises(ValueError, match=r"text\.rfp is no exported relevance model"):
+    with pytest.raises(ValueError, match=r"text\.rfp is not an exported relevance model"):
         export.load(tmp_path / "text.rfp")
     with pytest.raises(FileNotFoundError):
         export.load(tmp_path / "nothing.rfp")
@@ -186,7 +186,7 @@ def test_a_flipped_bit_is_found(exported, tmp_path):
     content = bytearray(exported.read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "damaged.rfp").write_bytes(content)
-    with pytest.raises(ValueError, match="no exported relevance model: Bad CRC-32"):
+    with pytest.raises(ValueError, match="not an exported relevance model: Bad CRC-32"):
         export.load(tmp_path / "damaged.rfp")
 
 
@@ -284,7 +284,7 @@ def spoil(content, rng, cut_only=False):
 def test_deep_json_and_compressed_members_are_refused(small, tmp_path):
     with zipfile.ZipFile(tmp_path / "deep.rfp", "w") as archive:
         archive.writestr("manifest.json", "[" * 100_000)
-    with pytest.raises(ValueError, match=r"deep\.rfp is no exported relevance model"):
+    with pytest.raises(ValueError, match=r"deep\.rfp is not an exported relevance model"):
         export.load(tmp_path / "deep.rfp")
     with zipfile.ZipFile(tmp_path / "bomb.rfp", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", bytes(10**8))
@@ -306,5 +306,5 @@ def test_deep_json_and_compressed_members_are_refused(small, tmp_path):
 )
 def test_a_manifest_that_is_not_of_its_program_is_refused(small, tmp_path, changes):
     other = rewritten(small, tmp_path / "other.rfp", **changes)
-    with pytest.raises(ValueError, match=r"other\.rfp is no .*its program maps float32\[4,2\]"):
+    with pytest.raises(ValueError, match=r"other\.rfp is not an .*its program maps float32\[4,2\]"):
         export.load(other)

@@ -41,7 +41,7 @@ class Scale:
     """Operations a second that a device sustains, for a device that is not at hand; by default what
     this machine does."""
     chunks: int = 1_000_000
-    """Of the simulated table and of the simulated map, about."""
+    """About so many has the simulated table, and as many the simulated map."""
     processes: int = 1000
     """In the simulation."""
 

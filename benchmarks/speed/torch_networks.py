@@ -118,7 +118,7 @@ class VisionTransformer(nn.Module):
 
 
 class ResNetOfModules(nn.Module):
-    """ResNet-50 without identities, flattening and sums that are no modules of Captum's."""
+    """ResNet-50 without identities, flattening and sums that are not modules of Captum's."""
 
     def __init__(self, model: ResNet50) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from benchmarks.speed.workloads import Workload
 from rfp_jax.losses import cross_entropy, relevance_loss
 
 WEIGHT = 0.5
-"""Of the relevance loss."""
+"""The weight of the relevance loss."""
 
 TOLERANCE = 1e-2
 """The greatest error of a gradient with which it counts as right, in float32."""

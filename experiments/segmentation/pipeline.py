@@ -144,7 +144,7 @@ def _draw(config: Run, variables: Any, summary: dict[str, Any], folder: Path) ->
 
 
 def _worth_seeing(config: Run, variables: Any) -> list[Shown]:
-    """Of the first patches those of which most nearly a half is under clouds."""
+    """The ones among the first patches of which most nearly a half is under clouds."""
     looked = list(islice(pairs(config), -(-LOOKED_AT // config.networks.batch_size)))
     order = sorted(
         (abs(float(mask.mean()) - 0.5), number, at)

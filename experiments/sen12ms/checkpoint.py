@@ -50,7 +50,7 @@ def load(folder: Path) -> Network:
         The network.
 
     Raises:
-        ValueError: if it is no such folder, or a damaged one; says what to do.
+        ValueError: if it is not such a folder, or a damaged one; says what to do.
     """
     try:
         manifest = read_manifest(folder)

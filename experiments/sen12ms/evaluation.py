@@ -140,7 +140,7 @@ def summarize(table: "xr.Dataset") -> dict[str, Any]:
 def has_cover(table: "xr.Dataset") -> bool:
     """Tell whether the relevance of a table can be shown against cloud cover.
 
-    It needs the cover, one label a sample, and an optical source beside another.
+    It needs the cover, one label per sample, and an optical source beside another.
     """
     return "cloud_cover" in table.coords and table.label.ndim == 1 and table.sizes["source"] > 2
 

@@ -40,7 +40,7 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Tell which samples are predicted right, every class of them.
 
-    With several labels a sample a class is predicted where its sigmoid is at least 0.5.
+    With several labels per sample a class is predicted where its sigmoid is at least 0.5.
 
     Args:
         logits: [B, K].

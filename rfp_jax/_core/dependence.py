@@ -2,8 +2,8 @@
 
 Outputs depend on their own sample alone if every sample axis, followed from the sources through all
 equations, arrives where it left. A value that depends on a source holds each axis at a place
-(`rfp_jax._core.dimensions`), or has lost it: then it may depend on every sample. Losing an axis is
-no harm until an output depends on the value that lost it.
+(`rfp_jax._core.dimensions`), or has lost it: then it may depend on every sample. Losing an axis
+does no harm until an output depends on the value that lost it.
 """
 
 from __future__ import annotations

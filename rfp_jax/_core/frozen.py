@@ -72,7 +72,7 @@ def check_frozen(f: Equation, frozen: object) -> Frozen:
     """Return what a rule made of an equation, if it can be that.
 
     Raises:
-        TypeError: it is no `Frozen`, or its output has not the shapes of the equation's results.
+        TypeError: it is not a `Frozen`, or its output has not the shapes of the equation's results.
     """
     if not isinstance(frozen, Frozen):
         raise TypeError(

@@ -45,10 +45,10 @@ def check(dtype: DTypeLike | None) -> None:
     """
     try:
         is_known = dtype is None or jnp.issubdtype(dtype, jnp.floating)
-    except TypeError:  # it is no dtype at all
+    except TypeError:  # it is not a dtype at all
         is_known = False
     if not is_known:
-        raise TypeError(f"dtype={dtype!r} is no floating-point dtype; pass jnp.float32, or None")
+        raise TypeError(f"dtype={dtype!r} is not a floating-point dtype; pass jnp.float32, or None")
 
 
 def widen(value: T, dtype: DTypeLike | None) -> T:

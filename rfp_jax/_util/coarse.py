@@ -38,7 +38,7 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
         that it has. The attribute `cell` is the number of pixels that a cell is wide.
 
     Raises:
-        ValueError: it is no map, or not complete.
+        ValueError: it is not a map, or not complete.
     """
     import xarray as xr
 

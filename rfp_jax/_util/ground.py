@@ -92,7 +92,7 @@ def ground_of(scene: xr.Dataset, *, placed: bool = True) -> Ground:
             those of tables, lie on a ground of pixels.
 
     Raises:
-        ValueError: it is no map of relevance, not complete, or has no coordinate system.
+        ValueError: it is not a map of relevance, not complete, or has no coordinate system.
     """
     if "relevance" not in scene or not {"source", "y", "x"} <= {*scene.relevance.dims}:
         raise ValueError(

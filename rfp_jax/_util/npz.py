@@ -42,7 +42,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         except MemoryError:
             raise
         except Exception as error:  # whatever a damaged or hostile file makes the reader raise
-            raise ValueError(f"{path} is no .npz of arrays, or a damaged one: {error}") from error
+            raise ValueError(
+                f"{path} is not an .npz of arrays, or a damaged one: {error}"
+            ) from error
 
 
 def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:

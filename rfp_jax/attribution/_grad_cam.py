@@ -26,7 +26,7 @@ def grad_cam(fun: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tr
     add up to nothing. It costs one pass and K backward ones, side by side.
 
     Args:
-        fun: The network; it returns outputs [B, *places, K]. Bind arguments that are no arrays
+        fun: The network; it returns outputs [B, *places, K]. Bind arguments that are not arrays
             beforehand.
         argnums: Which positional arguments are sources; every array in them is a source
             [B, *places, bands].
@@ -45,7 +45,7 @@ def grad_cam(fun: Callable[..., Tree], argnums: Argnums = 0) -> Callable[..., Tr
         semantic segmentation via gradient-weighted class activation mapping", AAAI 2020.
 
     Examples:
-        >>> network = lambda a, b: jnp.concatenate([3 * a, b], axis=-1)  # a class a source
+        >>> network = lambda a, b: jnp.concatenate([3 * a, b], axis=-1)  # a class per source
         >>> a, b = jnp.array([[[1.0], [1.0]]]), jnp.array([[[2.0], [4.0]]])  # two places
         >>> [each.tolist() for each in grad_cam(network, argnums=(0, 1))(a, b)]
         [[[[1.5, 0.0], [1.5, 0.0]]], [[[0.0, 1.0], [0.0, 2.0]]]]

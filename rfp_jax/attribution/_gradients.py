@@ -29,7 +29,7 @@ def gradient_x_input(
     its default rules. It costs one pass and S linear ones.
 
     Args:
-        fun: The network. Bind arguments that are no arrays beforehand.
+        fun: The network. Bind arguments that are not arrays beforehand.
         argnums: Which positional arguments are sources; every array in them is a source.
         window: For outputs with places, [B, *places, K]: explain the sum of the outputs of each
             block of so many places a side instead, as those must who take one backward pass for
@@ -79,7 +79,7 @@ def integrated_gradients(
     Legendre's with `steps` nodes. It costs `steps` passes and S * steps linear ones.
 
     Args:
-        fun: The network. Bind arguments that are no arrays beforehand.
+        fun: The network. Bind arguments that are not arrays beforehand.
         argnums: Which positional arguments are sources; every array in them is a source.
         baseline: Where the line starts: a number, or one array per source, arranged like the
             sources.
@@ -176,7 +176,7 @@ def differentiable(
         The call.
 
     Raises:
-        TypeError: If a source is no floating-point array.
+        TypeError: If a source is not a floating-point array.
         TypeError, ValueError: See `SourceCall.from_call`.
     """
     call = SourceCall.from_call(fun, argnums, args)

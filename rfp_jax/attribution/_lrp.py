@@ -21,7 +21,7 @@ def lrp(
     linear pass per source where LRP needs one per output. It costs one pass and K linear ones.
 
     Args:
-        fun: The network; it returns outputs [B, K]. Bind arguments that are no arrays beforehand.
+        fun: The network; it returns outputs [B, K]. Bind arguments that are not arrays beforehand.
         argnums: Which positional arguments are sources; every array in them is a source with a
             leading axis of B samples.
         rules: The rules of propagation, as for `rfp_jax.heatmap`.
@@ -31,7 +31,7 @@ def lrp(
         `argnums` points to, for each source an array shaped like the output.
 
     Raises:
-        TypeError: At the call, if a source is no floating-point array.
+        TypeError: At the call, if a source is not a floating-point array.
         ValueError: At the call, if the output is not [B, K] or the arguments do not fit.
 
     References:

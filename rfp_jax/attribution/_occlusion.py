@@ -19,7 +19,7 @@ def occlusion(
     baseline and all other sources left as they are. It costs S + 1 passes through the network.
 
     Args:
-        fun: The network. Bind arguments that are no arrays beforehand.
+        fun: The network. Bind arguments that are not arrays beforehand.
         argnums: Which positional arguments are sources; every array in them is a source.
         baseline: What an absent source is replaced with: a number, or one array per source,
             arranged like the sources.

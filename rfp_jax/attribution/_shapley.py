@@ -36,7 +36,7 @@ def shapley(
     Every one of the 2^S coalitions is evaluated: 2^S passes through the network.
 
     Args:
-        fun: The function, such as a network. Bind arguments that are no arrays beforehand.
+        fun: The function, such as a network. Bind arguments that are not arrays beforehand.
         argnums: Which positional arguments are sources; every array in them is a source.
         baseline: What an absent source is replaced with: a number, or one array per source,
             arranged like the sources.
@@ -86,7 +86,7 @@ def shapley_sampled(
     v(all) - v(none) whatever the orders. It costs 2 * permutations * (S - 1) + 2 passes.
 
     Args:
-        fun: The function, such as a network. Bind arguments that are no arrays beforehand.
+        fun: The function, such as a network. Bind arguments that are not arrays beforehand.
         argnums: Which positional arguments are sources; every array in them is a source.
         permutations: How many random orders, at least 1.
         baseline: What an absent source is replaced with: a number, or one array per source,

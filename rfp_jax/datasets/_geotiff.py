@@ -88,7 +88,7 @@ def open_geotiff(path: Path) -> Iterator[rasterio.DatasetReader]:
 
     Raises:
         MissingFileError: there is no such file.
-        PatchError: it is no GeoTIFF, is damaged, or a block of it would unpack to more than
+        PatchError: it is not a GeoTIFF, is damaged, or a block of it would unpack to more than
             `BLOCK`. What goes wrong while it is read inside the block ends so, too.
     """
     with needs_extra("Reading GeoTIFFs", "experiments"):
@@ -129,7 +129,7 @@ def check_real(path: Path, dtype: np.dtype[np.generic]) -> None:
     """Refuse complex numbers.
 
     Raises:
-        PatchError: they are no real numbers.
+        PatchError: they are not real numbers.
     """
     if dtype.kind not in "iuf":
         raise PatchError(f"{path}: expected real numbers, got {dtype}")
@@ -168,7 +168,7 @@ def read_masked(
         Values as they are stored, or resampled, [rows, columns, bands].
 
     Raises:
-        PatchError: they are no real numbers, or blocks are too large.
+        PatchError: they are not real numbers, or blocks are too large.
     """
     from rasterio.enums import Resampling
 

@@ -48,7 +48,7 @@ class Map:
             that take several resolutions as they are.
         times: NAME=12: dates that the bands of a source hold, date by date, for networks that take
             them as an axis behind the batch.
-        classes: file with a class a line, in the network's order; a color (#rrggbb) may follow.
+        classes: file with a class per line, in the network's order; a color (#rrggbb) may follow.
         statistics: JSON file with the mean and std of each band that the network was trained on,
             {"NAME": {"mean": [...], "std": [...]}}.
         outputs: what is explained at each pixel: the greatest output, or all.
@@ -185,7 +185,7 @@ def _sources(given: Map) -> dict[str, Source]:
     bands, ratios = _named("--bands", given.bands), _named("--ratio", given.ratio)
     times = _named("--times", given.times)
     if unknown := sorted({*bands, *ratios, *times} - {*paths}):
-        raise SceneError(f"--bands, --ratio or --times of {unknown}, which is no --source")
+        raise SceneError(f"--bands, --ratio or --times of {unknown}, which is not a --source")
     return {
         name: Source(
             path,
@@ -213,7 +213,7 @@ def _list(text: str) -> list[int | str]:
 
 
 def read_classes(path: Path) -> dict[str, str] | list[str]:
-    """Read names of classes, one a line, each with a color behind it or none of them.
+    """Read names of classes, one per line, each with a color behind it or none of them.
 
     Raises:
         SceneError: some have a color, and some have none.

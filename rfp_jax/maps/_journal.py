@@ -39,7 +39,7 @@ FORMAT = "rfp_jax map 1"
 METADATA, PROOF = "zarr.json", Path("proof", "zarr.json")
 
 Record = dict[str, Json]
-"""Of a tile: its `counts`, and the stamps of its `files` by name."""
+"""A tile's `counts`, and the stamps of its `files` by name."""
 
 
 @dataclass(frozen=True)

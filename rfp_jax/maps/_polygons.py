@@ -33,7 +33,7 @@ def by_polygon(scene: xr.Dataset, polygons: gpd.GeoDataFrame) -> gpd.GeoDataFram
         as in rows without a geometry.
 
     Raises:
-        SceneError: the polygons are no polygons, not valid, or have no coordinate system or a
+        SceneError: the polygons are not polygons, not valid, or have no coordinate system or a
             column of such a name; or it is a map of several classes.
     """
     with needs_extra("Relevance of polygons", extra="maps"):

@@ -182,11 +182,13 @@ def open_scene(
     check_scale(scale)
     for what, said in (("prepare", prepare), ("fill", fill)):
         if unknown := sorted(set(said if isinstance(said, Mapping) else ()) - {*sources}):
-            raise SceneError(f"{what}= names {unknown}, which is no source; they are {[*sources]}")
+            raise SceneError(
+                f"{what}= names {unknown}, which is not a source; they are {[*sources]}"
+            )
     given = {name: as_source(value) for name, value in sources.items()}
     reference = next(iter(given)) if reference is None else reference
     if reference not in given:
-        raise SceneError(f"reference={reference!r} is no source; they are {list(given)}")
+        raise SceneError(f"reference={reference!r} is not a source; they are {list(given)}")
     if len({plain(source.dims) for source in given.values()}) > 1:
         said = {name: source.dims for name, source in given.items()}
         raise SceneError(
@@ -312,7 +314,7 @@ def _voiding(
     wanted = (nodata,) if isinstance(nodata, str) else tuple(nodata)
     if unknown := [name for name in wanted if name not in names]:
         raise SceneError(
-            f"nodata={nodata!r}: {unknown} is no source; pass 'reference', 'any', 'all' or names "
-            f"among {list(names)}"
+            f"nodata={nodata!r}: {unknown} is not a source; pass 'reference', 'any', 'all' or "
+            f"names among {list(names)}"
         )
     return wanted

@@ -41,7 +41,7 @@ def true_color(scene: xr.Dataset, rgb: Given, *, side: int = 1500) -> np.ndarray
 
     Raises:
         SceneError: there are not three bands, or it is not where the map is.
-        ValueError: it is no map.
+        ValueError: it is not a map.
     """
     ground = ground_of(scene)
     grid = Grid(ground.crs, scene.rio.transform(recalc=True), *ground.shape)

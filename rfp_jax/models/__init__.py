@@ -1,4 +1,4 @@
-"""The networks of the paper's experiments, as Flax Linen modules that take one array a source.
+"""The networks of the paper's experiments, as Flax Linen modules that take one array per source.
 
 Inputs are [batch, height, width, channels]. Inference is the default: batch normalization uses its
 running statistics and dropout is off unless `train=True`.

@@ -25,7 +25,7 @@ with needs_extra("Drawing pictures", "plot"):
 
 
 def draw_density(ax: Axes, values: ArrayLike, is_member: ArrayLike, *, color: str) -> None:
-    """Draw how one number a sample is distributed, in a class and outside of it.
+    """Draw how one number per sample is distributed, in a class and outside of it.
 
     The filled curve is the density (Gaussian kernel, Scott's bandwidth) over the samples of the
     class and the line at its foot their median; the dashed curve is the density over all others.

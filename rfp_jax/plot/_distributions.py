@@ -49,7 +49,7 @@ def draw_violins(
     color: str,
     names: Sequence[str] = (),
 ) -> None:
-    """Draw how one number a sample is distributed: a violin for each class, and one for all.
+    """Draw how one number per sample is distributed: a violin for each class, and one for all.
 
     The violin ends at the smallest and the largest value; the bar inside goes from the lower to the
     upper quartile, the white line is the median.
@@ -101,7 +101,7 @@ def violins(
 ) -> Figure:
     """Draw each source's relevance for the true class: a violin for each class, and one for all.
 
-    One row a source, all on one scale. Two sources have a third row, the first minus the second.
+    One row per source, all on one scale. Two sources have a third row, the first minus the second.
 
     Args:
         relevance: a relevance table, or name of the source to its relevance, [samples, classes].

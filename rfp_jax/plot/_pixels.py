@@ -25,7 +25,7 @@ def draw_heatmap(
         ax: the axes to draw on.
         image: [height, width], [height, width, 1], or colors [height, width, 3] from 0 to 1.
         relevance: [height, width], or [height, width, channels], which is summed over channels;
-            gray where it is no number.
+            gray where it is not a number.
         limit: the relevance that has the full color, red; minus this is blue.
         limits: the values of the image shown white and black.
 

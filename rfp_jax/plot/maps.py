@@ -217,8 +217,8 @@ def overview(
         The figure; a map is about 3 inches wide.
 
     Raises:
-        ValueError: it is no complete map, there is no such class, `rgb` has another size, or there
-            are more sources than colors.
+        ValueError: it is not a complete map, there is no such class, `rgb` has another size, or
+            there are more sources than colors.
 
     Examples:
         >>> import xarray as xr, rioxarray

@@ -183,7 +183,9 @@ def select_class(table: xr.Dataset, which: str = "label") -> xr.DataArray:
             raise ValueError(f"the table has no {which}: take 'top', or name an output")
         chosen = table.output.fillna(-np.inf).argmax("class") if which == "top" else table[which]
         if chosen.ndim != 1 or chosen.dtype.kind != "i":
-            raise ValueError(f"the {which} is not one class a sample: take 'top', or name a class")
+            raise ValueError(
+                f"the {which} is not one class per sample: take 'top', or name a class"
+            )
         chosen = chosen.compute()  # pandas indexes by what is in memory
         picked = table.relevance.isel({"class": chosen.clip(0)})
         return with_numbers(picked).where(chosen >= 0).drop_vars("class", errors="ignore")
@@ -241,7 +243,7 @@ def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.
     """Medians over the samples of each true class.
 
     Args:
-        values: one value a sample or more, such as `share(table)` or `select_class(table)`, with
+        values: one value per sample or more, such as `share(table)` or `select_class(table)`, with
             the coordinate `label`.
         classes: names of the classes, such as `table["class"]`.
 
@@ -271,7 +273,7 @@ def by_bins(
     """Medians over bins of a metadata value, such as the share of each source by cloud cover.
 
     Args:
-        values: one value a sample or more, such as `share(table)`.
+        values: one value per sample or more, such as `share(table)`.
         name: the metadata, a numeric coordinate of `values`.
         bins: edges of the bins, or how many of equal width. As in `bin_members` a lower edge
             belongs to its bin, and the last upper edge, too; what lies beyond is left out.

@@ -149,7 +149,7 @@ def test_tables_and_figure(measured, tmp_path):
     ("options", "message"),
     [
         ({"only": ("nothing",)}, "Unknown: nothing; known:"),
-        ({"reference": Path("/nowhere")}, "/nowhere is no clone of the authors' code"),
+        ({"reference": Path("/nowhere")}, "/nowhere is not a clone of the authors' code"),
     ],
 )
 def test_bad_options(options, message, tmp_path, capsys):

@@ -146,7 +146,7 @@ def test_forward_equals_reverse():
 
 @pytest.mark.usefixtures("x64")
 def test_relevance_is_gradient_times_input_where_non_linear_parts_are_frozen():
-    """Of a network of convolutions, ReLU and maxima the frozen gradient is the gradient."""
+    """Convolutions, ReLU and maxima have one gradient, frozen or not."""
     fun, params = from_onnx(save(fusion()), outputs=["deep"], dtype="float64")
     a, b = A.astype(np.float64), B.astype(np.float64)
     rel = rfp_jax.relevance(fun, argnums=(1, 2))(params, a, b)

@@ -250,8 +250,8 @@ def test_shards_of_pytorch_files_and_what_is_wrong_with_them(tmp_path, smallnet)
         flax.to_flax("smallnet", smallnet),
     )
     for content, message in (
-        ("{}", "is no index of a checkpoint"),
-        ("[" * 100_000, "is no index of a checkpoint"),
+        ("{}", "is not an index of a checkpoint"),
+        ("[" * 100_000, "is not an index of a checkpoint"),
         ('{"weight_map": {"a": "../one.bin"}}', "expected files beside it"),
         ('{"weight_map": {"a": "two.bin"}}', "two.bin"),
         ('{"weight_map": {"a": "one.bin"}}', "lacks a, which"),
@@ -260,7 +260,7 @@ def test_shards_of_pytorch_files_and_what_is_wrong_with_them(tmp_path, smallnet)
         with pytest.raises(flax.CheckpointError, match=message):
             read_checkpoint(index)
     (tmp_path / "half.safetensors").write_bytes(b"\xff" * 40)
-    with pytest.raises(flax.CheckpointError, match=r"half.safetensors is no safetensors file"):
+    with pytest.raises(flax.CheckpointError, match=r"half.safetensors is not a safetensors file"):
         read_checkpoint(tmp_path / "half.safetensors")
 
 
@@ -294,4 +294,4 @@ def test_conversion_is_compared_with_outputs_that_somebody_saved(tmp_path, small
         assert not (tmp_path / "three").exists()
     own.write_bytes(b"nothing")
     assert main([str(path), str(tmp_path / "three"), "--check", str(own)]) == 1
-    assert "own.npz is no .npz" in capsys.readouterr().err
+    assert "own.npz is not an .npz" in capsys.readouterr().err

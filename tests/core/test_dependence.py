@@ -230,7 +230,7 @@ UNBATCHED = {"linear_call", "coo_matmat", "coo_matvec", "csr_matmat", "csr_matve
 
 
 def test_every_vmapped_primitive_is_proved(x64):
-    """Of all example calls of the suite; what is not followed is named here."""
+    """All example calls of the suite; what is not followed is named here."""
     unproved = set()
     for call in calls.everything():
         if call.mesh is not None or call.primitive in UNBATCHED:

@@ -117,7 +117,7 @@ def test_one_sensor_alone_needs_one_folder(read_only):
 def test_names_choose_patches_and_their_order(read_only):
     names = list(PAIRS)[::-1]
     assert [sample["id"] for sample in BigEarthNet(*read_only, names=names)] == names
-    with pytest.raises(ValueError, match=r"'\.\./x' is no name of a patch of BigEarthNet-S1"):
+    with pytest.raises(ValueError, match=r"'\.\./x' is not the name of a patch of BigEarthNet-S1"):
         BigEarthNet(*read_only, names=["../x"])
 
 
@@ -185,8 +185,8 @@ def change(path, **changes):
         ({"labels": "Pastures"}, "'labels' are not a list of names"),
         ({"labels": ["Moon"]}, "'Moon' is none of the 43 classes"),
         ({"labels": ["Pastures"]}, "labels of both sensors differ"),
-        ({"corresponding_s2_patch": "../../etc"}, "is no name of a Sentinel-2 patch"),
-        ({"corresponding_s2_patch": None}, "is no name of a Sentinel-2 patch"),
+        ({"corresponding_s2_patch": "../../etc"}, "is not the name of a Sentinel-2 patch"),
+        ({"corresponding_s2_patch": None}, "is not the name of a Sentinel-2 patch"),
         ({"acquisition_time": "yesterday"}, "Invalid isoformat"),
         ({"coordinates": {"ulx": 0, "uly": 0}}, r"upper left corner is \(0.0, 0.0\)"),
         ({"coordinates": {"ulx": "0", "uly": 0}}, "are not numbers"),

@@ -235,7 +235,7 @@ def test_a_path_that_matches_is_the_path_of_its_fields(texts, written):
     ("written", "message"),
     [
         ("s1.tif", "no field"),
-        ("{}.tif", "no name of a field"),
+        ("{}.tif", "not the name of a field"),
         ("{a}{b}.tif", "part one field from the next"),
         ("{a}_{b.tif", "brace"),
         ("../{a}.tif", "below the folder"),
@@ -329,4 +329,4 @@ def test_classes_that_stand_for_nothing_are_refused(folder):
     with pytest.raises(ValueError, match="one class alone"):
         Classes("lc/{site}.tif", numbers=(10, 20), unknown=(20,))
     data = Rasters(folder, PAIR, label=Classes("lc/{site}.tif"))
-    assert data[0]["label"].max() == 80  # as stored: `evaluate` refuses what is no class
+    assert data[0]["label"].max() == 80  # as stored: `evaluate` refuses what is not a class

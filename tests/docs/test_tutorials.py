@@ -51,7 +51,7 @@ def test_a_tutorial_has_sixty_lines_of_code_at_most_and_one_picture(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_links_of_a_tutorial_lead_to_pages(name):
-    """A notebook is no Markdown to mkdocs: its links are those of the site."""
+    """A notebook is not Markdown to mkdocs: its links are those of the site."""
     text = "\n".join(cell.source for cell in text_form(name).cells if cell.cell_type == "markdown")
     for link in re.findall(r"\]\(([^)#]*)", text):
         page = re.fullmatch(r"\.\./\.\./([\w/]+)/", link)

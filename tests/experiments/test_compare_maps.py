@@ -67,7 +67,7 @@ def test_every_method_is_there_and_gives_a_map_of_each_source(case, tried):
 
 
 def test_sums_are_loops_over_pixels(case):
-    """Of one method; the last sample fills the batch up and does not count."""
+    """Sums of one method; the last sample fills the batch up and does not count."""
     apply, variables, batch = case
     images = batch.images["clear"]
     rng = np.random.default_rng(1)

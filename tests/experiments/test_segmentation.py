@@ -39,7 +39,7 @@ def summary(config):
 
 
 def slow_distance(mask):
-    """Of each pixel the distance to the nearest one of the other kind, less half a pixel."""
+    """The distance of each pixel to the nearest one of the other kind, less half a pixel."""
     places = list(itertools.product(*map(range, mask.shape)))
     found = np.full(mask.shape, np.inf)
     for here, there in itertools.product(places, places):

@@ -29,6 +29,17 @@ def questions(source: str) -> list[str]:
     return [f"{line}: {text.splitlines()[0]}" for line, text in found if QUESTION.match(text)]
 
 
+OF = re.compile(r"\s*Of ")
+"""Begins what has no subject: "Of a chunk: its counts" are "A chunk's counts"."""
+
+IS_NO = re.compile(
+    r"\b(is|are)\s+(?:# )?no "
+    r"(?!longer|more|less|better|worse|other|need|way|room)\w",
+    re.IGNORECASE,
+)
+"""Reads twice: what "is no file" is not a file."""
+
+
 def tracked(*endings: str) -> list[Path]:
     """List the files of the repository with one of these endings, newly written ones included."""
     listed = subprocess.run(
@@ -53,6 +64,46 @@ def tracked(*endings: str) -> list[Path]:
 )
 def test_a_question_is_found(source):
     assert len(questions(source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a.txt is no file", True),
+        ("they are\nno arrays", True),
+        ("there is no file", False),
+        ("it is no longer there", False),
+        ("There are\nno arrays", False),
+    ],
+)
+def test_what_is_no_thing_is_found(text, found):
+    assert bool(said_twice(text)) == found
+
+
+def said_twice(text: str) -> list[str]:
+    """List what reads twice in a text."""
+    there = re.compile(r"\bthere\s+(is|are)\s+no\b", re.IGNORECASE)
+    return [found[0] for found in IS_NO.finditer(there.sub("", text))]
+
+
+def test_what_is_not_a_thing_is_said_so():
+    """In the package, whose errors users read, and in the documentation."""
+    pages = [path for path in tracked(".md") if path.name != "CHANGELOG.md"]
+    texts = [*sorted((ROOT / "rfp_jax").rglob("*.py")), *pages]
+    assert len(texts) > 200
+    found = {str(path.relative_to(ROOT)): said_twice(path.read_text()) for path in texts}
+    assert not {path: words for path, words in found.items() if words}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_docstrings_have_a_subject(room):
+    assert OF.match("Of a chunk: its counts.")
+    found = {
+        str(path.relative_to(ROOT)): [line for line, text in docstrings(program) if OF.match(text)]
+        for path in (ROOT / room).rglob("*.py")
+        for program in [ast.parse(path.read_text())]
+    }
+    assert not {path: lines for path, lines in found.items() if lines}
 
 
 @pytest.mark.parametrize("room", ROOMS)

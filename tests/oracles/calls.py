@@ -397,7 +397,7 @@ def walk(modules: Sequence[ModuleType]) -> dict[str, Sighting]:
     """The primitives that the functions of some modules are made of.
 
     Every public function is tried on a few guesses at its arguments; most guesses are no call at
-    all, and that is no error.
+    all, and that is not an error.
     """
     x, m, i = np.linspace(0.1, 0.9, 4), SQUARE, np.array([0, 1, 2, 1])
     guesses = [(x,), (m,), (x, x), (m, m), (x, x, x), (x, i), (x, 1), (m, m, m), ((x, x),), (i, i)]

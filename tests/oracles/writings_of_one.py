@@ -11,7 +11,7 @@ from jax import lax
 from jax.scipy.stats import norm as normal
 
 SHAPE = (2, 3)
-"""Of every value: tokens and features."""
+"""The shape of every value: tokens and features."""
 
 Writing = Callable[..., jax.Array]
 

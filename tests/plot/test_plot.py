@@ -163,7 +163,7 @@ def test_violins_take_a_table_and_know_its_classes(rng, tmp_path):
                 np.testing.assert_allclose(
                     body.get_paths()[0].vertices, same.get_paths()[0].vertices
                 )
-    plot.violins(table).savefig(tmp_path / "violins.png")  # a name is no formula
+    plot.violins(table).savefig(tmp_path / "violins.png")  # a name is not a formula
     assert ticks(plot.violins(arrays, good.label.values, names="abc").axes[-1])[:3] == list("abc")
     assert ticks(expected.axes[-1]) == ["0", "1", "2", "all"]
 

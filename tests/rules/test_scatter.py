@@ -131,7 +131,7 @@ def test_a_constant_that_wins_is_bias(x64, kind):
 
 @pytest.mark.parametrize("kind", WINNERS)
 def test_segments(x64, kind):
-    """An empty segment has no winner: its infinity is no number, and has no relevance."""
+    """An empty segment has no winner: its infinity is not a number, and has no relevance."""
     segment = {"max": jax.ops.segment_max, "min": jax.ops.segment_min}[kind]
     base = np.full((NODES, 3), {"max": -np.inf, "min": np.inf}[kind])
     _, to_rows = winner_loop(base, SEGMENTS, ROWS, WINNERS[kind])

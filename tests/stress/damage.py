@@ -82,7 +82,7 @@ def run(path, stop_after=None):
 
 
 def files(folder):
-    """Return the contents of files; JSON by its meaning, because a blank more is no damage."""
+    """Return the contents of files; JSON by its meaning, because a blank more is not damage."""
     found = {}
     for file in sorted(folder.rglob("*")):
         if file.is_file():

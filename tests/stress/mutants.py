@@ -250,7 +250,7 @@ def _alarm(*_):
 
 
 def memory(name):
-    """Of this process in bytes: VmRSS now, or VmHWM at most."""
+    """The memory of this process in bytes: VmRSS now, or VmHWM at most."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 

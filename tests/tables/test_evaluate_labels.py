@@ -203,7 +203,7 @@ def test_an_input_that_is_no_source_must_be_a_number_in_range(tmp_path):
     assert "'patch' holds numbers out of the range of int32" in table.failure.values[3]
     assert "'mask' must hold numbers or bools" in table.failure.values[4]
     assert "turn dates and text into numbers" in table.failure.values[6]
-    with pytest.raises(BadSampleError, match="what is no source is named in other_inputs"):
+    with pytest.raises(BadSampleError, match="what is not a source is named in other_inputs"):
         run(data, tmp_path, name="u.zarr", fun=attend, sources=("x", "mask", "day", "patch"))
     with pytest.raises(ValueError, match=r"lack \['mask'\], which are among other_inputs"):
         run(data, tmp_path, other_inputs=("mask",), columns=Columns(inputs=("x",)))

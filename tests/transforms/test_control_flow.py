@@ -81,7 +81,7 @@ def smooth(x):
 
 
 def branches(x, y):
-    """Of three branches one uses x alone, one y alone, one neither."""
+    """Three branches: one uses x alone, one y alone, one neither."""
     return [lambda x, y: nn.gelu(x) + 1.0, lambda x, y: y * y, lambda x, y: jnp.ones_like(x)]
 
 

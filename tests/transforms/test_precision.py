@@ -132,5 +132,5 @@ def test_sources_inside_an_array_and_the_audit():
 
 @pytest.mark.parametrize("transform", [relevance, heatmap, audit])
 def test_what_is_no_floating_point_dtype(transform):
-    with pytest.raises(TypeError, match="is no floating-point dtype"):
+    with pytest.raises(TypeError, match="is not a floating-point dtype"):
         transform(jnp.sin, dtype=jnp.int32)(jnp.ones(3))

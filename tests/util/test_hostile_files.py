@@ -151,7 +151,7 @@ def test_following_a_pickle_has_a_budget_of_time(tmp_path, monkeypatch):
 def test_lengths_beyond_the_end_are_damage(tmp_path, length):
     path = tmp_path / "a.pkl"
     path.write_bytes(b"\x80\x04" + length + b"abc.")
-    with watched(), pytest.raises(ValueError, match=r"a.pkl is no pickle, or a damaged"):
+    with watched(), pytest.raises(ValueError, match=r"a.pkl is not a pickle, or a damaged"):
         read_pickle(path)
 
 
@@ -254,5 +254,5 @@ def test_entries_of_an_artifact_that_overlap_are_refused(tmp_path):
         again.header_offset, again.CRC = first.header_offset, first.CRC
         again.file_size = again.compress_size = first.file_size
         archive.filelist.append(again)
-    with pytest.raises(ValueError, match=r"a.rfp is no exported .*its entries have 131072 bytes"):
+    with pytest.raises(ValueError, match=r"is not an exported .*its entries have 131072 bytes"):
         export.load(path)

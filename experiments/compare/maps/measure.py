@@ -27,7 +27,7 @@ QUANTITIES = (
 """Names of the numbers that `numbers` returns of each method."""
 
 Sums = dict[str, Any]
-"""Of one method, network and condition; arrays over sources."""
+"""Sums of one method, network and condition; arrays over sources."""
 
 
 class Bench:

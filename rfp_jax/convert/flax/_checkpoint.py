@@ -124,7 +124,7 @@ def _read(path: Path, digest: hashlib._Hash) -> Content:
             return {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointError(
-            f"{path} is no safetensors file, or a damaged or half downloaded one: {error}"
+            f"{path} is not a safetensors file, or a damaged or half downloaded one: {error}"
         ) from error
 
 
@@ -138,7 +138,7 @@ def _read_shards(index: Path, digest: hashlib._Hash) -> dict[str, torch.Tensor]:
         wrong = [name for name in names if Path(name).name != name or name.endswith(_INDEX)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f"{index} is no index of a checkpoint in several files: expected "
+            f"{index} is not an index of a checkpoint in several files: expected "
             f'{{"weight_map": {{key: file}}}} ({type(error).__name__}: {error})'
         ) from error
     if wrong:

@@ -6,7 +6,7 @@ from rfp_jax.convert._errors import ConversionError
 
 
 class CheckpointError(ConversionError):
-    """A file that is no readable PyTorch checkpoint, or one that holds more than tensors."""
+    """A file that is not a readable PyTorch checkpoint, or one that holds more than tensors."""
 
 
 class UnknownArchitectureError(ConversionError, ValueError):

@@ -88,7 +88,7 @@ def read_size(arch: str, state_dict: Mapping[str, Given]) -> Size:
 
     Raises:
         UnknownArchitectureError: if `arch` is not known.
-        TypeError: if `state_dict` is no mapping from strings.
+        TypeError: if `state_dict` is not a mapping from strings.
     """
     architecture = get_architecture(arch)
     return _read_size(architecture, _resolve_aliases(architecture, as_arrays(state_dict)))
@@ -115,7 +115,7 @@ def to_flax(arch: str, state_dict: Mapping[str, Given]) -> dict[str, Tree]:
     Raises:
         UnknownArchitectureError: if `arch` is none of the above.
         StateDictError: if keys are missing, unexpected, misshapen or invalid; it lists every one.
-        TypeError: if `state_dict` is no mapping from strings.
+        TypeError: if `state_dict` is not a mapping from strings.
 
     Examples:
         >>> from rfp_jax.convert.flax import to_flax

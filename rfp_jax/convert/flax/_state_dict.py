@@ -105,7 +105,7 @@ def as_arrays(state_dict: Mapping[str, Given]) -> dict[str, np.ndarray]:
         Own key -> array.
 
     Raises:
-        TypeError: if it is no mapping from strings.
+        TypeError: if it is not a mapping from strings.
     """
     if not isinstance(state_dict, Mapping) or not all(isinstance(key, str) for key in state_dict):
         raise TypeError(

@@ -53,7 +53,7 @@ def load_torch(path: str | Path, file: BinaryIO) -> Content:
             raise _more_than_tensors(path, found[1]) from error
         reason = str(error).strip().splitlines()
         raise CheckpointError(
-            f"{path} is no PyTorch checkpoint, or a damaged or half downloaded one "
+            f"{path} is not a PyTorch checkpoint, or a damaged or half downloaded one "
             f"({type(error).__name__}: {reason[0] if reason else 'unexpected end'}). "
             "Compare its size and SHA-256 with the original's."
         ) from error
@@ -129,7 +129,7 @@ class _NumberType:
     def __init__(self, code: str, *_: object) -> None:
         if re.fullmatch(r"[fiu][1248]", code) is None:
             raise pickle.UnpicklingError(
-                f"NumPy type {code!r} in a checkpoint is no type of number"
+                f"NumPy type {code!r} in a checkpoint is not a type of number"
             )
         self.code = code
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class SmallNet(nn.Module):
-    """SmallNet: a branch a source, joined before two dense layers.
+    """SmallNet: a branch per source, joined before two dense layers.
 
     Args:
         channels: channels of each source.

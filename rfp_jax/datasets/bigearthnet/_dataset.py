@@ -76,7 +76,7 @@ class BigEarthNet:
             self.ids = list(names)
             if other := [name for name in self.ids if not _NAMES[first].fullmatch(name)]:
                 raise ValueError(
-                    f"{other[0]!r} is no name of a patch of BigEarthNet-{first.upper()}, as "
+                    f"{other[0]!r} is not the name of a patch of BigEarthNet-{first.upper()}, as "
                     f"{_EXAMPLES[first]}"
                 )
 

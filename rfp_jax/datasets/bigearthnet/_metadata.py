@@ -82,7 +82,7 @@ def _parse(name: str, found: Any) -> Metadata:  # JSON: anything
             found["corresponding_s2_patch"],
         )
         if not isinstance(partner, str) or not S2_NAME.fullmatch(partner):  # it becomes a path
-            raise ValueError(f"{partner!r} is no name of a Sentinel-2 patch")
+            raise ValueError(f"{partner!r} is not the name of a Sentinel-2 patch")
     else:
         source = _TILE.search(found["tile_source"])
         if source is None:

@@ -67,7 +67,7 @@ class Rasters:
         >>> Rasters("no/such/folder", {"s1": "{site}_s1.tif"})
         Traceback (most recent call last):
         ...
-        FileNotFoundError: no/such/folder is no folder
+        FileNotFoundError: no/such/folder is not a folder
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Rasters:
             raise ValueError(f"unpaired must be 'refuse' or 'drop', got {unpaired!r}")
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
-            raise FileNotFoundError(f"{root} is no folder")
+            raise FileNotFoundError(f"{root} is not a folder")
         self.sources = {
             name: given if isinstance(given, Raster) else Raster(given)
             for name, given in sources.items()

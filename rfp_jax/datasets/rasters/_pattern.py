@@ -38,7 +38,7 @@ class Pattern:
         if not self.fields:
             raise ValueError(f"{text!r} has no field such as {{site}}: what differs between files?")
         if bad := [name for name in self.fields if not name.isidentifier()]:
-            raise ValueError(f"{text!r}: {bad[0]!r} is no name of a field, such as {{site}}")
+            raise ValueError(f"{text!r}: {bad[0]!r} is not the name of a field, such as {{site}}")
         if "" in parts[2:-1:2]:
             raise ValueError(f"{text!r}: some text must part one field from the next")
         if any(brace in part for part in parts[::2] for brace in "{}"):

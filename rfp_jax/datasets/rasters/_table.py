@@ -35,8 +35,8 @@ def read_table(path: str | os.PathLike[str], fields: Sequence[str]) -> Table:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such table, no column is named as a field, a column is named twice, a
-            row is longer or shorter than the line of names, or two rows are about one sample.
+        ValueError: it is not such a table, no column is named as a field, a column is named twice,
+            a row is longer or shorter than the line of names, or two rows are about one sample.
     """
     path = Path(path).expanduser()
     if not path.is_file():

@@ -27,7 +27,7 @@ def read_s2(path: Path, bands: Sequence[int] | None = None, *, size: int = SIZE)
 
     Raises:
         PatchError: if the file is missing, damaged, has another size, another number of bands or
-            values that are no finite numbers.
+            values that are not finite numbers.
 
     Warns:
         UnitWarning: if the values look like reflectance from 0 to 1.

@@ -75,7 +75,7 @@ class Patch(NamedTuple):
         found = _NAME.fullmatch(name)
         if found is None:
             raise ValueError(
-                f"{name!r} is no name of a SEN12MS patch: expected one such as "
+                f"{name!r} is not the name of a SEN12MS patch: expected one such as "
                 "ROIs1158_spring_s2_1_p30.tif"
             )
         return cls(found["season"], int(found["scene"]), int(found["number"]))

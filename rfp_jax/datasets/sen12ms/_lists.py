@@ -55,13 +55,15 @@ class Labels:
 
         Raises:
             MissingLabelError: if it has no label; names patch and file.
-            ValueError: if its label is no distribution.
+            ValueError: if its label is not a distribution.
         """
         if patch not in self.rows:
             raise MissingLabelError(f"{self.path} has no label for {patch.name}")
         found = self.probabilities[self.rows[patch]]
         if not (np.isfinite(found).all() and (found >= 0).all() and found.sum() > 0):
-            raise ValueError(f"{self.path}: the label of {patch.name} is no distribution: {found}")
+            raise ValueError(
+                f"{self.path}: the label of {patch.name} is not a distribution: {found}"
+            )
         return found
 
 
@@ -128,7 +130,7 @@ def read_list(folder: Path, name: str) -> tuple[Patch, ...] | None:
         try:
             names: Unpickled = [line.strip() for line in safe.read_text("utf-8").splitlines()]
         except UnicodeDecodeError as error:
-            raise ValueError(f"{safe} is no text: {error}") from error
+            raise ValueError(f"{safe} is not text: {error}") from error
         names = [line for line in names if line]
     elif published.is_file():
         path, names = published, read_pickle(published)
@@ -239,7 +241,7 @@ def _read_npz(path: Path) -> tuple[list[object], np.ndarray]:
     try:
         return arrays["names"].tolist(), np.asarray(arrays["probabilities"], np.float64)
     except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is no table of labels: {error}") from error
+        raise ValueError(f"{path} is not a table of labels: {error}") from error
 
 
 def _text(name: object) -> str:

@@ -144,7 +144,7 @@ class Packed:
         folder: `OUT/<split>`.
 
     Raises:
-        FileNotFoundError: if it is no such folder, or shards are missing.
+        FileNotFoundError: if it is not such a folder, or shards are missing.
         ValueError: if a file is damaged or half downloaded.
     """
 

@@ -57,7 +57,7 @@ def read_pickle(path: Path) -> Unpickled:
         return _Unpickler(content).load()
     except UnsafePickleError as error:
         raise UnsafePickleError(
-            f"{path} asks for {error}, which is no part of a list or a table of labels and "
+            f"{path} asks for {error}, which is not part of a list or a table of labels and "
             "could run code. Nothing was run. Get the file from its authors again."
         ) from None
     except PickleBudgetError as error:
@@ -67,7 +67,7 @@ def read_pickle(path: Path) -> Unpickled:
         ) from error
     except Exception as error:  # whatever a damaged or hostile file makes the reader raise
         raise ValueError(
-            f"{path} is no pickle, or a damaged or half downloaded one "
+            f"{path} is not a pickle, or a damaged or half downloaded one "
             f"({type(error).__name__}: {error}); download it again"
         ) from error
 

@@ -78,7 +78,7 @@ def compile_batch(
         fun: maps parameters and a batch of inputs to arrays with the batch as first axis.
         params: a tree of arrays.
         schema: shapes and dtypes of one sample's inputs.
-        batch: samples a device.
+        batch: samples per device.
         devices: devices of this process.
 
     Returns:

@@ -84,7 +84,7 @@ def evaluate(
         params: the parameters of the model, a tree of arrays.
         sources: names of the sources, which are the first arguments of the model, in order.
         classes: names of the outputs.
-        other_inputs: names of the arguments that follow and are no sources: masks, dates, ids,
+        other_inputs: names of the arguments that follow and are not sources: masks, dates, ids,
             of any number or bool dtype. (`columns.inputs` names another order of all.)
         labels: the kind of label: `"class"` (the number or name of one class, or one-hot; -1, NaN
             or None where it is unknown), `"multi"` (0 or 1 for each class, or names of classes),

@@ -85,7 +85,7 @@ class Job:
             data: the samples.
             sources: names of the sources.
             classes: names of the outputs.
-            other_inputs: keys of the inputs that are no sources.
+            other_inputs: keys of the inputs that are not sources.
             labels: the kind of label, or None.
             dtype: the dtype of the inputs, or None.
             columns: where in a sample what is found.

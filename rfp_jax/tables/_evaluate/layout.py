@@ -34,11 +34,11 @@ FORMAT = 2
 """The first edition wrote tables without checksums."""
 
 Record = dict[str, Json]
-"""Of a chunk: its `counts` (samples, failures, nonfinite), the stamps of its `files` by name, and
-how many `characters` a text of each variable has at most."""
+"""A chunk's `counts` (samples, failures, nonfinite), the stamps of its `files` by name, and how
+many `characters` a text of each variable has at most."""
 
 Proof = dict[str, Json]
-"""Of a table: stamps of the `files` that are no chunks of samples, and the records of `chunks`."""
+"""Stamps of the `files` of a table that are not chunks of samples, and the records of `chunks`."""
 
 METADATA, PROOF = "zarr.json", Path("proof", "zarr.json")
 
@@ -253,7 +253,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def _small(table: Table) -> Iterator[str]:
-    """Files that are no chunks of samples."""
+    """Files that are not chunks of samples."""
     for name in (*table.variables, *table.coordinates):
         yield f"{name}/{METADATA}"
     for dim in table.coordinates:

@@ -62,7 +62,7 @@ class Keys:
 
     Attributes:
         inputs: keys of the model's arguments, in the model's order.
-        others: those of them that are no sources.
+        others: those of them that are not sources.
         metadata: names of the metadata.
     """
 
@@ -190,7 +190,7 @@ class Reader:
             return np.dtype(jax.dtypes.canonicalize_dtype(given))
         if array.dtype.kind not in "biufV" or not (floating or self.dtype is not None):
             raise TypeError(
-                f"'{key}' must be floating point, got {describe(array)}: what is no source is "
+                f"'{key}' must be floating point, got {describe(array)}: what is not a source is "
                 "named in other_inputs"
             )
         return np.dtype(jax.dtypes.canonicalize_dtype(self.dtype or given))

@@ -30,7 +30,7 @@ PROBES = 16
 """So many samples, evenly spaced, tell what samples look like, and one data set from another."""
 
 DIGITS = 16
-"""Of a hash, in hexadecimal digits: enough to tell two values apart."""
+"""Hexadecimal digits of a hash: enough to tell two values apart."""
 
 
 class Probe(NamedTuple):

@@ -22,7 +22,7 @@ Attribute = str | int | float | list[int]
 """Types that every format that xarray writes can keep as an attribute."""
 
 Column = np.ndarray | Sequence[object]
-"""Values of a variable, one a row; None where nothing is known."""
+"""Values of a variable, one per row; None where nothing is known."""
 
 NESTED = ("versions", "model", "data", "sources", "classes", "places")
 """Attributes of a table that are JSON."""
@@ -104,7 +104,7 @@ class Table:
 
     @property
     def numbers(self) -> set[str]:
-        """Names of the variables that are no coordinates."""
+        """Names of the variables that are not coordinates."""
         return {n for n in self.variables if n in ("relevance", "output", "pixels") or "map_" in n}
 
     @property

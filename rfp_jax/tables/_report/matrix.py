@@ -52,7 +52,7 @@ def confusion(facts: Facts) -> list[MatrixRow]:
         facts: of the table.
 
     Returns:
-        A row for each true class; none without labels of one class a sample, and for more than 40
+        A row for each true class; none without labels of one class per sample, and for more than 40
         classes.
     """
     count = len(facts.classes)
@@ -75,7 +75,7 @@ def samples_csv(table: xr.Dataset, metadata: Sequence[str]) -> str:
         metadata: names of their metadata.
 
     Returns:
-        The file's text. It has a row a sample: id, class that is looked at, output and relevance
+        The file's text. It has a row per sample: id, class that is looked at, output and relevance
         of each source and of the bias for it, share of each source, and all metadata, in full.
     """
     which = _query.default_target(table)

@@ -69,7 +69,7 @@ def test_label_that_is_no_distribution_is_refused(copy, bad):
     labels = pickle.loads(path.read_bytes())
     name = pickle.loads((copy / "test_list.pkl").read_bytes())[0]
     path.write_bytes(pickle.dumps(labels | {name: bad}))
-    with pytest.raises(ValueError, match=f"label of {name} is no distribution"):
+    with pytest.raises(ValueError, match=f"label of {name} is not a distribution"):
         archive(copy).probabilities(0)
 
 
@@ -79,7 +79,7 @@ def test_label_that_is_no_distribution_is_refused(copy, bad):
         ("test_list.pkl", {"a": 1}, "must hold a list of patch names"),
         ("test_list.pkl", [], "test_list in .* names no patch"),
         ("test_list_cloudy.pkl", 3, "must hold a list of patch names, got int"),
-        ("test_list.pkl", ["a.tif"], "test_list.pkl: 'a.tif' is no name"),
+        ("test_list.pkl", ["a.tif"], "test_list.pkl: 'a.tif' is not the name"),
         ("test_list.pkl", ["ROIs1158_spring_s2_1_p3.tif"] * 2, "names ROIs.* twice"),
         ("test_list_cloudy.pkl", ["ROIs1158_spring_s2_99999_p3.tif"], "none of the patches"),
         ("IGBP_probability_labels.pkl", [1, 2], "must hold a dict"),

@@ -36,7 +36,7 @@ def test_files_lie_where_the_published_archive_has_them():
     ],
 )
 def test_other_names_are_refused(name):
-    with pytest.raises(ValueError, match="is no name of a SEN12MS patch"):
+    with pytest.raises(ValueError, match="is not the name of a SEN12MS patch"):
         Patch.parse(name)
 
 

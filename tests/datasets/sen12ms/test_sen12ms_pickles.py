@@ -55,7 +55,7 @@ def test_a_pickle_cannot_change_what_stands_for_numpy(tmp_path):
         for state in (b"N}X\x01\x00\x00\x00aK\x01s\x86", b"}X\x01\x00\x00\x00aK\x01s"):
             code = b"\x80\x04c" + module.encode() + b"\n" + name.encode() + b"\n" + state + b"b."
             path.write_bytes(code)
-            with pytest.raises(ValueError, match=r"a.pkl is no pickle, or a damaged"):
+            with pytest.raises(ValueError, match=r"a.pkl is not a pickle, or a damaged"):
                 read_pickle(path)
 
 
@@ -88,7 +88,7 @@ def test_half_a_pickle_is_refused(root, tmp_path):
     path = tmp_path / "IGBP_probability_labels.pkl"
     for part in (b"", whole[:100], whole[:-1], b"<html>404</html>"):
         path.write_bytes(part)
-        with pytest.raises(ValueError, match=r"labels.pkl is no pickle, or .* half downloaded"):
+        with pytest.raises(ValueError, match=r"labels.pkl is not a pickle, or .* half downloaded"):
             read_labels(tmp_path)
 
 
@@ -124,5 +124,5 @@ def test_read_pickle_takes_no_more_than_the_file(tmp_path):
     pickle.dump(content, buffer)
     path = tmp_path / "a.pkl"
     path.write_bytes(buffer.getvalue())
-    with pytest.raises(ValueError, match=r"a.pkl is no pickle, or a damaged"):
+    with pytest.raises(ValueError, match=r"a.pkl is not a pickle, or a damaged"):
         read_pickle(path)
