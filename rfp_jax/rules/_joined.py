@@ -28,16 +28,18 @@ def weighted(f: Equation, *x: jax.Array) -> Frozen:
     """
     step = signal(f, *x)
     join = _join(f)
-    if len(x) > 1 or join is None:
+    whole, *others = x
+    if others or join is None:
         return step
     dimension = join.params["dimension"]
-    shape = x[0].shape
+    shape, size = whole.shape, whole.size
     merged = _merged(shape_of(join.eqn.outvars[0]), shape, dimension)
     axis = None if merged is None else _axis_of_weights(f, merged[0])
     if merged is None or axis is None:
         return step
     first, sides = merged
-    if len(sides) > 1 and x[0].size < ROWS * shape[first]:
+    many = isinstance(size, int) and size >= ROWS * shape[first]  # of a batch of any size: unknown
+    if len(sides) > 1 and not many:
         return step
     place = f.tracked.index(True)
     weights = f.operands[1 - place]
