@@ -1,4 +1,4 @@
-"""The commands on the page of the experiments are those that there are."""
+"""The commands on the pages of the experiments are those that there are."""
 
 import re
 import shlex
@@ -11,15 +11,19 @@ from experiments import regression
 from experiments.clouds import __main__ as clouds
 from experiments.compare import __main__ as comparison
 from experiments.mnist import __main__ as mnist
+from experiments.rules import __main__ as rules
 from experiments.segmentation import __main__ as segmentation
 
-PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
-COMMANDS = sorted(set(re.findall(r"^\$ python -m (experiments\.[^#\n]+?) *(?:#.*)?$", PAGE, re.M)))
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "experiments.md").read_text()
+BOTH = PAGE + (DOCS / "which_rule.md").read_text()
+COMMANDS = sorted(set(re.findall(r"^\$ python -m (experiments\.[^#\n]+?) *(?:#.*)?$", BOTH, re.M)))
 RUN = {
     "experiments.mnist": mnist.main,
     "experiments.compare": comparison.run,
     "experiments.clouds": lambda args: tyro.cli(clouds.Config, args=args),
     "experiments.segmentation": segmentation.main,
+    "experiments.rules": lambda args: tyro.cli(rules.Config, args=args),
     "experiments.regression": lambda args: tyro.cli(regression.main, args=args),
 }
 
