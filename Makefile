@@ -28,7 +28,7 @@ CHECKED := tests/core tests/house tests/plot tests/rules tests/transforms tests/
 check: lint  ## lint, types, and the tests of the engine that take two minutes: for the working day
 	$(BIN)/python -m pytest -n auto -m "not slow and not long" $(CHECKED)
 
-test: $(VENV)/.test  ## the test suite, doctests included; what is marked long is left to `make stress`
+test: $(VENV)/.test $(VENV)/.bigearthnet-common  ## the test suite, doctests included; what is marked long is left to `make stress`
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-latest: .venv-latest/.test  ## the suite on Python 3.12 and the newest JAX (LATEST=path/to/python3.12)
@@ -44,7 +44,7 @@ bench: $(VENV)/.test  ## time relevance beside the forward pass and its peers (l
 bench-gpu: $(VENV)/.test  ## speed, precision and batches on one accelerator (JAX's build for it in .venv)
 	$(BIN)/python -m benchmarks.gpu
 
-stress: $(VENV)/.test  ## the tests marked long, and the long forms of the fault-injection tests
+stress: $(VENV)/.test $(VENV)/.tutorials $(VENV)/.aeon  ## the tests marked long, and the long forms of the fault-injection tests
 	$(BIN)/python -m pytest tests/stress
 	$(BIN)/python -m pytest -m long
 
@@ -93,9 +93,10 @@ $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) --editable '.[$*]' --constraint constraints.txt
 	@touch $@
 
-# A data file of aeon is read; what it requires is not needed and does not fit our pins.
-$(VENV)/.aeon: constraints.txt | $(BIN)/python
-	@$(PIP) --no-deps aeon --constraint constraints.txt
+# Data files of these are read; what they require is not needed and does not fit our pins.
+FILES := $(VENV)/.aeon $(VENV)/.bigearthnet-common
+$(FILES): $(VENV)/.%: constraints.txt | $(BIN)/python
+	@$(PIP) --no-deps $* --constraint constraints.txt
 	@touch $@
 
 # The newest of everything, but torch: a newer one would come with gigabytes of CUDA.
@@ -108,7 +109,7 @@ $(VENV)/.aeon: constraints.txt | $(BIN)/python
 	  --constraint .venv-latest/torch.txt
 	@touch $@
 
-lock: $(VENV)/.test $(VENV)/.docs $(VENV)/.tutorials $(VENV)/.aeon  ## write the versions installed now to constraints.txt, and their hashes to requirements.lock
+lock: $(VENV)/.test $(VENV)/.docs $(VENV)/.tutorials $(FILES)  ## write the versions installed now to constraints.txt, and their hashes to requirements.lock
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 	@$(PIP) uv
 	echo editables | $(BIN)/uv pip compile pyproject.toml - --extra test --extra docs --extra tutorials \

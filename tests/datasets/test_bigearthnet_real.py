@@ -1,6 +1,6 @@
 """The six real pairs that the package `bigearthnet-common` ships, against rasterio and its tables.
 
-Only its files are used, so it is installed without what it depends on:
+Only its files are used, so `make test` installs it without what it depends on:
 `pip install --no-deps bigearthnet-common==2.8.0` (pairs: CDLA-Permissive-1.0).
 """
 
