@@ -117,13 +117,26 @@ def sweep(
     sweep(settings, out, _console(), fractions=fractions, seeds=seeds, source=source)
 
 
+def captum(out: Path = OUT, float64: bool = False) -> None:
+    """Compare relevance with Captum's LRP of the same weights in PyTorch, on all test samples.
+
+    Args:
+        out: Folder with the results of `train --data mnist`.
+        float64: Whether to compute in double precision.
+    """
+    from experiments.mnist.captum import compare
+
+    compare(Settings.from_folder(out), out, _console(), dtype="float64" if float64 else "float32")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 
     Args:
         arguments: of the command line; None takes this process's.
     """
-    commands = {each.__name__: each for each in (train, evaluate, plot, playground, sweep)}
+    listed = (train, evaluate, plot, playground, sweep, captum)
+    commands = {each.__name__: each for each in listed}
     with exit_on_error():
         tyro.extras.subcommand_cli_from_dict(
             commands, prog="python -m experiments.mnist", description=__doc__, args=arguments

@@ -70,6 +70,23 @@ def test_mnist_from_idx_files_in_one_go(tmp_path, capsys):
     assert (out / FOLDER / "violins.png").is_file()
 
 
+def test_relevance_is_captum_lrp_of_the_same_weights(tmp_path, capsys):
+    pytest.importorskip("captum")
+    write_tiny_mnist(tmp_path)
+    out, digits = tmp_path / "results", tmp_path / "digits"
+    train(replace(SETTINGS, data="mnist", folder=tmp_path, epochs=1), out, QUIET)
+    command.main(["captum", "--float64", "--out", str(out)])
+    assert "relevance minus Captum's LRP: mean" in capsys.readouterr().out
+    found = json.loads((out / "captum_float64.json").read_text())
+    assert found["samples"] == 20
+    assert found["largest_relevance"] > 0.01
+    assert found["mean_difference"] < found["largest_difference"]
+    assert found["largest_difference"] < 1e-5 * found["largest_relevance"]  # its ε is 1e-9
+    replace(SETTINGS, epochs=1).claim(digits)
+    with pytest.raises(SystemExit, match="train with --data mnist"):
+        command.main(["captum", "--out", str(digits)])
+
+
 def test_a_sweep_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     scores = {
         "accuracy": 0.9,
