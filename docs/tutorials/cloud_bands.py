@@ -55,7 +55,7 @@ for k, name in enumerate(CLASSES):
 
 # %%
 colors = np.array([to_rgb(BAND_COLORS[band]) for band in network.bands])
-figure = Figure(figsize=(10, 3.6), layout="constrained")
+figure = Figure(figsize=(10, 3.1), layout="constrained")
 axes = figure.subplots(1, 4)
 axes[0].imshow((image[..., 2::-1] / 0.35).clip(0, 1) ** 0.7)
 axes[1].imshow(np.array([0.75, 1.0, 0.2])[mask], cmap="gray", vmin=0, vmax=1)

@@ -111,4 +111,5 @@ figure
 # Red speaks for the predicted digit, blue against it; each heatmap has its own scale. The exact
 # decomposition is as noisy as the gradient; the others answer how relevance *spreads*. To compare
 # sources, keep the exact one. [Named rules](../../named_rules/) has the definitions, and the
-# comparison with zennit's own numbers to twelve digits.
+# comparison with zennit's own numbers to eleven digits; [Beside other
+# tools](../../comparison/) has all of them on the same networks, with times.

@@ -69,11 +69,11 @@ test, truth = read("TEST")
 print("accuracy:", np.mean(model.apply(variables, *test).argmax(-1) == truth))
 
 # %% [markdown]
-# ## How much, and what if it were gone?
+# ## How much, and what if it were another's?
 #
-# Relevance divides the score that the network gave. Removing a sensor (here: exchanging it for
-# that of another person's motion, as the perceptual score does) asks what the accuracy would
-# lose. These are two questions.
+# Relevance divides the score that the network gave. Exchanging a sensor's series for those of the
+# other samples, as the perceptual score does, asks what the accuracy would lose. These are two
+# questions.
 
 # %%
 rel = rfp.jit(rfp.relevance(model.apply, argnums=(1, 2)))(variables, *test)
@@ -81,7 +81,7 @@ shares = np.stack(rel.share(), -1)[np.arange(40), truth]
 for kind, name in enumerate(CLASSES):
     print(f"{name:10} share of the gyroscope {np.median(shares[truth == kind, 1]):.2f}")
 lost = attribution.perceptual_score_exact(model.apply, argnums=(1, 2))(truth, variables, *test)
-print("accuracy lost without accelerometer, gyroscope:", *np.round(lost.score, 2))
+print("accuracy lost, exchanged accelerometer, gyroscope:", *np.round(lost.score, 2))
 
 # %% [markdown]
 # ## When?
@@ -108,5 +108,5 @@ for column, sample in zip(axes.T, chosen, strict=True):
     column[0].set_title(CLASSES[truth[sample]])
 axes[0, 0].set_ylabel("length of the vector, scaled")
 axes[1, 0].set(ylabel="relevance for the class", xlabel="seconds")
-axes[1, 3].legend(frameon=False)
+figure.legend(handles=axes[1, 3].lines, loc="outside lower center", ncols=2, frameon=False)
 figure

@@ -12,14 +12,16 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from rich.console import Console
 
 import rfp_jax as rfp
 from experiments.segmentation.explaining import pairs
 from experiments.segmentation.settings import Networks, Run
 from experiments.segmentation.training import train
-from rfp_jax.datasets.sen12ms import denormalize_s2, synthesize
+from rfp_jax.datasets.sen12ms import CLASSES, denormalize_s2, synthesize
 
 folder = Path(tempfile.mkdtemp())
 synthesize(folder / "archive", 300, size=64, seed=42)
@@ -74,12 +76,13 @@ for condition in ("clear", "cloudy"):
 # %% [markdown]
 # ## The picture
 #
-# Three patches under clouds. At every pixel both shares add up to 1.
+# Three patches under clouds. At every pixel both shares add up to 1: where the optical image shows
+# a cloud, dark orange says that the class came from radar.
 
 # %%
-figure = Figure(figsize=(9, 5.4), layout="constrained")
-grid = figure.subplots(3, 5)
-for row, at in zip(grid, np.argsort(abs(mask.mean((1, 2)) - 0.5))[:3], strict=True):
+figure = Figure(figsize=(9, 6.4), layout="constrained")
+grid, chosen = figure.subplots(3, 5), np.argsort(abs(mask.mean((1, 2)) - 0.5))[:3]
+for row, at in zip(grid, chosen, strict=True):
     row[0].imshow((denormalize_s2(optical[at])[..., 2::-1] / 3000).clip(0, 1))
     row[1].imshow(radar[at, ..., 0], cmap="gray")
     row[2].imshow(best[at], cmap="tab10", vmin=0, vmax=9)
@@ -92,5 +95,10 @@ for ax, title in zip(grid[0], titles, strict=True):
     ax.set_title(title, fontsize=10)
 for ax in grid.flat:
     ax.set(xticks=[], yticks=[])
-figure.supxlabel("Synthetic patches. Black: the edge of the cloud.", fontsize=8)
+for column in (3, 4):
+    figure.colorbar(grid[0, column].images[0], ax=grid[:, column], location="bottom")
+names = {int(k): CLASSES[10][k] for k in np.unique(best[chosen])}
+patches = [Patch(color=colormaps["tab10"](k), label=name) for k, name in names.items()]
+title = "Synthetic patches. Black: the edge of the cloud. Classes named:"
+figure.legend(handles=patches, title=title, loc="outside lower center", ncols=10, frameon=False)
 figure
