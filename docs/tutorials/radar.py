@@ -100,5 +100,5 @@ for column in (3, 4):
 names = {int(k): CLASSES[10][k] for k in np.unique(best[chosen])}
 patches = [Patch(color=colormaps["tab10"](k), label=name) for k, name in names.items()]
 title = "Synthetic patches. Black: the edge of the cloud. Classes named:"
-figure.legend(handles=patches, title=title, loc="outside lower center", ncols=10, frameon=False)
+figure.legend(handles=patches, title=title, loc="outside lower center", ncols=5, frameon=False)
 figure
