@@ -135,8 +135,8 @@ def explain(config: Config, data: MultiSource, variables: Any, progress: Progres
     """
     apply = TwoBranchNet().apply
 
-    @jax.jit
-    def explain_batch(variables: Any, images: tuple[jax.Array, ...]) -> tuple[Any, ...]:
+    @rfp_jax.jit
+    def explain_batch(variables: Any, images: tuple[Any, ...]) -> tuple[Any, ...]:
         relevance = rfp_jax.relevance(apply, argnums=(1, 2))(variables, *images)
         return relevance, apply(variables, *images), unexplained(apply)(variables, *images)
 

@@ -144,7 +144,7 @@ def main(config: Config) -> None:
         tokens, digit, place = sequences(rng, 500, config.length)
         embedded = model.apply(variables, tokens, method="embed")
 
-        @jax.jit
+        @rfp_jax.jit
         def explain(variables: Any, embedded: Any, digit: Any) -> Any:
             read = lambda h: model.apply(variables, h, method="read")  # noqa: E731
             heat = rfp_jax.heatmap(read, outputs=digit, rules=config.rules)(embedded)

@@ -32,7 +32,7 @@ def gate(
     Frozen at its activations a network is a linear map M. `jax.jvp` of the gated function pushes a
     contribution forward, `M c`; `jax.vjp` pulls an output back, `Mᵀ e`. With respect to arguments
     that are not sources, the derivative is the true one. For derivatives of relevance itself
-    differentiate `rfp_jax.relevance`.
+    differentiate `rfp_jax.relevance`. Compile what pushes or pulls by `rfp_jax.jit`.
 
     Args:
         fun: the function to explain; see `rfp_jax.relevance`.

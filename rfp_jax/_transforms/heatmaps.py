@@ -48,8 +48,8 @@ def heatmap(
         outputs: which outputs are explained, for an output of shape [..., K]: `"argmax"`, each
             sample's greatest; an integer, or an integer array with one index per sample; `"all"`,
             each of the K in turn; or weights or a mask, shaped like the output or its last axis.
-            Labels pass through `jax.jit` by closing over them:
-            `jax.jit(lambda p, x, y: heatmap(fun, 1, outputs=y)(p, x))`.
+            Labels pass through `rfp_jax.jit` by closing over them:
+            `rfp_jax.jit(lambda p, x, y: heatmap(fun, 1, outputs=y)(p, x))`.
         ignore_index: an index in `outputs` that stands for "none": those samples have weight 0.
         bias: only `"keep"`. Sharing out the bias needs all contributions at one place, and going
             backwards there are none: `rfp_jax.relevance(..., bias="share")` goes forwards.

@@ -87,7 +87,8 @@ def relevance(
     """Transform `fun` into a function that tells how much of each output came from each source.
 
     All sources and all outputs are answered in one forward pass. The conventions are those of
-    `jax.grad`; compose with `jax.jit`, `jax.vmap` and `jax.grad` as usual, and jit it for speed.
+    `jax.grad`; compose with `jax.jit`, `jax.vmap` and `jax.grad` as usual. `rfp_jax.jit` compiles
+    it as `jax.jit` does, with the options of XLA that make it fast.
 
     Args:
         fun: the function to explain, for instance a Flax module's `apply`: pure, of arrays,
@@ -138,7 +139,7 @@ def relevance(
         >>> def model(params, left, right):
         ...     return jax.nn.relu(left * params["a"] + right * params["b"] - 8.0)
         >>> params = {"a": 1.0, "b": 3.0}
-        >>> rel = jax.jit(rfp_jax.relevance(model, argnums=(1, 2)))(params, 24.0, 24.0)
+        >>> rel = rfp_jax.jit(rfp_jax.relevance(model, argnums=(1, 2)))(params, 24.0, 24.0)
         >>> float(rel.output), [float(r) for r in rel.sources], float(rel.bias)
         (88.0, [24.0, 72.0], -8.0)
 

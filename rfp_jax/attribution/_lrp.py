@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._transforms.heatmaps import heatmap
+from rfp_jax._util.compiler import jit
 from rfp_jax._util.trees import Given, Tree
 from rfp_jax.rules import Composite, LayerRule
 
@@ -45,7 +46,7 @@ def lrp(
         [[[1.0, 0.0]], [[3.0, -1.0]]]
     """
 
-    @jax.jit
+    @jit
     def attribute(*args: Given) -> Tree:
         output = jax.eval_shape(fun, *args)
         if getattr(output, "ndim", None) != 2:

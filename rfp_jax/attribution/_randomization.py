@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._util.compiler import jit
 from rfp_jax._util.trees import Tree
 from rfp_jax.attribution._agreement import agreement
 
@@ -73,7 +74,7 @@ def randomization(
     if jax.tree.map(jnp.shape, variables) != jax.tree.map(jnp.shape, random_variables):
         raise ValueError("random_variables must have the structure and the shapes of variables")
     steps = [_below(layer, paths) for layer in layers] if layers is not None else [set(paths)]
-    compiled = jax.jit(explain)
+    compiled = jit(explain)
     original = compiled(variables)
     results = []
     randomized: set[str] = set()

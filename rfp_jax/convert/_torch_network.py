@@ -69,7 +69,7 @@ def from_torch(
         >>> sorted(params)[:2], params["head.weight"].shape
         (['head.bias', 'head.weight'], (5, 4))
         >>> optical, sar = np.ones((7, 3), "float32"), np.ones((7, 2), "float32")
-        >>> rel = jax.jit(rfp_jax.relevance(fun, argnums=(1, 2)))(params, optical, sar)
+        >>> rel = rfp_jax.jit(rfp_jax.relevance(fun, argnums=(1, 2)))(params, optical, sar)
         >>> rel.sources[1].shape
         (7, 5)
     """
