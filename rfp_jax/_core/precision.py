@@ -51,6 +51,35 @@ def check(dtype: DTypeLike | None) -> None:
         raise TypeError(f"dtype={dtype!r} is not a floating-point dtype; pass jnp.float32, or None")
 
 
+def check_beside(dtype: DTypeLike | None, arrays: Mapping[str, DTypeLike | None]) -> None:
+    """Refuse a precision that does not hold the model's own numbers.
+
+    Args:
+        dtype: of contributions.
+        arrays: the dtypes of sources and outputs, by what to call them.
+
+    Raises:
+        ValueError: it is narrower than one of them.
+    """
+    for name, own in arrays.items():
+        if dtype is not None and _is_real(own) and not _holds(dtype, own):
+            given, wide = jnp.dtype(dtype).name, jnp.dtype(own).name
+            raise ValueError(
+                f"dtype={given} is narrower than {name}, which is {wide}: contributions add up to "
+                f"activations, and are never held in less; pass dtype=jnp.{wide} or None, or give "
+                f"the model itself sources and parameters in {given}"
+            )
+
+
+def _is_real(dtype: DTypeLike | None) -> TypeGuard[DTypeLike]:
+    return dtype is not None and jnp.issubdtype(dtype, jnp.floating)
+
+
+def _holds(dtype: DTypeLike, own: DTypeLike) -> bool:
+    """Tell whether a dtype has each number that another one, `own`, has."""
+    return np.dtype(jnp.promote_types(own, dtype)) == jnp.dtype(dtype)
+
+
 def widen(value: T, dtype: DTypeLike | None) -> T:
     """A real array or dtype, or a program of such, in at least this precision; else as it is."""
     return value if dtype is None else cast("T", _widened(value, dtype))

@@ -13,8 +13,8 @@ from jax.extend import core
 from jax.typing import DTypeLike
 
 from rfp_jax._core.argnums import Argnums, resolve
-from rfp_jax._core.jaxprs import inner_jaxprs, shape_of
-from rfp_jax._core.precision import narrow, widen
+from rfp_jax._core.jaxprs import dtype_of, inner_jaxprs, shape_of
+from rfp_jax._core.precision import check_beside, narrow, widen
 from rfp_jax._core.signatures import (
     KeyPath,
     TreeDef,
@@ -62,6 +62,19 @@ class Trace:
     def widened(self, dtype: DTypeLike | None) -> Trace:
         """The call with its sources in the precision of contributions."""
         return replace(self, leaves=[widen(leaf, dtype) for leaf in self.leaves])
+
+    def check_precision(self, dtype: DTypeLike | None) -> None:
+        """Refuse contributions in less precision than sources and outputs have.
+
+        Raises:
+            ValueError: see there.
+        """
+        outputs = self.jaxpr.outvars[: self.output_tree.num_leaves]
+        arrays: dict[str, DTypeLike | None] = {
+            f"source {name}": leaf.dtype for name, leaf in zip(self.names, self.leaves, strict=True)
+        }
+        arrays |= {f"output {place}": dtype_of(atom) for place, atom in enumerate(outputs)}
+        check_beside(dtype, arrays)
 
     def results(self, values: Sequence[Value]) -> list[jax.Array]:
         """Return the plain program's results, of what a walk returned."""

@@ -41,7 +41,7 @@ def audit(
         fun: the function to explain; see `rfp_jax.relevance`.
         argnums: which positional arguments are sources.
         rules: the rules of propagation: a preset's name, a `Composite`, or a rule for layers.
-        dtype: a precision above float32 and above that of the model.
+        dtype: a precision above float32, and never narrower than that of the model.
 
     Returns:
         A function of the same arguments that returns an `Audit`. Any array may be given as a
@@ -73,6 +73,7 @@ def audit(
             full = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
             args, kwargs = jax.tree.unflatten(tree, full)
             call = trace(fun, argnums, args, kwargs)
+            call.check_precision(dtype)
             return Survey.from_call(call, rules, dtype)
 
         if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):

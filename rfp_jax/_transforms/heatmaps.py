@@ -62,7 +62,8 @@ def heatmap(
         where an explained output is not finite.
 
     Raises:
-        TypeError, ValueError: at the call, if an argument is not of that kind.
+        TypeError, ValueError: at the call, if an argument is not of that kind, or `dtype` is
+            narrower than the model's.
         MissingRuleError: an operation between a source and the output has no rule.
         ReverseModeError: the program has a `while_loop` on values that depend on a source, which
             cannot be run backwards; `rfp_jax.relevance` runs it forwards.
@@ -86,7 +87,9 @@ def heatmap(
 
     @functools.wraps(fun)
     def explained(*args: P.args, **kwargs: P.kwargs) -> Tree:
-        call = trace(fun, argnums, args, kwargs).widened(dtype)
+        given = trace(fun, argnums, args, kwargs)
+        given.check_precision(dtype)
+        call = given.widened(dtype)
         results, pull = FrozenProgram(call, walk(rules, dtype=dtype)).pull()
         output = call.output_tree.unflatten(results[: call.output_tree.num_leaves])
 

@@ -116,7 +116,8 @@ def relevance(
         rules: the rules of propagation: a preset's name, a `Composite`, or a rule for layers.
         dtype: the precision of contributions and of what is returned of them; by default that of
             the activations. With `jnp.float32`, a model that computes in bfloat16 is evaluated as
-            it is, but what sources contributed is not rounded to bfloat16 at every step.
+            it is, but what sources contributed is not rounded to bfloat16 at every step. A dtype
+            that is narrower than a source or an output is refused.
         max_bytes: the memory that the parts of a split, pushed at one time, may take.
 
     Returns:
@@ -125,7 +126,7 @@ def relevance(
 
     Raises:
         TypeError, ValueError: at the call, if `argnums`, the sources or the output are not of that
-            kind; the message says what to pass.
+            kind, or `dtype` is narrower than the model's; the message says what to pass.
         MissingRuleError: at the call, if an operation between a source and the output has no rule.
 
     Warns:
@@ -164,7 +165,9 @@ def relevance(
 
     @functools.wraps(fun)
     def explained(*args: P.args, **kwargs: P.kwargs) -> Tree:
-        call = trace(fun, argnums, args, kwargs, has_aux).widened(dtype)
+        given = trace(fun, argnums, args, kwargs, has_aux)
+        given.check_precision(dtype)
+        call = given.widened(dtype)
         splits = split_leaves(split, call.tree)
         program = FrozenProgram(call, walk(rules, bias, dtype))
         explain = _Explanation(program, splits, outputs, ignore_index, max_bytes)

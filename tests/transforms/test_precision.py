@@ -130,6 +130,33 @@ def test_sources_inside_an_array_and_the_audit():
     assert audit(fun, dtype=jnp.float32)(jax.ShapeDtypeStruct(x.shape, x.dtype)).passed
 
 
+NARROWER = [(BF16, np.float32), (jnp.float16, np.float32), (np.float32, np.float64),
+            (BF16, jnp.float16), (jnp.float16, BF16)]  # fmt: skip
+
+
+@pytest.mark.parametrize("transform", [relevance, heatmap, audit])
+@pytest.mark.parametrize(("dtype", "own"), NARROWER)
+def test_a_narrower_dtype_than_the_model_s_is_refused(transform, dtype, own):
+    names = jnp.dtype(dtype).name, jnp.dtype(own).name
+    message = rf"dtype={names[0]} is narrower than source args\[1\], which is {names[1]}: .*None"
+    with jax.enable_x64(True):
+        x = jnp.ones((2, 3), own)
+        with pytest.raises(ValueError, match=message):
+            transform(lambda w, x: w * jnp.tanh(x), 1, dtype=dtype)(2, x)
+        transform(jnp.tanh, dtype=own)(x)  # its own is no narrower
+
+
+def test_float64_is_not_narrower_where_it_is_not_enabled():
+    x = numbers(2, 3, dtype=np.float32)
+    with pytest.warns(UserWarning, match="float64"):
+        assert relevance(jnp.tanh, dtype=jnp.float64)(x).sources.dtype == jnp.float32
+
+
+def test_a_narrower_dtype_than_an_output_s_is_refused():
+    with pytest.raises(ValueError, match="narrower than output 1, which is float32"):
+        relevance(lambda x: (x, x.astype(jnp.float32)), dtype=BF16)(numbers(2, 3))
+
+
 @pytest.mark.parametrize("transform", [relevance, heatmap, audit])
 def test_what_is_no_floating_point_dtype(transform):
     with pytest.raises(TypeError, match="is not a floating-point dtype"):
