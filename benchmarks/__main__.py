@@ -41,8 +41,8 @@ class Benchmark:
     only: tuple[str, ...] = ()
     """Workloads (smallnet-64, smallnet-500, resnet50, fusion, vit, unet, torch-resnet50, torch-vit,
     lstm, tokens, bands-3, bands-13, and smallnet or resnet50 in -float64 or -bfloat16), training
-    steps (training-smallnet, training-resnet50), scalings (sources, outputs, batch, "pixels a
-    side"), or throughput; all if not given."""
+    steps (training-smallnet, training-resnet50), scalings (sources, superpixels, outputs,
+    batch, "pixels a side"), or throughput; all if not given."""
     reference: Path | None = None
     """A clone of the authors' repository (github.com/JakobCode/RFP), to be timed as well."""
     others: bool = True

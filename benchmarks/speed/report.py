@@ -178,7 +178,7 @@ def _bars(ax: Any, result: Result) -> None:
 def _curve(ax: Any, along: str, points: Sequence[Point]) -> None:
     sizes = [p.size for p in points]
     ax.plot(sizes, [p.ratio for p in points], "o-", color="#c44e52", label="relevance, measured")
-    if along == "sources":
+    if along in ("sources", "superpixels"):
         floor = [1 + size for size in sizes]
         ax.plot(sizes, floor, ":", color="#555555", label="1 + S forward passes")
         ax.set_yscale("log", base=2)

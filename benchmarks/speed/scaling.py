@@ -17,6 +17,9 @@ from benchmarks.speed.workloads import Workload
 BANDS = 64
 """Channels of the input that is divided into more and more sources."""
 
+SIDE = 64
+"""Pixels a side of the image that is divided into more and more squares."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -49,6 +52,27 @@ def sources() -> Iterator[tuple[int, Workload, Any]]:
         count *= 4
 
 
+def superpixels() -> Iterator[tuple[int, Workload, Any]]:
+    """Squares of one image's pixels, pushed through SmallNet."""
+    work = workloads.make("SmallNet of one image", workloads.SmallNet(), ((1, SIDE, SIDE, 1),))
+    for across in (4, 8, 16, 32):
+        yield across**2, work, rfp_jax.sources.segments(squares(SIDE, across))
+
+
+def squares(side: int, across: int) -> np.ndarray:
+    """Ids of the squares of a square image, so many of them in a row.
+
+    Args:
+        side: pixels of the image.
+        across: squares in a row; it divides the side.
+
+    Returns:
+        Ids from 0, [1, side, side, 1].
+    """
+    place = np.arange(side) // (side // across)
+    return (place[:, None] * across + place)[None, :, :, None]
+
+
 def whole(points: Iterator[tuple[int, Workload]]) -> Iterator[tuple[int, Workload, Any]]:
     """Workloads whose sources are not divided."""
     return ((size, work, None) for size, work in points)
@@ -56,6 +80,7 @@ def whole(points: Iterator[tuple[int, Workload]]) -> Iterator[tuple[int, Workloa
 
 SCALINGS: Mapping[str, Callable[[], Iterator[tuple[int, Workload, Any]]]] = {
     "sources": sources,
+    "superpixels": superpixels,
     "outputs": lambda: whole(workloads.classes()),
     "batch": lambda: whole(workloads.batches()),
     "pixels a side": lambda: whole(workloads.sides()),
@@ -64,6 +89,7 @@ SCALINGS: Mapping[str, Callable[[], Iterator[tuple[int, Workload, Any]]]] = {
 
 SUBJECTS = {
     "sources": "groups of 64 bands, ResNet-50, 2 x 64 x 64",
+    "superpixels": f"squares of {SIDE} x {SIDE} pixels, SmallNet, one image",
     "outputs": "ResNet-50, 2 x 128 x 128",
     "batch": "SmallNet",
     "pixels a side": "ResNet-50, one image",

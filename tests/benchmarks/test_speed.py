@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+import rfp_jax
 from benchmarks import __main__ as command
-from benchmarks.speed import contestants, report, throughput, timing, training, workloads
+from benchmarks.speed import contestants, report, scaling, throughput, timing, training, workloads
 from benchmarks.speed.contestants import Contestant
 from benchmarks.speed.measure import Turns, measure, race
 from benchmarks.speed.scaling import Point
@@ -223,6 +224,35 @@ def test_training_steps_are_checked_and_the_plain_one_is_the_unit():
     assert [line.name for line in result.lines] == ["training step", "with relevance loss"]
     assert result.best == "training step"
     assert "x best training step" in report.markdown([report.table(result)])
+
+
+def test_superpixels_divide_the_image():
+    """Up to 1,024 squares, which together have the relevance of the whole image."""
+    sizes = []
+    for size, work, split in scaling.superpixels():
+        sizes.append(size)
+        (image,) = work.sources
+        parts = np.unique(scaling.squares(scaling.SIDE, int(size**0.5)), return_counts=True)
+        np.testing.assert_array_equal(parts[0], np.arange(size))
+        assert set(parts[1]) == {image.size // size}
+        assert split.count(image.shape) == size
+    assert sizes[-1] == 1024
+    first = scaling.squares(4, 2)[0, :, :, 0]
+    np.testing.assert_array_equal(first, [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]])
+
+
+def test_a_growth_is_measured(monkeypatch):
+    """Each size is explained part by part, in all that is timed."""
+    ids = np.array([0, 0, 1, 1, 2])[None, :, None]
+    work = tiny(fun=lambda variables, x: layer(variables, x).sum(1))
+    points = [(3, work, rfp_jax.sources.segments(ids))]
+    monkeypatch.setattr(scaling, "SCALINGS", {"superpixels": lambda: iter(points)})
+    (point,) = scaling.scale("superpixels", rounds=3, seconds=0.01)
+    assert point.size == 3
+    assert point.relevance > 0
+    assert not point.flops <= 1  # NaN, where they are pushed in a loop
+    shown = report.markdown([report.growth("superpixels", [point])])
+    assert "superpixels: squares of 64 x 64 pixels" in shown
 
 
 def test_a_wrong_unit_is_an_error():
