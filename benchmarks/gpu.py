@@ -1,8 +1,10 @@
 """Everything to know of one accelerator: `python -m benchmarks.gpu`, or `make bench-gpu`.
 
 The benchmark's workloads, the errors of relevance in each precision, and growing batches, in less
-than 25 minutes on one card: what does not fit into the time is named and left out. Writes gpu.json
-and gpu.md. `--short` tries the command anywhere, on small networks.
+than 25 minutes on one card. What does not fit into the time or the memory, or what the platform
+lacks, is named and left out, and loses nothing of the rest: gpu.json and gpu.md are written after
+each step. What is right is computed on the CPU beside the card. `--short` tries the command
+anywhere, on small networks.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +119,13 @@ class Step:
 
 @dataclass
 class Findings:
-    """All that was found, and what was left out."""
+    """All that was found, what the time did not suffice for, and what failed, with the error."""
 
     results: list[Result] = field(default_factory=list)
     parity: list[Parity] = field(default_factory=list)
     sweep: list[Step] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 def parity(name: str, work: Workload) -> Iterator[Parity]:
@@ -191,6 +195,69 @@ class Options:
     """The folder for gpu.json and gpu.md."""
 
 
+EXPECTED = ("RESOURCE_EXHAUSTED", "UNIMPLEMENTED")
+"""Errors that tell of the card, its memory and what its platform lacks, and of no fault here."""
+
+
+@dataclass
+class Session:
+    """One run of the command: what is measured in the time that there is, and kept at once.
+
+    Attributes:
+        options: of the command.
+        console: for the tables.
+        found: so far.
+        started: when, by `time.perf_counter`.
+    """
+
+    options: Options
+    console: Console
+    found: Findings = field(default_factory=Findings)
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """The time since the start."""
+        return time.perf_counter() - self.started
+
+    def is_late(self, what: str, share: float = 1) -> bool:
+        """Tell whether this share of the time is spent; then the thing is named as left out."""
+        late = self.seconds > 60 * share * self.options.minutes
+        if late:
+            self.found.left_out.append(what)
+        return late
+
+    def attempt(self, what: str, step: Callable[[], object]) -> None:
+        """Take a step, name it if it fails, and write what is known so far."""
+        try:
+            step()
+        except RuntimeError as error:  # JAX's own, what a platform lacks, and a wrong unit
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            self.found.failed.append(f"{what}: {reason[:200]}")
+        write(self.found, self.options.out)
+        jax.clear_caches()
+
+    def compare(self, name: str) -> None:
+        """Measure the errors of a network."""
+        for each in parity(name, PARITY[name]()):
+            self.found.parity.append(each)
+
+    def race(self, make: Callable[[], Workload]) -> None:
+        """Time a workload."""
+        rounds, seconds = (3, 1.0) if self.options.short else (15, 20.0)
+        result = measure(make(), rounds=rounds, seconds=seconds, others=False, tolerance=TF32)
+        self.found.results.append(result)
+        self.console.print(report.table(result))
+
+    def sweep(self, name: str) -> None:
+        """Time growing batches of a network."""
+        batches = (1, 2) if self.options.short else tuple(4**n for n in range(1, 8))
+        for step in grow(name, SWEEPS[name], batches, 3 if self.options.short else 9):
+            self.found.sweep.append(step)
+            if self.is_late(f"batches of {name} beyond {step.batch}"):
+                break
+
+
 def main(options: Options) -> int:
     """Measure, print, write.
 
@@ -198,7 +265,8 @@ def main(options: Options) -> int:
         options: see there.
 
     Returns:
-        The exit code: 1 if an answer was wrong, 2 if there is no accelerator.
+        The exit code: 1 if an answer was wrong or something failed that is not of `EXPECTED`, 2 if
+        there is no accelerator.
     """
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     if jax.default_backend() == "cpu" and not options.short:
@@ -207,46 +275,32 @@ def main(options: Options) -> int:
             "this environment, or try the command with --short."
         )
         return 2
-    started, found = time.perf_counter(), Findings()
-    measured = SHORT if options.short else FULL
-    networks = ("SmallNet",) if options.short else tuple(PARITY)
-    batches = (1, 2) if options.short else tuple(4**n for n in range(1, 8))
-    grown = ("SmallNet",) if options.short else tuple(SWEEPS)
-
-    def is_late(what: str, share: float) -> bool:
-        """Tell whether this share of the time is spent; then the thing is named as left out."""
-        late = time.perf_counter() - started > 60 * share * options.minutes
-        if late:
-            found.left_out.append(what)
-        return late
-
-    for name in networks:  # first of all: whether the numbers are right
-        if not is_late(f"parity of {name}", 1):
-            found.parity += parity(name, PARITY[name]())
+    session = Session(options, console)
+    found = session.found
+    for name in ("SmallNet",) if options.short else PARITY:  # first: whether the numbers are right
+        what = f"parity of {name}"
+        if not session.is_late(what):
+            session.attempt(what, partial(session.compare, name))
     console.print(parity_table(found.parity))
-    for name, make in measured.items():
-        if is_late(f"benchmark of {name}", 2 / 3):
-            continue
-        seconds = 1.0 if options.short else 20.0
-        rounds = 3 if options.short else 15
-        found.results.append(
-            measure(make(), rounds=rounds, seconds=seconds, others=False, tolerance=TF32)
-        )
-        console.print(report.table(found.results[-1]))
-        jax.clear_caches()
-    for name in grown:
-        for step in grow(name, SWEEPS[name], batches, 3 if options.short else 9):
-            found.sweep.append(step)
-            if is_late(f"batches of {name} beyond {step.batch}", 1):
-                break
+    for name, make in (SHORT if options.short else FULL).items():
+        what = f"benchmark of {name}"
+        if not session.is_late(what, 2 / 3):
+            session.attempt(what, partial(session.race, make))
+    for name in ("SmallNet",) if options.short else SWEEPS:
+        session.attempt(f"batches of {name}", partial(session.sweep, name))
     console.print(sweep_table(found.sweep))
     write(found, options.out)
-    if found.left_out:
-        console.print(f"Left out for want of time: {'; '.join(found.left_out)}.")
-    console.print(
-        f"{(time.perf_counter() - started) / 60:.0f} minutes; gpu.json, gpu.md in {options.out}"
-    )
-    return int(any(result.failures for result in found.results))
+    for sentence in _missing(found):
+        console.print(sentence, markup=False)  # errors have brackets
+    console.print(f"{session.seconds / 60:.0f} minutes; gpu.json, gpu.md in {options.out}")
+    unexpected = [what for what in found.failed if not any(known in what for known in EXPECTED)]
+    return int(bool(unexpected) or any(result.failures for result in found.results))
+
+
+def _missing(found: Findings) -> list[str]:
+    """Sentences about what was left out."""
+    reasons = {"Left out for want of time": found.left_out, "Not possible here": found.failed}
+    return [f"{reason}: {'; '.join(names)}." for reason, names in reasons.items() if names]
 
 
 def parity_table(found: Sequence[Parity]) -> Table:
@@ -295,8 +349,7 @@ def write(found: Findings, out: Path) -> None:
     """
     tables = [parity_table(found.parity), *map(report.table, found.results)]
     text = report.markdown([*tables, sweep_table(found.sweep)])
-    if found.left_out:
-        text += f"\nLeft out for want of time: {'; '.join(found.left_out)}.\n"
+    text += "".join(f"\n{sentence}\n" for sentence in _missing(found))
     record = {"machine": report.machine(), **dataclasses.asdict(found)}
     with atomic_files(out) as folder:
         (folder / "gpu.md").write_text(text)

@@ -41,8 +41,11 @@ class Contestant:
 
 
 def truth(work: Workload) -> dict[str, np.ndarray]:
-    """Return what every contestant must find, computed in float64."""
-    with jax.enable_x64(True):
+    """Return what every contestant must find, computed in float64 on the CPU.
+
+    Beside an accelerator, too: it may lack float64, or the memory for twice the bytes.
+    """
+    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
         rel = jax.jit(work.explain())(*in_double(work.arguments))
         output, sources = np.asarray(rel.output), np.stack(rel.sources)
     best = output.argmax(-1)

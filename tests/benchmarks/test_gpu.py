@@ -1,12 +1,13 @@
 """The command for accelerators: it runs in its short form anywhere, and keeps to its time."""
 
 import json
+from dataclasses import replace
 
 import jax
 import pytest
 
 from benchmarks import gpu as command
-from benchmarks.speed import workloads
+from benchmarks.speed import contestants, workloads
 
 
 @pytest.fixture
@@ -67,6 +68,51 @@ def test_batches_grow_until_the_memory_is_spent(tiny):
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         list(command.grow("tiny", fails, (1,), 3))
+
+
+def test_what_one_workload_cannot_does_not_lose_the_rest(tiny, monkeypatch, tmp_path, capsys):
+    written = []
+
+    def fails(message):
+        def make():
+            written.append((tmp_path / "gpu.json").exists())
+            raise jax.errors.JaxRuntimeError(message)
+
+        return make
+
+    makers = {
+        "large": fails("RESOURCE_EXHAUSTED: Out of memory allocating\nmany lines"),
+        "tiny": lambda: tiny(4),
+        "double": fails("UNIMPLEMENTED: no float64 here"),
+    }
+    monkeypatch.setattr(command, "SHORT", makers)
+    assert command.main(command.Options(short=True, out=tmp_path)) == 0
+    assert written == [True, True]  # what was known before
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert found["failed"] == [
+        "benchmark of large: RESOURCE_EXHAUSTED: Out of memory allocating",
+        "benchmark of double: UNIMPLEMENTED: no float64 here",
+    ]
+    assert [result["workload"] for result in found["results"]] == ["tiny"]
+    assert found["parity"]
+    assert found["sweep"]
+    sentence = "Not possible here: benchmark of large: RESOURCE_EXHAUSTED"
+    assert sentence in (tmp_path / "gpu.md").read_text()
+    assert sentence in capsys.readouterr().out
+    monkeypatch.setattr(command, "SHORT", {"broken": fails("INTERNAL: something else")})
+    assert command.main(command.Options(short=True, out=tmp_path)) == 1
+
+
+def test_what_is_right_is_computed_on_the_cpu_in_float64(tiny):
+    seen = []
+    work = tiny(2)
+
+    def fun(weights, x, y):
+        seen.append((x.dtype, jax.config.jax_default_device))
+        return work.fun(weights, x, y)
+
+    contestants.truth(replace(work, fun=fun))
+    assert seen == [("float64", jax.devices("cpu")[0])]
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is an accelerator")
