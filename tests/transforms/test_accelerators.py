@@ -18,7 +18,7 @@ from flax import linen as nn
 from jax import export
 
 import rfp_jax
-from benchmarks.speed import workloads
+from benchmarks.speed import training, workloads
 from benchmarks.speed.workloads import VisionTransformer
 from rfp_jax.models import FusionResNet18, SmallNet
 
@@ -111,14 +111,15 @@ def abstract(make):
 
 
 LONG = {"resnet50", "fusion", "torch-resnet50", "torch-vit", "bands-13", "smallnet-500"}
-LONG |= {"resnet50-float64", "resnet50-bfloat16"}
+LONG |= {"resnet50-float64", "resnet50-bfloat16", "training-resnet50"}
 """Workloads whose programs are those of others, larger."""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.long) if n in LONG else n for n in workloads.WORKLOADS],
-)
+def quick_and_long(names):
+    return [pytest.param(n, marks=pytest.mark.long) if n in LONG else n for n in names]
+
+
+@pytest.mark.parametrize("name", quick_and_long(workloads.WORKLOADS))
 def test_each_workload_of_the_benchmark_is_lowered(name):
     with jax.enable_x64(name.endswith("float64")):
         work = abstract(workloads.WORKLOADS[name])
@@ -133,6 +134,18 @@ def test_each_workload_of_the_benchmark_is_lowered(name):
     else:
         assert (work.count, *output.shape) in parts
     assert calls(relevance) <= calls(forward)
+
+
+@pytest.mark.parametrize("name", quick_and_long(training.TRAININGS))
+def test_each_training_step_of_the_benchmark_is_lowered(name):
+    work = abstract(training.TRAININGS[name])
+    plain, explained = (
+        export.export(jax.jit(step), platforms=PLATFORMS)(*work.arguments)
+        for step in training.steps(work).values()
+    )
+    weights = [leaf.shape for leaf in jax.tree.leaves(work.variables)]
+    assert [gradient.shape for gradient in explained.out_avals] == weights
+    assert calls(explained) <= calls(plain)
 
 
 @pytest.fixture(scope="module")
