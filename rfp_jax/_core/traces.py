@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -161,6 +162,20 @@ def has_while(jaxpr: core.Jaxpr) -> bool:
         eqn.primitive.name == "while" or any(map(has_while, inner_jaxprs(eqn)))
         for eqn in jaxpr.eqns
     )
+
+
+def convolves(jaxpr: core.Jaxpr) -> bool:
+    """Return whether a program has more convolutions than products of matrices."""
+    names = Counter(_primitives(jaxpr))
+    return names["conv_general_dilated"] > names["dot_general"]
+
+
+def _primitives(jaxpr: core.Jaxpr) -> Iterator[str]:
+    """Yield the names of a program's primitives, those of loops and branches once."""
+    for eqn in jaxpr.eqns:
+        yield eqn.primitive.name
+        for body in inner_jaxprs(eqn):
+            yield from _primitives(body)
 
 
 def largest(jaxpr: core.Jaxpr) -> int:

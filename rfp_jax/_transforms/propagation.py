@@ -16,7 +16,7 @@ from rfp_jax._core.dependence import find_interaction
 from rfp_jax._core.linearize import FrozenProgram, Row, map_parts
 from rfp_jax._core.outputs import Outputs, cotangent, is_all, weighted
 from rfp_jax._core.precision import check
-from rfp_jax._core.traces import check_callable, has_while, trace
+from rfp_jax._core.traces import check_callable, convolves, has_while, trace
 from rfp_jax._transforms.result import Relevance
 from rfp_jax._transforms.walks import BiasMode, walk
 from rfp_jax._util.trees import Number, Tree
@@ -29,6 +29,14 @@ P = ParamSpec("P")
 
 TOGETHER = 16
 """Up to so many sources are pushed side by side; more of them share one body."""
+
+FEW = 2
+"""Up to so many sources of a network of convolutions go forwards, whatever is asked for.
+
+Measured on a CPU (docs/performance.md, "Choosing"): transposed convolutions are slower than
+convolutions, so that one pass back takes about as long as two pushes, and more memory. Pushes of
+matrix products have no such advantage: there one pass back is worth it from two sources on.
+"""
 
 
 class Options(TypedDict, total=False):
@@ -111,8 +119,9 @@ def relevance(
         direction: forward costs a pass per source; reverse costs one pass and the memory for all
             activations, for one output per sample, and needs samples that do not interact: the
             leading axes of sources and output agree, and no sample's output depends on another
-            sample. `"auto"` takes the cheaper one, and reverse only where the program is proved not
-            to let samples interact. With `"reverse"` the caller says so (`rfp_jax.audit` tells).
+            sample. `"auto"` takes the cheaper one, by the number of sources, and reverse only where
+            the program is proved not to let samples interact. With `"reverse"` the caller says so
+            (`rfp_jax.audit` tells).
         rules: the rules of propagation: a preset's name, a `Composite`, or a rule for layers.
         dtype: the precision of contributions and of what is returned of them; by default that of
             the activations. With `jnp.float32`, a model that computes in bfloat16 is evaluated as
@@ -237,14 +246,15 @@ class _Explanation:
         return self._relevance([chosen], rows, None), self.call.aux(results)
 
     def reverse_is_cheaper(self) -> bool:
-        """Return whether one pass back is less than a pass forward per source, and right."""
+        """Return whether one pass back takes less than a pass forward per source, and is right."""
         call = self.call
         if call.output_tree.num_leaves != 1 or has_while(call.jaxpr):
             return False
         samples = call.output_shapes[0][:-1]
         together = all(leaf.shape[: len(samples)] == samples for leaf in call.leaves)
         real = not any(jnp.iscomplexobj(var.aval) for var in call.jaxpr.outvars[:1])
-        if not (together and real and self._count() > 1):
+        few = FEW if convolves(call.jaxpr) else 1
+        if not (together and real and self._count() > few):
             return False
         return find_interaction(call.jaxpr, 1, len(samples)) is None
 
