@@ -20,7 +20,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any
 
-from experiments.command import lazy_imports
+from experiments.command import keep_programs, lazy_imports
 
 with lazy_imports("dask"):
     import jax
@@ -135,7 +135,8 @@ def main() -> int:
         ]
         workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
         local = distributed.LocalCluster(**workers, dashboard_address=":0")
-        with local as cluster, distributed.Client(cluster):
+        with local as cluster, distributed.Client(cluster) as client:
+            client.run(keep_programs)
             theirs = with_dask(*sources).compute()
         for source in sources:
             source.close()
@@ -145,4 +146,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    keep_programs()
     sys.exit(main())
