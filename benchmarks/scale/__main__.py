@@ -134,8 +134,8 @@ def costs(jobs: list[Job], flops: float | None) -> Table:
 def simulated(outcomes: Sequence[tuple[str, Assumptions, Outcome]]) -> Table:
     """All simulated jobs."""
     shown = Table(title="simulated: the plan", title_justify="left", box=MARKDOWN)
-    columns = ("processes", "hours between failures of one", "chunks", "failures", "hours")
-    for column in ("", *columns, "lost", "done twice", "overhead"):
+    columns = ("processes", "hours between failures of one", "chunks", "failures (expected)")
+    for column in ("", *columns, "hours", "lost", "done twice", "overhead"):
         shown.add_column(column, justify="right" if column else "left")
     for name, world, found in outcomes:
         shown.add_row(
@@ -143,7 +143,7 @@ def simulated(outcomes: Sequence[tuple[str, Assumptions, Outcome]]) -> Table:
             f"{world.processes:,}",
             f"{world.mtbf:,.0f}",
             f"{len(found.commits):,}",
-            str(found.failures),
+            f"{found.failures} ({found.hours * world.processes / world.mtbf:.1f})",
             f"{found.hours:.1f}",
             str(found.lost),
             str(found.repeated),
