@@ -155,11 +155,13 @@ def of_jax(work: Workload) -> Iterator[Contestant]:
 
 
 def of_decomposition(work: Workload) -> Iterator[Contestant]:
-    """Layer-wise Modality Decomposition (Park et al. 2025, arXiv 2511.00859), after the paper.
+    """Layer-wise Modality Decomposition (Park et al. 2025, arXiv 2511.00859), after a summary.
 
     A first pass fixes every layer at the activations of all modalities together, a second one sends
-    each modality alone through the layers so fixed. The authors' code is not released; where each
-    layer is ReLU-like, so that fixing it is `jax.linearize`, the numbers are those of relevance.
+    each modality alone through the layers so fixed. This much follows a summary of the paper: its
+    code is not released, so nothing was compared with it, and the time is that of the scheme, not
+    of the authors' program. Where each layer is ReLU-like, so that fixing it is `jax.linearize`,
+    the numbers are those of relevance.
     """
     if not work.piecewise_linear:
         return
