@@ -44,6 +44,8 @@ class Arguments:
             compared anyway, so for them the file may be left out.
         example: compare JAX with the original on the example that is saved in a program, for ONNX
             on random numbers.
+        sources: programs, submodules whose outputs become arguments, after the parameters: an
+            embedding for instance, where token ids cannot be a source.
         inputs: ONNX, tensors that become arguments; by default the network's inputs.
         outputs: ONNX, tensors that are returned; by default the network's outputs.
         dtype: ONNX, the precision of all floating-point numbers.
@@ -55,6 +57,7 @@ class Arguments:
     state_dict: str | None = None
     check: tuple[Path, ...] | None = None
     example: bool = True
+    sources: tuple[str, ...] | None = None
     inputs: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
     dtype: str | None = None
@@ -101,6 +104,7 @@ def _convert(given: Arguments) -> dict[str, str]:
     _refuse(given, ("inputs", "outputs", "dtype"), "is of ONNX networks")
     if given.checkpoint.suffix == ".pt2":
         return _convert_program(given)
+    _refuse(given, ("sources",), "is of .pt2 programs")
     manifest = convert_file(
         given.checkpoint,
         given.out_dir,
@@ -143,6 +147,7 @@ def _refuse(given: Arguments, names: Sequence[str], reason: str) -> None:
 
 def _convert_onnx(given: Arguments) -> dict[str, str]:
     _refuse(given, ("arch", "state_dict"), "is of checkpoints; an ONNX network has its own")
+    _refuse(given, ("sources",), "is of .pt2 programs; of an ONNX network --inputs names tensors")
     file = _example_file(given)
     example = None if file is None else read_npz(file)
     manifest = convert_onnx(
@@ -167,9 +172,13 @@ def _convert_program(given: Arguments) -> dict[str, str]:
     _refuse(given, ("arch", "state_dict"), "is of checkpoints; a .pt2 program has its own")
     if _example_file(given) is not None:
         raise ConversionError("--check of a file is of checkpoints; a .pt2 program has its own")
-    manifest = convert_program(given.checkpoint, given.out_dir, check=given.example)
+    manifest = convert_program(
+        given.checkpoint, given.out_dir, sources=given.sources or (), check=given.example
+    )
+    sources = manifest["options"]["sources"]
     largest, relative = manifest["largest_difference"], manifest["relative_difference"]
     return {
+        **({"sources": ", ".join(sources)} if sources else {}),
         "inputs": ", ".join(f"{name} {spec}" for name, spec in manifest["inputs"].items()),
         "parameters": str(len(manifest["params"])),
         "largest difference": "not checked"

@@ -2,7 +2,8 @@
 
 That of a program of PyTorch is written here:
 
-manifest.json   format, versions, the parameters' names, shapes and dtypes in PyTorch
+manifest.json   format, versions, which submodules are sources, the parameters' names, shapes and
+                dtypes in PyTorch
 program.json    the program: its nodes, as plain data
 arrays/         parameters and constants (Orbax)
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ from rfp_jax.convert._onnx_folder import FORMAT as ONNX_FORMAT
 from rfp_jax.convert._onnx_folder import read_onnx_network
 from rfp_jax.convert._torch_function import SavedPrograms, TorchFunction
 from rfp_jax.convert._torch_graph import require_operations
-from rfp_jax.convert._torch_network import read_network
+from rfp_jax.convert._torch_network import as_paths, read_network
 from rfp_jax.convert._torch_program import Params, Spec, from_json, to_json
 
 if TYPE_CHECKING:
@@ -41,13 +42,19 @@ _CHECKPOINT = "checkpoint"
 
 
 def convert_program(
-    path: str | Path, directory: str | Path, *, check: bool = False
+    path: str | Path,
+    directory: str | Path,
+    *,
+    sources: str | Sequence[str] = (),
+    check: bool = False,
 ) -> dict[str, Json]:
     """Convert a program that `torch.export.save` wrote to a folder for `load`.
 
     Args:
         path: the `.pt2` file.
         directory: the folder to write; it must not exist, and appears complete or not at all.
+        sources: path of a submodule, or several, whose outputs become arguments of the function
+            that `load` returns, as for `from_torch`.
         check: whether to compare JAX and PyTorch on the example that is saved in the program.
 
     Returns:
@@ -55,7 +62,7 @@ def convert_program(
 
     Raises:
         FileExistsError: the folder exists.
-        ProgramError: the file is not a program.
+        ProgramError: the file is not a program, or a source is not one array of a submodule.
         MissingOperationError: operations are not in the table; all of them are listed.
         DifferenceError: JAX and PyTorch differ by more than rounding.
         ModuleNotFoundError: the `convert` extra is not installed.
@@ -75,7 +82,7 @@ def convert_program(
 
     path = Path(path)
     with new_folder(Path(directory)) as folder:
-        fun, params, original = read_network(path)
+        fun, params, original = read_network(path, as_paths(sources))
         assert isinstance(fun.programs, SavedPrograms)
         program = fun.programs.program
         require_operations(program.needed())
@@ -83,11 +90,13 @@ def convert_program(
         if check:
             from rfp_jax.convert._torch_check import compare
 
-            found = compare(original, fun, jax.tree.map(jnp.asarray, params), True)
+            whole = TorchFunction(fun.programs, fun.exported)
+            found = compare(original, whole, jax.tree.map(jnp.asarray, params), True)
         manifest = {
             "format": _FORMAT,
             "source": path.name,
             "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "options": {"sources": list(fun.sources)},
             "inputs": {
                 entry.name: str(entry.spec)
                 for entry in program.inputs
@@ -156,7 +165,8 @@ def _read_torch_program(
         for name, entry in manifest["params"].items()
     }
     program = from_json(content, arrays.get("constants", {}))
-    fun = TorchFunction(SavedPrograms(program), specs)
+    sources = manifest.get("options", {}).get("sources", ())  # none in older folders
+    fun = TorchFunction(SavedPrograms(program), specs, sources)
     return fun, arrays.get("params", {})
 
 

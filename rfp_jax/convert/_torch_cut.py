@@ -48,7 +48,11 @@ def _output_of(program: Program, path: str) -> str:
             used.update(node.refs())
     outputs = [node.name for node in program.nodes if node.name in inside & used]
     if not inside:
-        raise ProgramError(f"no operation of this program belongs to a submodule {path!r}")
+        known = sorted({node.module for node in program.nodes} - {""})
+        raise ProgramError(
+            f"no operation of this program belongs to a submodule {path!r}; its submodules are "
+            f"{', '.join(known[:10]) or 'none'}{f' and {len(known) - 10} more' * (len(known) > 10)}"
+        )
     if len(outputs) != 1:
         raise ProgramError(
             f"the submodule {path!r} returns {len(outputs)} arrays to the rest of the network "

@@ -11,6 +11,7 @@ import numpy as np
 
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.trees import Given
+from rfp_jax.convert._torch_cut import cut
 from rfp_jax.convert._torch_function import (
     ModulePrograms,
     Programs,
@@ -51,8 +52,9 @@ def from_torch(
         Cast, shard, train and save it like any tree of arrays; `to_torch` writes it back.
 
     Raises:
-        ValueError: the module is in training mode.
-        ProgramError: the file is not an exported program.
+        ValueError: the module is in training mode, or has no such submodule.
+        ProgramError: the file is not an exported program, or a source of it is not one array of a
+            submodule.
         DifferenceError: `check` found a difference that is not rounding; it names the first node.
         ModuleNotFoundError: PyTorch is not installed (extra `convert`).
 
@@ -73,14 +75,18 @@ def from_torch(
         >>> rel.sources[1].shape
         (7, 5)
     """
-    paths = (sources,) if isinstance(sources, str) else tuple(sources)
-    fun, arrays, original = read_network(network, paths)
+    fun, arrays, original = read_network(network, as_paths(sources))
     params = {name: jnp.asarray(array) for name, array in arrays.items()}
     if check is not None and check is not False:
         from rfp_jax.convert._torch_check import compare
 
         fun.compared = compare(original, TorchFunction(fun.programs, fun.exported), params, check)
     return fun, params
+
+
+def as_paths(sources: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the paths of the submodules that are sources, of one or of several."""
+    return (sources,) if isinstance(sources, str) else tuple(sources)
 
 
 def read_network(
@@ -108,11 +114,13 @@ def read_network(
         tensors, aliases = export.program_arrays(network)
     arrays = {name: export.as_array(tensor) for name, tensor in tensors.items()}
     specs = export.specs_of(tensors)
-    programs: Programs = (
-        ModulePrograms(network, aliases, specs)
-        if isinstance(network, torch.nn.Module)
-        else SavedPrograms(read_program(network, aliases))
-    )
+    programs: Programs
+    if isinstance(network, torch.nn.Module):
+        programs = ModulePrograms(network, aliases, specs)
+    else:
+        program = read_program(network, aliases)
+        cut(program, sources)  # what cannot be cut is refused before anything is written or run
+        programs = SavedPrograms(program)
     return TorchFunction(programs, specs, sources), arrays, network
 
 

@@ -20,6 +20,7 @@ from rfp_jax.convert import (
     MissingOperationError,
     OperationError,
     ProgramError,
+    convert_program,
     from_torch,
     load,
     register_torch_operation,
@@ -90,6 +91,102 @@ assert params["head.bias"].dtype == np.float64
 np.testing.assert_array_equal(fun(params, *sources), np.load({str(tmp_path / "expected.npy")!r}))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Words(nn.Module):
+    """Token ids, embedded, and a head on their mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.ModuleDict({"embedding": nn.Embedding(11, 6)})
+        self.layer, self.head = nn.Linear(6, 6), nn.Linear(6, 5)
+
+    def forward(self, ids):
+        return self.head(torch.relu(self.layer(self.words["embedding"](ids))).mean(1))
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    batch = torch.export.Dim("batch")
+    options = {"dynamic_shapes": ({0: batch},)}
+    folder = tmp_path_factory.mktemp("words")
+    return saved(folder, randomized(Words()), (torch.from_numpy(IDS),), **options)
+
+
+def test_a_submodule_of_a_saved_program_is_a_source(words, x64):
+    fun, params = from_torch(words, sources="words.embedding", check=True)
+    assert fun.compared.relative <= 1e-12
+    ids = np.array([[1, 2, 3], [4, 0, 10], [7, 7, 8]])
+    (embedded,) = fun.source_values(params, ids)
+    np.testing.assert_array_equal(embedded, params["words.embedding.weight"][ids])
+    relevance = jax.jit(rfp_jax.relevance(fun, argnums=1))(params, embedded, ids)
+    expected = randomized(Words())(torch.from_numpy(ids)).detach()
+    assert relative_error(relevance.output, expected) <= 1e-12
+    assert relative_error(relevance.sources + relevance.bias, expected) <= 1e-12
+    assert np.abs(relevance.sources).min() > 1e-6
+
+
+def test_the_folder_keeps_which_submodules_are_sources(words, tmp_path, capsys, x64):
+    out = tmp_path / "out"
+    assert main([str(words), str(out), "--sources", "words.embedding"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^sources +words\.embedding$", shown, re.MULTILINE)
+    assert re.search(r"largest difference +\d", shown)
+    assert json.loads((out / "manifest.json").read_text())["options"] == {
+        "sources": ["words.embedding"]
+    }
+    fun, params = load(out)
+    expected, _ = from_torch(words)
+    (embedded,) = fun.source_values(params, IDS)
+    np.testing.assert_array_equal(fun(params, embedded, IDS), expected(params, IDS))
+    heat = rfp_jax.heatmap(fun, argnums=1)(params, embedded, IDS)
+    assert heat.shape == (2, 3, 6)
+    with pytest.raises(ProgramError, match=r"come the outputs of words\.embedding"):
+        fun(params)
+
+
+def test_a_folder_without_options_has_no_sources(words, tmp_path):
+    """As they were written before sources could be chosen."""
+    convert_program(words, tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest.pop("options") == {"sources": []}
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest))
+    fun, params = load(tmp_path / "out")
+    assert fun(params, IDS).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "nothing",
+            r"a submodule 'nothing'; its submodules are head, layer, words\.embedding",
+        ),
+        ("words.embedding.weight", "belongs to a submodule 'words.embedding.weight'"),
+    ],
+)
+def test_sources_that_are_not_there_are_refused_before_anything_is_written(
+    path, message, words, tmp_path, capsys
+):
+    for use in (from_torch, lambda *a, **k: convert_program(*a, tmp_path / "out", **k)):
+        with pytest.raises(ProgramError, match=message):
+            use(words, sources=path)
+    assert main([str(words), str(tmp_path / "out"), "--sources", path]) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("a.pth", "is of .pt2 programs\n"),
+        ("a.onnx", "is of .pt2 programs; of an ONNX network --inputs names tensors\n"),
+    ],
+)
+def test_sources_are_of_programs(file, message, tmp_path, capsys):
+    (tmp_path / file).write_bytes(b"")
+    assert main([str(tmp_path / file), str(tmp_path / "out"), "--sources", "layer"]) == 1
+    assert capsys.readouterr().err == f"error: --sources {message}"
 
 
 def test_a_folder_that_exists_is_left_as_it_is(program, tmp_path, capsys):
@@ -166,6 +263,26 @@ def test_pickles_and_other_files_are_not_read(kind, tmp_path):
         path.write_text("hello")
     with pytest.raises(ProgramError, match=r"is not read\. Save a program .*torch\.export\.save"):
         from_torch(path)
+
+
+PICKLES = {
+    "a module": lambda path: torch.save(Words(), path),
+    "TorchScript": lambda path: torch.jit.save(torch.jit.script(nn.Linear(2, 2)), path),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("suffix", ["pt", "pth"])
+@pytest.mark.parametrize("kind", PICKLES)
+def test_files_of_torch_save_are_refused_with_the_way_to_a_program(kind, suffix, tmp_path, capsys):
+    path = tmp_path / f"network.{suffix}"
+    PICKLES[kind](path)
+    way = r"torch\.export\.save\(torch\.export\.export\(.*'network\.pt2'\)"
+    with pytest.raises(ProgramError, match=way):
+        from_torch(path)
+    assert main([str(path), str(tmp_path / "out")]) == 1
+    assert re.search(way, capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 class Bomb:
@@ -276,6 +393,17 @@ def test_missing_operations_are_listed_before_anything_runs(table):
         "special_bessel_j0": ("inner",),
         "special_bessel_j1": ("inner",),
     }
+
+
+def test_nothing_is_written_if_operations_are_missing(tmp_path, capsys):
+    path = saved(tmp_path, Around(Unknown()).eval(), (torch.ones(3, 3),))
+    with pytest.raises(MissingOperationError, match=r"special_bessel_j0: in inner"):
+        convert_program(path, tmp_path / "out")
+    assert main([str(path), str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "error: 2 operations of this network are not in the table" in said
+    assert "special_bessel_j1: in inner" in said
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_registered_operation_runs(table, x64):

@@ -76,12 +76,16 @@ def check_extent(path: str | Path, size: int, state_dict: Mapping[str, torch.Ten
         raise CheckpointError(f"{path} is not read: {reason}. Save them with tensor.clone().")
 
 
+_WAY = (
+    "Have its author save model.state_dict() alone, or, of any network, a program that needs no "
+    "code: torch.export.save(torch.export.export(model.eval(), example_arguments), 'network.pt2')."
+)
+
+
 def _more_than_tensors(path: str | Path, name: str) -> CheckpointError:
     return CheckpointError(
         f"{path} carries more than tensors: it asks for {name}, which could run code. "
-        "Nothing was run. Have its author save model.state_dict() alone, or, of any network, a "
-        "program that needs no code: torch.export.save(torch.export.export(model.eval(), "
-        "example_arguments), 'network.pt2')."
+        f"Nothing was run. {_WAY}"
     )
 
 
@@ -89,6 +93,8 @@ def _check_archive(path: str | Path, file: BinaryIO) -> None:
     """Look at what PyTorch's reader does not: sizes and check sums in a zip, steps of pickles."""
     try:
         with zipfile.ZipFile(file) as archive:
+            if any("/code/" in name for name in archive.namelist()):
+                raise CheckpointError(f"{path} is TorchScript, whose code is not run. {_WAY}")
             if reason := check_stored(archive, Path(path).stat().st_size):
                 raise CheckpointError(f"{path} is refused: {reason}")
             damaged = archive.testzip()
