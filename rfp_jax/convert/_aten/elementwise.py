@@ -246,7 +246,7 @@ TABLE: dict[str, Operation] = {
     "imag": jnp.imag,
     "conj": jnp.conj,
     "_conj": jnp.conj,
-    "_conj_physical": jnp.conj,
+    **dict.fromkeys("_conj_physical _conj_physical_".split(), jnp.conj),
     "resolve_conj": lambda z: z,
     "_neg_view": jnp.negative,
     "resolve_neg": lambda x: x,

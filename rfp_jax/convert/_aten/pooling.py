@@ -219,6 +219,7 @@ TABLE: dict[str, Operation] = {
     **_each("max_pool{}d_with_indices", max_pool_with_indices),
     **_each("avg_pool{}d", average_pool),
     **_each("adaptive_avg_pool{}d", adaptive_average_pool),
+    "_adaptive_avg_pool1d": adaptive_average_pool(1),
     "_adaptive_avg_pool2d": adaptive_average_pool(2),
     "_adaptive_avg_pool3d": adaptive_average_pool(3),
     **_each("adaptive_max_pool{}d", adaptive_max_pool),
