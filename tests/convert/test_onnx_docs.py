@@ -5,12 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 
+from rfp_jax._command import main
+from rfp_jax.convert import load
 from rfp_jax.convert._onnx_operations import TABLE
+from tests.convert.onnx_models import by_onnxruntime
 from tests.convert.test_onnx_networks import fusion
 
-PAGE = Path(__file__).parents[2] / "docs" / "onnx.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "onnx.md"
 
 
 @pytest.fixture
@@ -43,3 +48,54 @@ def test_examples_run(capsys):
     for line in shown:
         assert re.split(r": output|: \.\.\.", line)[0] in printed
     assert "The same: largest difference to onnxruntime" in printed
+
+
+def sensors():
+    """Two sensors of 32 x 32 pixels and five classes, as the arrays of docs/torch.md are."""
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        sensors (float[n, 10, 32, 32] optical, float[n, 2, 32, 32] sar) => (float[n, 5] y) {
+            a = Conv <strides = [2, 2]> (optical, wa)
+            b = Conv <strides = [2, 2]> (sar, wb)
+            joined = Concat <axis = 1> (a, b)
+            hidden = Relu(joined)
+            mean = GlobalAveragePool(hidden)
+            flat = Flatten(mean)
+            y = Gemm <transB = 1> (flat, w, bias)
+        }""")
+    rng = np.random.default_rng(0)
+    shapes = {"wa": (4, 10, 3, 3), "wb": (4, 2, 3, 3), "w": (5, 8), "bias": (5,)}
+    for name, shape in shapes.items():
+        weights = rng.normal(size=shape).astype("float32") / 4
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, name))
+    return model
+
+
+@pytest.mark.slow
+def test_from_a_file_and_a_folder_of_arrays_to_a_report(tmp_path, monkeypatch, capsys):
+    """The section of docs/torch.md with its command for an `.onnx` file in front."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(sensors(), "my_model.onnx")
+    title = "## From a file and a folder of arrays to a report\n"
+    _, _, section = (DOCS / "torch.md").read_text().partition(title)
+    section, _, _ = section.partition("\n## ")
+    (convert,) = re.findall(r"`rfp-jax (convert my_model\.onnx \w+)`", section)
+    assert main(convert.split()) == 0
+    assert "The same: largest difference to onnxruntime" in capsys.readouterr().out
+
+    names = dict(zip(("fun", "params"), load(convert.split()[-1]), strict=True))
+    for block in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
+        exec(compile(block, "docs/torch.md", "exec"), names)
+    assert capsys.readouterr().out == "".join(re.findall(r"```text\n(.*?)```", section, re.DOTALL))
+
+    files = sorted(Path("arrays").glob("*.npz"))
+    stacked = {name: np.stack([np.load(file)[name] for file in files]) for name in names["images"]}
+    (outputs,) = by_onnxruntime(sensors(), stacked)
+    table = names["table"]
+    assert (table.failure == "").all()
+    np.testing.assert_allclose(table.output, outputs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(table.relevance.sum("source"), outputs, rtol=1e-4, atol=1e-5)
+
+    (report,) = re.findall(r"^\$ rfp-jax (report .*)$", section, re.MULTILINE)
+    assert main(report.split()) == 0
+    assert "forest" in Path(report.split()[-1]).read_text()
