@@ -4,6 +4,9 @@ Tracing, lowering and compiling, from nothing each time and in turns; medians of
 forward pass of the same round. The persistent cache is off. The forward pass is compiled as by
 `jax.jit`, relevance as by `rfp_jax.jit`. Beside them, how long JAX traces its own derivative,
 `jax.linearize` and one push for each source: it takes the program apart just as relevance does.
+
+A second table is of the same ResNet-50 in PyTorch: how long `from_torch` and PyTorch's export take
+for a shape, the first time in this process and later, and the trace beside that of the Linen model.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +28,11 @@ from rich.table import Table
 import rfp_jax
 from benchmarks.names import unknown
 from rfp_jax._util.compiler import options_for
+from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.trees import Tree
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Case(NamedTuple):
@@ -66,6 +73,20 @@ class Taken(NamedTuple):
     forward: list[Phases]
     relevance: list[Phases]
     linearize: list[float]
+
+
+class Imported(NamedTuple):
+    """Seconds of every turn of a network of PyTorch.
+
+    Attributes:
+        reading: `from_torch` and the export for one shape.
+        trace: its trace, once it is exported.
+        native: the trace of the same network, written for JAX.
+    """
+
+    reading: list[float]
+    trace: list[float]
+    native: list[float]
 
 
 def attend(weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
@@ -160,6 +181,8 @@ CASES: Mapping[str, Callable[[], Case]] = {
 }
 
 
+IMPORTED = "ResNet-50 from PyTorch"
+
 PARTS = ("whole", "trace", "lower", "compile")
 
 COLUMNS = (
@@ -245,26 +268,67 @@ def measure(case: Case, rounds: int) -> Taken:
     return taken
 
 
+def tracing(fun: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
+    """Return in how many seconds a function is traced from nothing."""
+    jax.clear_caches()
+    start = time.perf_counter()
+    jax.jit(fun).trace(*arguments)
+    return time.perf_counter() - start
+
+
+def imported(
+    module: nn.Module, sources: tuple[np.ndarray, ...], native: Case, rounds: int
+) -> Imported:
+    """Import a module, trace it, and trace the same network written for JAX, in turns.
+
+    Args:
+        module: in evaluation mode.
+        sources: its arguments.
+        native: the same network.
+        rounds: how many turns each gets.
+
+    Returns:
+        The times of each.
+    """
+    with needs_extra("Importing a network", "convert"):
+        from rfp_jax.convert import from_torch
+
+    taken = Imported([], [], [])
+    for _ in range(rounds):
+        start = time.perf_counter()
+        fun, params = from_torch(module)
+        fun.program(params, *sources)
+        taken.reading.append(time.perf_counter() - start)
+        taken.trace.append(tracing(fun, (params, *sources)))
+        taken.native.append(tracing(native.fun, native.arguments))
+    return taken
+
+
+def imported_resnet(rounds: int) -> Imported:
+    """Import the ResNet-50 of SEN12MS, at the sizes of the zoo's in Flax Linen."""
+    with needs_extra("Importing a network", "convert"):
+        from rfp_jax.convert.flax._torch_models import ResNet50
+
+    native = CASES["ResNet-50"]()
+    sources = [native.arguments[i] for i in native.argnums]
+    batch, *size, _ = sources[0].shape
+    channels = sum(source.shape[-1] for source in sources)
+    image = np.zeros((batch, channels, *size), np.float32)
+    return imported(ResNet50([channels], 10).eval(), (image,), native, rounds)
+
+
 def ratio(seconds: list[float], forward: list[float]) -> float:
     """Return the median over the rounds of times as multiples of the forward pass's."""
     return float(np.median(np.divide(seconds, forward)))
 
 
-def main(rounds: int = 5, only: tuple[str, ...] = tuple(CASES)) -> int:
-    """Compile each network's forward pass and relevance in turns and print a table.
+def table_of(only: tuple[str, ...], rounds: int) -> Table:
+    """Measure networks and return the table of their ratios.
 
     Args:
+        only: which of `CASES`.
         rounds: how many turns each gets.
-        only: which networks.
-
-    Returns:
-        The exit code: 2 if there is no such network.
     """
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    if wrong := unknown(only, CASES):
-        console.print(wrong)
-        return 2
-    jax.config.update("jax_enable_compilation_cache", False)
     table = Table(box=MARKDOWN)
     table.add_column("", no_wrap=True)
     for column in COLUMNS:
@@ -279,7 +343,41 @@ def main(rounds: int = 5, only: tuple[str, ...] = tuple(CASES)) -> int:
         ratios = [ratio(relevance[part], forward[part]) for part in PARTS]
         ratios.append(ratio(taken.linearize, forward["trace"]))
         table.add_row(name, *(f"{s:.2f}" for s in seconds), *(f"{x:.2f}" for x in ratios))
-    console.print(table)
+    return table
+
+
+def table_of_imports(taken: Imported) -> Table:
+    """Return the row of the network of PyTorch, as a table."""
+    table = Table(box=MARKDOWN)
+    table.add_column("", no_wrap=True)
+    for column in ("import, first, s", "import, s", "trace, s", "Linen's trace, s", "trace x"):
+        table.add_column(column, justify="right")
+    later = taken.reading[1:] or taken.reading
+    seconds = [taken.reading[0], *map(np.median, (later, taken.trace, taken.native))]
+    row = [*seconds, ratio(taken.trace, taken.native)]
+    table.add_row(IMPORTED, *(f"{number:.2f}" for number in row))
+    return table
+
+
+def main(rounds: int = 5, only: tuple[str, ...] = (*CASES, IMPORTED)) -> int:
+    """Compile each network's forward pass and relevance in turns and print a table.
+
+    Args:
+        rounds: how many turns each gets.
+        only: which networks.
+
+    Returns:
+        The exit code: 2 if there is no such network.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    if wrong := unknown(only, (*CASES, IMPORTED)):
+        console.print(wrong)
+        return 2
+    jax.config.update("jax_enable_compilation_cache", False)
+    if cases := tuple(name for name in only if name in CASES):
+        console.print(table_of(cases, rounds))
+    if IMPORTED in only:
+        console.print(table_of_imports(imported_resnet(rounds)))
     return 0
 
 

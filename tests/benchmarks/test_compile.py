@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from benchmarks import compile as command
 
@@ -50,6 +51,31 @@ def test_the_derivative_beside_has_a_push_for_each_source():
     case = command.Case(lambda w, x, y: w * x + y**2, (), (1, 2))
     output, pushed = command.linearized(case)(*map(jnp.asarray, (2.0, 3.0, 5.0)))
     assert (output, pushed) == (31, [6, 50])
+
+
+def test_a_network_of_pytorch_is_imported_again_in_each_turn():
+    torch = pytest.importorskip("torch")
+    exported, traced = [], []
+
+    class Layer(torch.nn.Module):
+        def forward(self, x):
+            exported.append(x)
+            return x.relu()
+
+    def native(x):
+        traced.append(x)
+        return jax.nn.relu(x)
+
+    x = np.ones(3, np.float32)
+    taken = command.imported(Layer().eval(), (x,), command.Case(native, (x,), (0,)), rounds=2)
+    assert len(exported) == len(traced) == 2
+    assert all(len(times) == 2 and min(times) > 0 for times in taken)
+
+
+def test_the_row_of_imports_has_the_first_apart_and_ratios_of_one_round():
+    taken = command.Imported([9.0, 2.0, 3.0], [2.0, 9.0, 4.0], [1.0, 3.0, 4.0])
+    cells = [next(iter(column.cells)) for column in command.table_of_imports(taken).columns]
+    assert cells == [command.IMPORTED, "9.00", "2.50", "4.00", "3.00", "2.00"]
 
 
 def test_unknown_networks_are_named(capsys):
