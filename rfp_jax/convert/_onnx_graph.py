@@ -119,7 +119,10 @@ class Walk:
             )
         if operation.is_fixed(position):
             return value
-        return self.array(value)
+        array = self.array(value)
+        if operation.is_number(position) and isinstance(value, np.ndarray) and value.size == 1:
+            return value.astype(array.dtype)
+        return array
 
     def array(self, value: Value) -> Value:
         """A known value as an array of JAX, in the precision that is asked for."""

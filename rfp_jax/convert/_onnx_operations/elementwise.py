@@ -12,7 +12,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from rfp_jax._util.trees import Tree
-from rfp_jax.convert._onnx_operations.operation import Fixed, Known, aligned
+from rfp_jax.convert._onnx_operations.operation import Fixed, Known, Number, aligned
 
 
 def unary(fun: Callable[[Tree], jax.Array]) -> Callable[[ArrayLike], jax.Array]:
@@ -116,15 +116,35 @@ def cast(x: ArrayLike, *, to: np.dtype, saturate: int = 1, round_mode: str = "up
     return jnp.asarray(x).astype(jax.dtypes.canonicalize_dtype(to))
 
 
+def where(condition: ArrayLike, x: Number, y: Number) -> jax.Array:
+    """`x` where the condition holds, else `y`.
+
+    A number that fills places is handed on as one. So the zeros that `Attention` writes where a
+    query sees nothing are known to be zeros, and the softmax with them to be weights.
+    """
+    fills = (_as_number(value, np.ndim(condition)) for value in (x, y))
+    return jnp.where(*aligned(condition, *fills))
+
+
+def _as_number(value: ArrayLike, rank: int) -> ArrayLike:
+    """Return a known array of one element as that element, if arrays of a rank take it in."""
+    if isinstance(value, np.ndarray) and value.size == 1 and value.ndim <= rank:
+        return value.reshape(())
+    return value
+
+
 def bit_cast(x: ArrayLike, *, to: np.dtype) -> jax.Array:
     """The bits of `x` as numbers of another dtype of the same size."""
     return jnp.asarray(x).view(to)
 
 
 def cast_like(
-    x: ArrayLike, like: jax.Array, *, saturate: int = 1, round_mode: str = "up"
-) -> jax.Array:
-    """`x` in the dtype of another array."""
+    x: Fixed, like: jax.Array, *, saturate: int = 1, round_mode: str = "up"
+) -> jax.Array | np.ndarray:
+    """`x` in the dtype of another array; a number of the program stays one."""
+    plain = "biuf"  # others, bfloat16 among them, are not folded
+    if isinstance(x, np.ndarray) and x.dtype.kind in plain and like.dtype.kind in plain:
+        return x.astype(like.dtype)
     return cast(x, to=like.dtype)
 
 
@@ -244,5 +264,5 @@ TABLE: dict[str, Callable[..., Tree]] = {
     "Mean": mean,
     "Min": variadic(jnp.minimum),
     "Sum": variadic(jnp.add),
-    "Where": lambda condition, x, y: jnp.where(*aligned(condition, x, y)),
+    "Where": where,
 }

@@ -20,6 +20,9 @@ Known: TypeAlias = Annotated[np.ndarray, "known when the program is traced"]
 Fixed: TypeAlias = Annotated[ArrayLike, "a number of the program"]
 """An operand that stays a number of the program where it is one: an exponent, a bound."""
 
+Number: TypeAlias = Annotated[ArrayLike, "one number, if it is known and a single one"]
+"""An operand that is a NumPy array where it is known and has one element: what fills a mask."""
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -59,6 +62,10 @@ class Operation:
     def is_fixed(self, position: int) -> bool:
         """Return whether an operand stays a number of the program where it is one."""
         return self.is_known(position) or self._is_marked(position, "Fixed", Fixed)
+
+    def is_number(self, position: int) -> bool:
+        """Return whether a single known number stays one."""
+        return self._is_marked(position, "Number", Number)
 
     def _is_marked(self, position: int, name: str, mark: object) -> bool:
         """Return whether an operand has a mark, as such or as text, alone or with None."""
