@@ -19,6 +19,7 @@ import jax
 from jax import lax
 from jax.extend import core
 
+from rfp_jax._core.fills import Fills
 from rfp_jax._core.jaxprs import CALLS, Atom, Program, called, constants, opened
 from rfp_jax._core.precision import narrow
 from rfp_jax._core.signatures import (
@@ -31,7 +32,15 @@ from rfp_jax._core.signatures import (
     make_jaxpr,
     switch,
 )
-from rfp_jax._core.value import Value, activation, conform, join, same_structure
+from rfp_jax._core.value import (
+    Stopped,
+    Tracked,
+    Value,
+    activation,
+    conform,
+    join,
+    same_structure,
+)
 from rfp_jax._util.trees import Given, Tree
 
 Tally = Tree
@@ -46,6 +55,11 @@ class Walk(Protocol):
     @property
     def bodies(self) -> Bodies:
         """The bodies that were traced already."""
+        ...
+
+    @property
+    def fills(self) -> Fills:
+        """The arrays that hold one number in all places."""
         ...
 
     def run(
@@ -78,13 +92,17 @@ class Bodies:
         """Walk a body; the walk is traced at the first call of this structure."""
         leaves, tree = flatten((list(values), tally))
         types = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in map(jax.typeof, leaves))
-        key = (id(program), tree, types)
+        numbers = tuple(map(walk.fills.number, values))
+        key = (id(program), tree, types, numbers)
         if key not in self.traced:
             out_trees: list[TreeDef] = []
 
             def flat(*leaves: jax.Array) -> list[jax.Array]:
                 values, tally = tree.unflatten(leaves)
-                out, out_tree = flatten(_walk(walk.anew(opened(program)), program, values, tally))
+                inner = walk.anew(opened(program))
+                for value, number in zip(values, numbers, strict=True):
+                    inner.fills.keep(value, number)
+                out, out_tree = flatten(_walk(inner, program, values, tally))
                 out_trees.append(out_tree)
                 return out
 
@@ -148,6 +166,7 @@ def _fixpoint(walk: Walk, step: Step, carry: list[Value], tally: Tally) -> list[
 
 def _cond(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
     index, *operands = values
+    tracked = [isinstance(value, Tracked | Stopped) for value in operands]
     branches = eqn.params["branches"]
     index = activation(index)
     known = known_integer(index)
@@ -155,20 +174,28 @@ def _cond(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally)
         chosen = min(max(known, 0), len(branches) - 1)
         return _walk(walk, branches[chosen], operands, tally)
 
-    def walked(branch: Program) -> Step:
-        return lambda operands, tally: walk.bodies.call(walk, branch, operands, tally)
+    moving = [value for value, is_tracked in zip(operands, tracked, strict=True) if is_tracked]
 
-    shapes = [eval_shape(walked(branch), operands, tally)[0] for branch in branches]
+    def walked(branch: Program) -> Step:
+        def step(moving: list[Value], tally: Tally) -> State:
+            rest = iter(moving)
+            each = zip(operands, tracked, strict=True)
+            given = [next(rest) if is_tracked else value for value, is_tracked in each]
+            return walk.bodies.call(walk, branch, given, tally)
+
+        return step
+
+    shapes = [eval_shape(walked(branch), moving, tally)[0] for branch in branches]
     common = join(shapes)
 
     def same(branch: Program) -> Step:
-        def step(operands: list[Value], tally: Tally) -> State:
-            results, tally = walked(branch)(operands, tally)
+        def step(moving: list[Value], tally: Tally) -> State:
+            results, tally = walked(branch)(moving, tally)
             return conform(results, common, walk.constant), tally
 
         return step
 
-    return switch(index, list(map(same, branches)), operands, tally)
+    return switch(index, list(map(same, branches)), moving, tally)
 
 
 def _while(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:

@@ -29,6 +29,7 @@ from rfp_jax._core.bias import Bias, Keep
 from rfp_jax._core.carrier import Carrier, Contributions
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, Kind, bind, is_of
+from rfp_jax._core.fills import Fills
 from rfp_jax._core.frozen import (
     Frozen,
     Rule,
@@ -42,7 +43,7 @@ from rfp_jax._core.numbering import Numbering, key_of
 from rfp_jax._core.precision import widen
 from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
 from rfp_jax._core.scales import divisors
-from rfp_jax._core.signatures import asarray, is_numpy, zeros_like
+from rfp_jax._core.signatures import asarray, zeros_like
 from rfp_jax._core.value import (
     Pending,
     Slots,
@@ -111,6 +112,7 @@ class Interpreter:
         source: the user's line of that call.
         bodies: the bodies of loops and branches that were traced already.
         numbering: the equations of this program that were walked already.
+        fills: the arrays of this program that hold one number in all places.
         scales: the variables of this program that divide something.
         stops: where relevance ended, in the order of the walk.
     """
@@ -127,6 +129,7 @@ class Interpreter:
     source: str = ""
     bodies: Bodies = field(default_factory=Bodies)
     numbering: Numbering = field(default_factory=Numbering)
+    fills: Fills = field(default_factory=Fills)
     scales: frozenset[core.Var] = frozenset()
     stops: list[Stop] = field(default_factory=list[Stop])
 
@@ -155,6 +158,8 @@ class Interpreter:
         env: dict[core.Var, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, values, strict=True))
         made: dict[core.Var, core.JaxprEqn] = {}
+        for const in consts:
+            self.fills.keep_constant(const)
 
         def read(atom: core.Var | core.Literal) -> Value:
             if isinstance(atom, core.Literal):  # a Python number, in the type that it stands for
@@ -164,7 +169,7 @@ class Interpreter:
         for eqn in jaxpr.eqns:
             with user_context(eqn):
                 operands = tuple(map(read, eqn.invars))
-                results, tally = self.step(eqn, operands, tally, _Known(made, env))
+                results, tally = self.step(eqn, operands, tally, _Known(made, env, self.fills))
             env.update(zip(eqn.outvars, results, strict=True))
             if not any(isinstance(value, Tracked | Stopped) for value in operands):
                 made.update((v, eqn) for v in eqn.outvars)
@@ -192,6 +197,10 @@ class Interpreter:
             with jax.ensure_compile_time_eval() if stays_known else nullcontext():
                 results: list[Value] = [*bind(eqn, operands)]
             self.numbering.keep(key, values, results)
+            if stays_known:
+                self.fills.keep_constant(results[0])
+            elif name in MOVES:  # also beyond the calls and branches that this one is in
+                self.fills.keep(results[0], known.number(eqn.invars[0]))
             return results, tally
         equation = Equation(
             eqn,
@@ -227,7 +236,7 @@ class Interpreter:
 
     def anew(self, jaxpr: core.Jaxpr) -> Interpreter:
         """Return the walk through a program that is traced by itself: it knows no values yet."""
-        return replace(self, numbering=Numbering(), scales=divisors(jaxpr))
+        return replace(self, numbering=Numbering(), fills=Fills(), scales=divisors(jaxpr))
 
     def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Interpreter:
         """Return the walk through the bodies of a call, loop or branch."""
@@ -340,6 +349,7 @@ class _Known:
 
     made: dict[core.Var, core.JaxprEqn]
     env: dict[core.Var, Value]
+    fills: Fills
 
     def evaluator(self, eqn: core.JaxprEqn) -> Callable[[int], np.ndarray | None]:
         """Return the function that evaluates an operand of an equation, or returns None."""
@@ -353,14 +363,8 @@ class _Known:
 
     def number(self, atom: Atom) -> float | None:
         """Return the number of the program that a variable holds in all places, or None."""
-        while (eqn := self.made.get(atom) if isinstance(atom, core.Var) else None) is not None:
-            if eqn.primitive.name not in MOVES:
-                return None
-            atom = eqn.invars[0]
-        value = atom.val if isinstance(atom, core.Literal) else self.env.get(atom)
-        if is_numpy(value):
-            return float(value) if value.ndim == 0 and np.isrealobj(value) else None
-        return float(value) if isinstance(value, float | int) else None
+        value = literal(atom) if isinstance(atom, core.Literal) else self.env.get(atom)
+        return None if value is None else self.fills.number(value)
 
     def _value(self, atom: Atom, given: dict[core.Var, Value]) -> np.ndarray | None:
         if isinstance(atom, core.Literal):

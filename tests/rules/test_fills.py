@@ -1,0 +1,132 @@
+"""Masked places are filled with a number that is known, however the program comes to it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from rfp_jax import relevance
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+FULL = (1, 2, 4, 4)
+SEEN = np.tril(np.ones((4, 4), bool))
+QUERY, KEY, VALUE = np.random.default_rng(0).normal(size=(3, 1, 2, 4, 3))
+
+
+def made(value):
+    """A constant that was made beforehand, as a module's are."""
+    return lambda: value
+
+
+FILLS = {
+    "number": lambda fill: lambda: fill,
+    "array of no axes": lambda fill: lambda: np.array(fill),
+    "array of one element": lambda fill: lambda: np.full((1, 1, 1, 1), fill),
+    "array of all": lambda fill: lambda: np.full(FULL, fill),
+    "row": lambda fill: lambda: np.full(4, fill),
+    "JAX, no axes": lambda fill: made(jnp.array(fill)),
+    "JAX, one element": lambda fill: made(jnp.full((1, 1), fill)),
+    "made inside": lambda fill: lambda: jnp.full(FULL, fill),
+    "spread inside": lambda fill: lambda: jnp.broadcast_to(jnp.full((4, 1), fill), FULL),
+    "computed inside": lambda fill: lambda: jnp.full(FULL, 2 * jnp.sin(0.0) + fill),
+}
+
+
+def in_place(weights, fill):
+    return jnp.where(SEEN, weights, fill)
+
+
+def in_call(weights, fill):
+    return jax.jit(in_place)(weights, fill)
+
+
+def in_branch(weights, fill):
+    return lax.cond(weights.sum() > -1e30, in_place, lambda weights, _: weights, weights, fill)
+
+
+def in_loop(weights, fill):
+    def step(carry, _):
+        return carry, in_place(weights, fill)
+
+    return lax.scan(step, 0.0, None, length=2)[1][1]
+
+
+def in_branch_of_loop(weights, fill):
+    def step(carry, _):
+        return carry, in_branch(weights, fill)
+
+    return lax.scan(step, 0.0, None, length=2)[1][1]
+
+
+PLACES = [in_place, in_call, in_branch, in_loop, in_branch_of_loop]
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("place", PLACES)
+def test_masked_weights_stay_weights(fill, place):
+    """All relevance is the values': `output = p v` with p held constant."""
+    make = FILLS[fill](0.0)
+
+    def attention(query, key, value):
+        weights = jax.nn.softmax(query @ key.swapaxes(-1, -2))
+        return place(weights, make()) @ value
+
+    rel = jax.jit(relevance(attention, (0, 1, 2)))(QUERY, KEY, VALUE)
+    np.testing.assert_allclose(rel.sources[2], rel.output, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(np.stack(rel.sources[:2]), 0)
+    np.testing.assert_allclose(rel.bias, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("place", [in_place, in_call, in_branch])
+def test_a_mask_is_not_a_signal(fill, place):
+    """`jnp.where(seen, scores, -1e30)` under attnlrp, which passes relevance to the scores."""
+
+    def attention(make, place):
+        def fun(query, key, value):
+            scores = place(query @ key.swapaxes(-1, -2), make())
+            return jax.nn.softmax(scores) @ value
+
+        return jax.jit(relevance(fun, (0, 1, 2), rules="attnlrp"))(QUERY, KEY, VALUE)
+
+    given = attention(FILLS[fill](-1e30), place)
+    plain = attention(lambda: -1e30, in_place)
+    for one, other in zip(jax.tree.leaves(given), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_an_argument_is_not_known_by_its_value():
+    """A number that is passed may be any other at the next call: the mask is a function then."""
+
+    def masked(query, fill):
+        return jnp.where(SEEN, jax.nn.softmax(query @ query.swapaxes(-1, -2)), fill) @ VALUE
+
+    explain = jax.jit(relevance(masked))
+    zero, half = explain(QUERY, np.zeros(FULL)), explain(QUERY, np.full(FULL, 0.5))
+    assert np.abs(zero.sources).max() > 0.01
+    assert np.abs(half.sources).max() > 0.01
+
+
+def test_a_carry_that_begins_as_a_number_is_not_one():
+    """The second step of the loop masks with what the first one made."""
+
+    def net(query, value):
+        weights = jax.nn.softmax(query)
+
+        def step(carry, _):
+            return carry + weights.sum(), jnp.where(SEEN, weights, carry)
+
+        return lax.scan(step, jnp.zeros(FULL), None, length=2)[1].sum(0) @ value
+
+    def unrolled(query, value):
+        weights = jax.nn.softmax(query)
+        carry = jnp.zeros(FULL) + weights.sum()
+        return (jnp.where(SEEN, weights, 0.0) + jnp.where(SEEN, weights, carry)) @ value
+
+    query = np.random.default_rng(1).normal(size=FULL)
+    rel = relevance(net, (0, 1))(query, VALUE)
+    np.testing.assert_allclose(rel.output, unrolled(query, VALUE), rtol=1e-12)
+    total = rel.sources[0] + rel.sources[1] + rel.bias
+    np.testing.assert_allclose(total, rel.output, rtol=1e-12)
