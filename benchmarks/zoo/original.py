@@ -98,7 +98,7 @@ def beside(
     try:
         theirs = original.heatmaps(sources, weights)
     except NoOracleError as error:
-        no_oracle = str(error)
+        no_oracle = str(error).splitlines()[0]  # PyTorch adds where it was
     else:
         heatmap = jax.jit(rfp_jax.heatmap(fun, argnums=tuple(argnums), outputs=weights))
         oracle = max(map(_gap, map(np.asarray, heatmap(*args)), theirs))
