@@ -1,7 +1,7 @@
 """Arrays that hold one number in all places, because the program says so.
 
 `jnp.zeros(shape)` is a literal that was spread: what fills a masked place is known, however it is
-written. What an argument holds is never known.
+written. What a larger array of JAX holds is not known, be it closed over or passed.
 """
 
 from __future__ import annotations
