@@ -28,7 +28,7 @@ from rfp_jax._core.signatures import (
     eval_jaxpr,
     eval_shape,
     flatten,
-    known_integer,
+    is_known,
     make_jaxpr,
     switch,
 )
@@ -169,9 +169,8 @@ def _cond(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally)
     tracked = [isinstance(value, Tracked | Stopped) for value in operands]
     branches = eqn.params["branches"]
     index = activation(index)
-    known = known_integer(index)
-    if known is not None:  # a known branch is walked in place, like a call
-        chosen = min(max(known, 0), len(branches) - 1)
+    if is_known(index):  # a known branch is walked in place, like a call
+        chosen = min(max(int(index), 0), len(branches) - 1)
         return _walk(walk, branches[chosen], operands, tally)
 
     moving = [value for value, is_tracked in zip(operands, tracked, strict=True) if is_tracked]

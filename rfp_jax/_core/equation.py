@@ -11,14 +11,13 @@ from functools import cached_property
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.extend import core
 from jax.typing import DTypeLike
 
 from rfp_jax._core.jaxprs import Results, as_list, bind_params, dtype_of, evaluate, shape_of
 from rfp_jax._core.precision import narrow, widen, widen_params
 from rfp_jax._core.primitives import ELEMENTWISE, LINEAR_STEPS, SINGULAR
-from rfp_jax._core.signatures import Param, broadcast_shapes
+from rfp_jax._core.signatures import Param, broadcast_shapes, is_known
 from rfp_jax._core.value import Stopped, Tracked, Value, activation
 
 Member = Tracked | Stopped
@@ -247,8 +246,7 @@ class Equation:
             return self.params["y"] < 0
         if self.name == "pow":
             exponent = self.values[1]
-            is_known = not isinstance(exponent, Tracked | Stopped | Tracer)
-            return not (is_known and bool(np.all(np.real(np.asarray(exponent)) >= 0)))
+            return not (is_known(exponent) and bool(np.all(np.real(exponent) >= 0)))
         return self.name in SINGULAR
 
     @cached_property
@@ -258,11 +256,8 @@ class Equation:
             return 2
         if self.name == "integer_pow":
             return self.params["y"]
-        known = self.values[-1]
-        if self.name != "pow" or isinstance(known, Tracked | Stopped | Tracer):
-            return None
-        number = float(np.real(np.asarray(known)).item()) if np.size(known) == 1 else math.nan
-        return int(number) if number.is_integer() else None
+        known = self.number(1) if self.name == "pow" else None
+        return int(known) if known is not None and known.is_integer() else None
 
     @cached_property
     def degree(self) -> int | None:
@@ -316,12 +311,7 @@ class Equation:
 
     def _is_zero(self, i: int) -> bool:
         """Return whether an operand is tracked, or the constant 0."""
-        value = self.values[i]
-        if isinstance(value, Tracked) or self.number(i) == 0:
-            return True
-        if isinstance(value, Stopped | Tracer) or np.size(value) != 1:
-            return False
-        return bool(np.asarray(value) == 0)
+        return self.tracked[i] or self.number(i) == 0
 
     def _is_mask(self, i: int) -> bool:
         """Return whether an operand is a number so large that it stands for "none"."""

@@ -1,51 +1,70 @@
-"""Arrays that hold one number in all places, because the program says so.
+"""What the program itself says of the numbers in its arrays.
 
-`jnp.zeros(shape)` is a literal that was spread: what fills a masked place is known, however it is
-written. What a larger array of JAX holds is not known, be it closed over or passed.
+A walk holds what is known as NumPy arrays: literals, small constants, and what is computed of them.
+Arrays of JAX are not looked at, so a walk means the same whether it is traced or not; of some the
+program says that they hold one number in all places: `jnp.zeros(shape)` is a literal that was
+spread.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from jax.core import Tracer
+from collections.abc import Sequence
 
-from rfp_jax._core.signatures import is_numpy
-from rfp_jax._core.value import Stopped, Tracked, Value
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+
+from rfp_jax._core.signatures import is_known
+from rfp_jax._core.value import Value
+from rfp_jax._util.trees import Given
 
 
 class Fills:
-    """The arrays of one walk of which the number is known."""
+    """The arrays of one walk of which the number is known.
 
-    def __init__(self) -> None:
+    Attributes:
+        passed: the arrays that were passed to the call, whose numbers do not count.
+    """
+
+    def __init__(self, passed: Sequence[jax.Array] = ()) -> None:
+        self.passed = passed
+        self._passed = frozenset(map(id, passed))
         self._known: dict[int, tuple[Value, float]] = {}  # arrays are kept: their identity counts
+
+    def constant(self, value: Given) -> Given:
+        """Return a constant of a program as a walk holds it: a single number in NumPy.
+
+        Larger arrays of JAX may be parameters, and are treated like those that are passed.
+        """
+        is_passed = isinstance(value, jax.core.Tracer) or id(value) in self._passed
+        is_number = not is_passed and np.size(value) == 1 and _is_numeric(value)
+        return np.asarray(value) if is_number else value
 
     def keep(self, value: Value, number: float | None) -> None:
         """Remember the number that an array holds in all places, if there is one."""
         if number is not None:
             self._known[id(value)] = value, number
 
-    def keep_constant(self, constant: Value) -> None:
-        """Remember the one element of an array that a program closes over, or computes of such.
-
-        Larger arrays of JAX may be parameters, and are treated like those that are passed.
-        """
-        if isinstance(constant, Tracked | Stopped | Tracer) or np.size(constant) != 1:
-            return
-        self.keep(constant, _number(np.asarray(constant)))
-
     def number(self, value: Value) -> float | None:
         """Return the number that a value holds in all places, or None."""
-        if isinstance(value, float | int):
-            return float(value)
-        if is_numpy(value):
+        if is_known(value):
             return _number(value)
         found = self._known.get(id(value))
         return None if found is None else found[1]
 
 
 def _number(array: np.ndarray) -> float | None:
-    if array.size == 0 or not (np.isrealobj(array) and np.issubdtype(array.dtype, np.number)):
+    if array.size == 0 or array.dtype == np.bool_ or jnp.iscomplexobj(array):
         return None
     first = array.flat[0]
     is_uniform = array.flat[-1] == first and (array == first).all()  # most differ at the ends
     return float(first) if is_uniform else None
+
+
+def _is_numeric(value: Given) -> bool:
+    """Return whether a value is an array of numbers or truth values; a random key is not."""
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and any(
+        jnp.issubdtype(dtype, kind) for kind in (jnp.number, jnp.bool_)
+    )

@@ -20,7 +20,6 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.extend import core, source_info_util
 from jax.typing import DTypeLike
 
@@ -43,7 +42,7 @@ from rfp_jax._core.numbering import Numbering, key_of
 from rfp_jax._core.precision import widen
 from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
 from rfp_jax._core.scales import divisors
-from rfp_jax._core.signatures import asarray, zeros_like
+from rfp_jax._core.signatures import asarray, is_known, zeros_like
 from rfp_jax._core.value import (
     Pending,
     Slots,
@@ -155,11 +154,11 @@ class Interpreter:
         Raises:
             MissingRuleError: an operation on a tracked value has no rule.
         """
-        env: dict[core.Var, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
+        env: dict[core.Var, Value] = dict(
+            zip(jaxpr.constvars, map(self.fills.constant, consts), strict=True)
+        )
         env.update(zip(jaxpr.invars, values, strict=True))
         made: dict[core.Var, core.JaxprEqn] = {}
-        for const in consts:
-            self.fills.keep_constant(const)
 
         def read(atom: core.Var | core.Literal) -> Value:
             if isinstance(atom, core.Literal):  # a Python number, in the type that it stands for
@@ -196,10 +195,10 @@ class Interpreter:
                 return found, tally
             with jax.ensure_compile_time_eval() if stays_known else nullcontext():
                 results: list[Value] = [*bind(eqn, operands)]
-            self.numbering.keep(key, values, results)
             if stays_known:
-                self.fills.keep_constant(results[0])
-            elif name in MOVES:  # also beyond the calls and branches that this one is in
+                results = list(map(self.fills.constant, results))
+            self.numbering.keep(key, values, results)
+            if name in MOVES:  # also beyond the calls and branches that this one is in
                 self.fills.keep(results[0], known.number(eqn.invars[0]))
             return results, tally
         equation = Equation(
@@ -234,9 +233,10 @@ class Interpreter:
             raise MissingRuleError(equation)
         return self.results(equation, self.freeze(equation, rule)), tally
 
-    def anew(self, jaxpr: core.Jaxpr) -> Interpreter:
+    def anew(self, jaxpr: core.Jaxpr, passed: Sequence[jax.Array] | None = None) -> Interpreter:
         """Return the walk through a program that is traced by itself: it knows no values yet."""
-        return replace(self, numbering=Numbering(), fills=Fills(), scales=divisors(jaxpr))
+        fills = Fills(self.fills.passed if passed is None else passed)
+        return replace(self, numbering=Numbering(), fills=fills, scales=divisors(jaxpr))
 
     def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Interpreter:
         """Return the walk through the bodies of a call, loop or branch."""
@@ -340,7 +340,7 @@ def _sources(values: Sequence[Tracked]) -> frozenset[int]:
 
 def _are_known_scalars(operands: Sequence[jax.Array]) -> bool:
     """Return whether operands are known single numbers, such as exponents and bounds of a clip."""
-    return all(np.ndim(value) == 0 and not isinstance(value, Tracer) for value in operands)
+    return all(is_known(value) and value.ndim == 0 for value in operands)
 
 
 @dataclass(frozen=True)
@@ -370,8 +370,8 @@ class _Known:
         if isinstance(atom, core.Literal):
             return np.asarray(atom.val)
         value = given.get(atom)
-        if value is not None and not isinstance(value, Tracer | Tracked | Stopped):
-            return np.asarray(value)
+        if is_known(value):
+            return value
         eqn = self.made.get(atom)
         if eqn is None:
             return None

@@ -146,7 +146,8 @@ class FrozenProgram:
             for i, (leaf, own) in enumerate(zip(self.call.leaves, slots, strict=True))
         ]
         walk.stops.clear()
-        values, _ = walk.anew(self.call.jaxpr).run(self.call.jaxpr, self.call.consts, sources)
+        call = self.call
+        values, _ = walk.anew(call.jaxpr, call.passed).run(call.jaxpr, call.consts, sources)
         warn_of_stops(self.call, walk.stops, self._outputs(values))
         return values
 

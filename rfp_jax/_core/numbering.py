@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 
 from jax.extend import core
 
-from rfp_jax._core.signatures import is_numpy
+from rfp_jax._core.signatures import is_known
 from rfp_jax._core.value import Value
 
 _COMMUTATIVE = frozenset({"add", "add_any", "mul"})
@@ -50,6 +50,6 @@ def key_of(eqn: core.JaxprEqn, operands: Sequence[Value], rule: object = None) -
 
 def _number(value: Value) -> Hashable:
     """Return what identifies a value: a literal of the program by its number, others themselves."""
-    if is_numpy(value) and value.ndim == 0:
-        return str(value.dtype), value.tobytes()
+    if is_known(value) and value.size == 1:
+        return str(value.dtype), value.shape, value.tobytes()
     return id(value)

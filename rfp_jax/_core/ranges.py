@@ -7,12 +7,12 @@ import operator
 import sys
 from collections.abc import Callable, Mapping
 
+import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from rfp_jax._core.equation import Equation, Member, before_conversion, producer
 from rfp_jax._core.primitives import LAYERS, MOVES
-from rfp_jax._core.signatures import is_numpy, is_symbolic
+from rfp_jax._core.signatures import is_known, is_symbolic
 from rfp_jax._core.value import UNBOUNDED, Stopped, Tracked, Value
 
 Interval = tuple[float, float]
@@ -32,13 +32,11 @@ def interval(value: Value) -> Interval:
     """Return the range of a value; of a small known constant its least and greatest element."""
     if isinstance(value, Tracked | Stopped):
         return value.facts.interval
-    if isinstance(value, Tracer) or np.size(value) == 0 or np.size(value) > _SMALL:
+    if value.dtype == bool:
+        return 0.0, 1.0
+    if not is_known(value) or not 0 < value.size <= _SMALL or jnp.iscomplexobj(value):
         return UNBOUNDED
-    if not np.issubdtype(np.asarray(value).dtype, np.number) or np.iscomplexobj(value):
-        return (0.0, 1.0) if np.asarray(value).dtype == bool else UNBOUNDED
-    if not is_numpy(value) and np.size(value) > 1:
-        return UNBOUNDED
-    low, high = float(np.min(np.asarray(value))), float(np.max(np.asarray(value)))
+    low, high = float(value.min()), float(value.max())
     return UNBOUNDED if math.isnan(low) or math.isnan(high) else (low, high)
 
 

@@ -67,9 +67,15 @@ ones_like: Callable[[jax.Array], jax.Array] = jnp.ones_like
 broadcast_shapes: Callable[..., tuple[int, ...]] = jnp.broadcast_shapes
 
 
-def is_numpy(value: object) -> TypeGuard[np.ndarray]:
-    """Return whether a value is a NumPy array."""
-    return isinstance(value, np.ndarray)
+def is_known(value: object) -> TypeGuard[np.ndarray]:
+    """Return whether a program says what an array holds: a walk has its constants in NumPy.
+
+    NumPy arrays of very many elements are weights, and are not looked at, like arrays of JAX.
+    """
+    return isinstance(value, np.ndarray) and value.size <= _LARGE
+
+
+_LARGE = 1 << 18
 
 
 def is_array(value: object) -> TypeGuard[jax.Array | np.ndarray]:
@@ -96,11 +102,6 @@ def rebuilt(value: Sequence[object], parts: Sequence[object]) -> Sequence[object
     """Return a list, tuple or named tuple like another, of these parts."""
     make = cast("Callable[[Sequence[object]], Sequence[object]]", type(value))
     return getattr(value, "_make", make)(parts)
-
-
-def known_integer(x: jax.Array) -> int | None:
-    """Return the number that an array holds, or None while it is traced."""
-    return None if isinstance(x, jax.core.Tracer) else int(x)
 
 
 def is_symbolic(size: int) -> bool:

@@ -14,6 +14,7 @@ from jax.extend import core
 from jax.typing import DTypeLike
 
 from rfp_jax._core.argnums import Argnums, resolve
+from rfp_jax._core.fills import Fills
 from rfp_jax._core.jaxprs import dtype_of, inner_jaxprs, shape_of
 from rfp_jax._core.precision import check_beside, narrow, widen
 from rfp_jax._core.signatures import (
@@ -23,6 +24,7 @@ from rfp_jax._core.signatures import (
     flatten,
     flatten_with_path,
     is_arraylike,
+    is_known,
     is_tuple,
     keystr,
     make_jaxpr,
@@ -40,7 +42,8 @@ class Trace:
     """A call `fun(*args, **kwargs)` traced as a function of the leaves of its source arguments.
 
     Attributes:
-        jaxpr, consts: the program and the values of its constants.
+        jaxpr, consts: the program and the values of its constants, those that count in NumPy.
+        passed: the arrays among the arguments that are no sources.
         leaves: the source arrays.
         names: where each of them stands in the call, such as `args[1]['left']`.
         tree: how `leaves` fill what `argnums` points to, like the gradients of `jax.grad`.
@@ -52,6 +55,7 @@ class Trace:
 
     jaxpr: core.Jaxpr
     consts: Sequence[Given]
+    passed: Sequence[jax.Array]
     leaves: list[jax.Array]
     names: list[str]
     tree: TreeDef
@@ -59,6 +63,17 @@ class Trace:
     output_shapes: list[tuple[int, ...]]
     aux_tree: TreeDef
     aux_leaves: list[Leaf]
+
+    @property
+    def arrays(self) -> list[jax.Array]:
+        """The constants whose numbers do not count, such as parameters."""
+        return [const for const in self.consts if not is_known(const)]
+
+    def given(self, arrays: Sequence[jax.Array], leaves: Sequence[jax.Array]) -> Trace:
+        """The call with these arrays and these sources."""
+        rest = iter(arrays)
+        consts = [const if is_known(const) else next(rest) for const in self.consts]
+        return replace(self, consts=consts, leaves=list(leaves))
 
     def widened(self, dtype: DTypeLike | None) -> Trace:
         """The call with its sources in the precision of contributions."""
@@ -143,9 +158,12 @@ def trace(
         return [*map(asarray, outputs), *(a for a in auxiliary if isinstance(a, _ARRAYS))]
 
     closed, results = make_jaxpr(from_sources, return_shape=True)(*leaves)
+    others = [arg for place, arg in enumerate(args) if place not in places]
+    passed = [a for a in flatten((others, kwargs))[0] if isinstance(a, jax.Array)]
     return Trace(
         jaxpr=closed.jaxpr,
-        consts=closed.consts,
+        consts=list(map(Fills(passed).constant, closed.consts)),
+        passed=passed,
         leaves=leaves,
         names=[_where(path, places) for path, _ in named],
         tree=structure(chosen),

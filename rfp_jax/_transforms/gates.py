@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 import jax
@@ -69,27 +68,26 @@ def gate(
         call = trace(fun, argnums, args, kwargs)
 
         @jax.custom_jvp
-        def plain(consts: Sequence[Tree], leaves: Sequence[jax.Array]) -> list[jax.Array]:
-            return eval_jaxpr(call.jaxpr, consts, *leaves)
+        def plain(arrays: Sequence[jax.Array], leaves: Sequence[jax.Array]) -> list[jax.Array]:
+            return eval_jaxpr(call.jaxpr, call.given(arrays, leaves).consts, *leaves)
 
         @functools.partial(plain.defjvp, symbolic_zeros=True)
         def _(primals: Tree, tangents: Tree) -> tuple[list[jax.Array], list[Tree]]:
-            consts, leaves = primals
-            consts_dot, leaves_dot = tangents
-            here = replace(call, consts=consts, leaves=list(leaves))
-            program = FrozenProgram(here, walk(rules))
+            arrays, leaves = primals
+            arrays_dot, leaves_dot = tangents
+            program = FrozenProgram(call.given(arrays, leaves), walk(rules))
             outputs, pushed = program.push_beside(list(map(_or_none, leaves_dot)))
             relevance = [_tangent(y, c) for y, c in zip(outputs, pushed, strict=True)]
-            if any(_or_none(c) is not None for c in jax.tree.leaves(consts_dot)):
-                dots = jax.tree.map(_instantiate, consts, consts_dot)
-                direct = jax.jvp(lambda consts: plain.fun(consts, leaves), (consts,), (dots,))[1]
+            if any(_or_none(c) is not None for c in jax.tree.leaves(arrays_dot)):
+                dots = jax.tree.map(_instantiate, arrays, arrays_dot)
+                direct = jax.jvp(lambda arrays: plain.fun(arrays, leaves), (arrays,), (dots,))[1]
                 relevance = [
                     r if r.dtype == jax.dtypes.float0 else r + d
                     for r, d in zip(relevance, direct, strict=True)
                 ]
             return outputs, relevance
 
-        return call.output_tree.unflatten(plain(call.consts, call.leaves))
+        return call.output_tree.unflatten(plain(call.arrays, call.leaves))
 
     return gated
 

@@ -147,10 +147,10 @@ class Survey:
         interpreter = replace(walk(rules, "propagate", wide), exact=True, observer=ledger)
         found: list[list[Value]] = []
 
-        def run(consts: Sequence[Tree], leaves: list[jax.Array]) -> None:
-            found.append(_values(interpreter, call, consts, leaves, None)[0])
+        def run(arrays: Sequence[jax.Array], leaves: list[jax.Array]) -> None:
+            found.append(_values(interpreter, call.given(arrays, leaves), None)[0])
 
-        jax.eval_shape(run, call.consts, call.leaves)
+        jax.eval_shape(run, call.arrays, call.leaves)
         return cls(call, interpreter, ledger, found[0])
 
     @property
@@ -173,7 +173,7 @@ class Survey:
         call, size = self.call, len(self.ledger.entries)
         adds = any(entry.adds_bias for entry in self.ledger.entries.values())
         origins = adds and not has_while(call.jaxpr)  # derivatives; loops run forwards only
-        found = run_once(partial(self._measure, origins), call.consts, call.leaves)
+        found = run_once(partial(self._measure, origins), call.arrays, call.leaves)
         biases = map(float, found.origins) if origins else [None] * size
         entries = tuple(
             replace(
@@ -194,15 +194,17 @@ class Survey:
             hints=find_hints(call, self.outputs, self.walk.stops, call.leaves),
         )
 
-    def _measure(self, origins: bool, consts: Sequence[Tree], leaves: list[jax.Array]) -> _Measured:
+    def _measure(
+        self, origins: bool, arrays: Sequence[jax.Array], leaves: list[jax.Array]
+    ) -> _Measured:
         """Measure a call; its arrays are arguments, for XLA would fold constants, slowly."""
-        call, size = self.call, len(self.ledger.entries)
+        call, size = self.call.given(arrays, leaves), len(self.ledger.entries)
         probe = certificate.make_probe(largest(call.jaxpr), self.walk.dtype or jnp.float32)
 
         def walked(weights: list[jax.Array] | None) -> tuple[jax.Array, tuple[Tree, ...]]:
             ledger = Ledger(dict(self.ledger.entries), probe=probe, weights=weights)
             walk = replace(self.walk, bodies=Bodies(), stops=[], observer=ledger)
-            values, tally = _values(walk, call, consts, leaves, jnp.zeros((size, 2), float))
+            values, tally = _values(walk, call, jnp.zeros((size, 2), float))
             outputs = values[: call.output_tree.num_leaves]
             residual = jnp.max(jnp.stack([_residual(walk, value) for value in outputs]))
             finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(activation(v))) for v in outputs]))
@@ -243,15 +245,9 @@ def _explained_bias(walk: Interpreter, outputs: Sequence[Value]) -> jax.Array:
     return jnp.sum(jnp.stack(parts)) if parts else jnp.zeros(())
 
 
-def _values(
-    interpreter: Interpreter,
-    call: Trace,
-    consts: Sequence[Tree],
-    leaves: Sequence[jax.Array],
-    tally: Tally,
-) -> State:
+def _values(interpreter: Interpreter, call: Trace, tally: Tally) -> State:
     """Walk a call with every source, and in the last slot the bias."""
-    count = len(leaves) + 1
+    count = len(call.leaves) + 1
     seed = interpreter.carrier.seed
     sources: list[Value] = [
         Tracked(
@@ -259,9 +255,10 @@ def _values(
             tuple(seed(leaf) if slot == i else None for slot in range(count)),
             Facts.from_source(i),
         )
-        for i, leaf in enumerate(leaves)
+        for i, leaf in enumerate(call.leaves)
     ]
-    return interpreter.anew(call.jaxpr).run(call.jaxpr, consts, sources, tally)
+    walk = interpreter.anew(call.jaxpr, call.passed)
+    return walk.run(call.jaxpr, call.consts, sources, tally)
 
 
 def _residual(interpreter: Interpreter, value: Value) -> jax.Array:

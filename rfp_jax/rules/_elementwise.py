@@ -19,13 +19,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 
 from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.primitives import MOVES
-from rfp_jax._core.value import Stopped, Tracked
+from rfp_jax._core.signatures import is_known
+from rfp_jax._core.value import Tracked
 from rfp_jax.errors import MissingRuleError
 
 Curve = Callable[[jax.Array], jax.Array]
@@ -198,7 +197,7 @@ def _is_infinite_at_zero(f: Equation, variable: Tracked) -> bool:
     dtype = variable.activation.dtype
     for made in _equations(f, variable):
         constants = [v for v in made.values if all(v is not m for m in made.members)]
-        if any(isinstance(v, Tracked | Stopped | Tracer) or np.ndim(v) for v in constants):
+        if not all(is_known(v) and v.ndim == 0 for v in constants):
             return False
     with jax.ensure_compile_time_eval():
         zero = jnp.zeros((), dtype)

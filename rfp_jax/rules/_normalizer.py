@@ -7,13 +7,12 @@ proposition 3.4: relevance passes a normalization as if its scale did not depend
 from __future__ import annotations
 
 import jax
-import numpy as np
-from jax.core import Tracer
 
 from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.frozen import Frozen
 from rfp_jax._core.primitives import MOVES
-from rfp_jax._core.value import Stopped, Tracked, Value
+from rfp_jax._core.signatures import is_known
+from rfp_jax._core.value import Tracked, Value
 from rfp_jax._util.trees import Given
 from rfp_jax.rules._product import signal
 
@@ -44,6 +43,4 @@ def is_normalizer(value: Value) -> bool:
 
 
 def _is_minus_half(exponent: Given) -> bool:
-    if isinstance(exponent, Tracked | Stopped | Tracer):
-        return False
-    return bool(np.all(np.asarray(exponent) == -0.5))
+    return is_known(exponent) and bool((exponent == -0.5).all())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from rfp_jax import relevance
+from rfp_jax import audit, relevance
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -130,3 +130,67 @@ def test_a_carry_that_begins_as_a_number_is_not_one():
     np.testing.assert_allclose(rel.output, unrolled(query, VALUE), rtol=1e-12)
     total = rel.sources[0] + rel.sources[1] + rel.bias
     np.testing.assert_allclose(total, rel.output, rtol=1e-12)
+
+
+ARGUMENTS = {
+    "no axes": jnp.array,
+    "one element": lambda number: jnp.full((1, 1), number),
+    "a leaf of a tree": lambda number: {"fill": jnp.array(number)},
+}
+
+FUNCTIONS = {
+    "fill": lambda x, z: in_place(jax.nn.softmax(x), z).sum(-1, keepdims=True) * x[:1],
+    "fill in a call": lambda x, z: in_call(jax.nn.softmax(x), z).sum(-1, keepdims=True) * x[:1],
+    "fill in a loop": lambda x, z: in_loop(jax.nn.softmax(x), z).sum(-1, keepdims=True) * x[:1],
+    "exponent": lambda x, z: (1 + x**2) ** (z - 1) * x,
+    "bound": lambda x, z: jnp.maximum(x, z) * x[:1],
+    "range": lambda x, z: jnp.tanh(x) * (z + jax.nn.sigmoid(x)) * x[:1],
+    "branch": lambda x, z: lax.cond(z.sum() > 1, jnp.tanh, jax.nn.sigmoid, x) * x[:1],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("argument", ARGUMENTS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_number_of_an_argument_does_not_count(name, argument, dtype):
+    """A number that is passed means the same with and without `jit`, and in the audit."""
+    x, z = jnp.asarray(QUERY[0, 0] @ KEY[0, 0].T, dtype), ARGUMENTS[argument](0.0)
+    fun = FUNCTIONS[name]
+
+    def call(x, z):
+        return fun(x, jnp.asarray(jax.tree.leaves(z)[0], dtype))
+
+    explain = relevance(call)
+    traced, concrete = jax.jit(explain)(x, z), explain(x, z)
+    assert traced.output.dtype == dtype
+    error = 100 * float(jnp.finfo(dtype).eps)
+    near = {"rtol": error, "atol": error}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **near), concrete, traced)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_what_is_closed_over_counts_in_the_audit_too(fill):
+    """A certificate walks the same program as relevance: the weights are no signal there."""
+    make = FILLS[fill](0.0)
+
+    def attention(query, key, value):
+        weights = jax.nn.softmax(query @ key.swapaxes(-1, -2))
+        return in_call(weights, make()) @ value
+
+    found = audit(attention, (0, 1, 2))(QUERY, KEY, VALUE)
+    assert found.residual <= found.tolerance
+    (*_, product) = (entry for entry in found.entries if entry.primitive == "dot_general")
+    assert product.rule == "weighted"
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_bfloat16_fills_are_known(fill):
+    make = FILLS[fill](0.0)
+    q, k, v = (jnp.asarray(a, jnp.bfloat16) for a in (QUERY, KEY, VALUE))
+
+    def attention(query, key, value):
+        weights = jax.nn.softmax(query @ key.swapaxes(-1, -2))
+        return in_call(weights, jnp.asarray(make(), jnp.bfloat16)) @ value
+
+    rel = relevance(attention, (0, 1, 2))(q, k, v)
+    np.testing.assert_array_equal(np.stack(rel.sources[:2]).astype(float), 0)
