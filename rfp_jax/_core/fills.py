@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax._core.signatures import is_known
+from rfp_jax._core.signatures import is_known, is_traced
 from rfp_jax._core.value import Value
 from rfp_jax._util.trees import Given
 
@@ -37,7 +36,7 @@ class Fills:
 
         Larger arrays of JAX may be parameters, and are treated like those that are passed.
         """
-        is_passed = isinstance(value, jax.core.Tracer) or id(value) in self._passed
+        is_passed = is_traced(value) or id(value) in self._passed
         is_number = not is_passed and np.size(value) == 1 and _is_numeric(value)
         return np.asarray(value) if is_number else value
 

@@ -78,6 +78,11 @@ def is_known(value: object) -> TypeGuard[np.ndarray]:
 _LARGE = 1 << 18
 
 
+def is_traced(value: object) -> bool:
+    """Return whether a value stands for one that is not known yet."""
+    return isinstance(value, jax.core.Tracer)
+
+
 def is_array(value: object) -> TypeGuard[jax.Array | np.ndarray]:
     """Return whether a value is an array."""
     return isinstance(value, jax.Array | np.ndarray)
