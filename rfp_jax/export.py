@@ -150,8 +150,8 @@ def save(
         from rfp_jax._transforms.propagation import relevance
 
         method = relevance
+    from rfp_jax._runs.fingerprint import as_json, describe, versions
     from rfp_jax._util.files import atomic_file
-    from rfp_jax.tables._evaluate.fingerprint import as_json, describe, versions
     from rfp_jax.tables._evaluate.rows import as_arrays
 
     if not inputs:

@@ -18,8 +18,8 @@ from rich.table import Table
 from benchmarks.names import unknown
 from benchmarks.scale.costs import DEVICES, JOBS, Job, Measured, estimate
 from benchmarks.scale.simulation import Assumptions, Outcome, simulate
+from rfp_jax._runs import sealed
 from rfp_jax.maps._tiles import Plan, trimmed
-from rfp_jax.tables._evaluate import sealed
 from rfp_jax.tables._evaluate.plan import Chunks
 
 ASSUMED = """\

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rfp_jax.tables._evaluate import processes
+from rfp_jax._runs import processes
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 Tree: TypeAlias = Any
@@ -18,3 +19,8 @@ Number: TypeAlias = Any
 
 Json: TypeAlias = Any
 """A value read from JSON. Any: its structure is checked where it is used."""
+
+Device: TypeAlias = Any
+"""A `jax.Device`. Any: type checkers take JAX's name for a variable."""
+
+Devices = Sequence[Device]

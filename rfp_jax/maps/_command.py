@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from rfp_jax._runs import processes
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.trees import Tree
 from rfp_jax.convert import ConversionError, load
@@ -23,7 +24,6 @@ from rfp_jax.maps._scene import Prepare
 from rfp_jax.maps._source import Source
 from rfp_jax.maps._summary import summarize
 from rfp_jax.tables import TableInUseError, TableMismatchError, join
-from rfp_jax.tables._evaluate import processes
 
 with needs_extra("The command", extra="maps"):
     import tyro

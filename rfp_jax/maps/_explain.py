@@ -15,10 +15,9 @@ from jax.sharding import PartitionSpec as P
 from rfp_jax._transforms.propagation import relevance
 from rfp_jax._transforms.walks import BiasMode
 from rfp_jax._util.compiler import options_for
-from rfp_jax._util.trees import Given, Tree
+from rfp_jax._util.trees import Devices, Given, Tree
 from rfp_jax.maps._errors import NetworkSizeError, SceneError
 from rfp_jax.rules import Composite, LayerRule
-from rfp_jax.tables._evaluate.options import Devices
 
 Chosen = tuple[int, ...] | None
 """The outputs that are explained, by number; None for that which is greatest at each pixel."""

@@ -6,12 +6,12 @@ import hashlib
 
 import numpy as np
 
+from rfp_jax._runs import fingerprint
 from rfp_jax._util.trees import Json
 from rfp_jax.maps._explain import Compiled, Network
 from rfp_jax.maps._layout import Layout, flat
 from rfp_jax.maps._scene import SAMPLE, Layer, Scene
 from rfp_jax.maps._structure import Structure
-from rfp_jax.tables._evaluate import fingerprint
 
 
 def identity(

@@ -6,7 +6,7 @@
     PATH                             appears when every tile is proved
     PATH/proof/zarr.json             size and checksum of every chunk; sealed
 
-Lock, markers, seals and stamps are those of the tables (`rfp_jax.tables`). A tile is a whole
+Lock, markers, seals and stamps are those of tables, too (`rfp_jax._runs`). A tile is a whole
 number of chunks, so each chunk has one writer. Every chunk has its file, even one of nothing but
 fill values: what is missing is missing.
 """
@@ -27,13 +27,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rfp_jax._runs import sealed
+from rfp_jax._runs.partial import Partial
 from rfp_jax._util import files
 from rfp_jax._util.trees import Json
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._layout import Layout, Variable
 from rfp_jax.maps._tiles import Plan, Tile
-from rfp_jax.tables._evaluate import sealed
-from rfp_jax.tables._evaluate.journal import Journal as Folder
 
 FORMAT = "rfp_jax map 1"
 METADATA, PROOF = "zarr.json", Path("proof", "zarr.json")
@@ -53,22 +53,19 @@ class Journal:
     path: Path
 
     @property
-    def folder(self) -> Folder:
+    def partial(self) -> Partial:
         """The folder beside it, its lock and its markers."""
-        return Folder(self.path)
+        return Partial(self.path)
 
     @property
     def scene(self) -> Path:
         """The map that is being written."""
-        return self.folder.folder / "scene.zarr"
+        return self.partial.folder / "scene.zarr"
 
     def begin(self, stack: contextlib.ExitStack) -> None:
         """Take the lock for as long as the stack lives, and clear away what a kill has left."""
-        stack.enter_context(self.folder.locked())
-        for stray in self.folder.folder.rglob("*.partial"):
-            stray.unlink()
-        shutil.rmtree(self.folder.arrived, ignore_errors=True)
-        self.folder.arrived.mkdir()
+        stack.enter_context(self.partial.locked())
+        self.partial.clear()
 
     def attributes(self) -> dict[str, Json] | None:
         """Attributes of the map that is being written; None if there is none that can be read."""
@@ -77,9 +74,8 @@ class Journal:
 
     def create(self, layout: Layout, attributes: Mapping[str, Json]) -> None:
         """Make the map in its full size, with nothing in it."""
-        for old in (self.scene, self.folder.folder / "chunks"):
-            shutil.rmtree(old, ignore_errors=True)
-        (self.folder.folder / "chunks").mkdir()
+        shutil.rmtree(self.scene, ignore_errors=True)
+        self.partial.forget()
         with files.atomic_folder(self.scene, durable=True) as fresh:
             _create(fresh, layout, attributes)
 
@@ -107,7 +103,7 @@ class Journal:
         found = self.committed(plan, which=mine)
         for i, record in zip(mine, found, strict=True):
             if record is None:
-                self.folder.marker(i).unlink(missing_ok=True)
+                self.partial.marker(i).unlink(missing_ok=True)
 
     def committed(
         self, plan: Plan, *, thorough: bool = True, which: Sequence[int] | None = None
@@ -122,7 +118,7 @@ class Journal:
         identity = (self.attributes() or {}).get("identity")
         found: list[Record | None] = []
         for i in range(len(plan)) if which is None else which:
-            marker = sealed.read_intact(self.folder.marker(i)) or {"attributes": {}}
+            marker = sealed.read_intact(self.partial.marker(i)) or {"attributes": {}}
             said = marker["attributes"]
             ours = (said.get("map"), said.get("tile")) == (identity, i)
             sound = ours and not any(
@@ -147,7 +143,7 @@ class Journal:
         identity = (self.attributes() or {})["identity"]
         record = {"counts": dict(counts), "files": stamps}
         marker = {"attributes": {"map": identity, "tile": i, "record": record}}
-        sealed.write(self.folder.marker(i), sealed.seal(marker))
+        sealed.write(self.partial.marker(i), sealed.seal(marker))
 
     def publish(self, plan: Plan, attributes: Mapping[str, Json]) -> None:
         """Let the map, now complete, appear at its place.
@@ -176,7 +172,7 @@ class Journal:
         files.sync_tree(self.scene)
         self.scene.rename(self.path)
         files.sync(self.path.parent)
-        self.folder.remove()
+        self.partial.remove()
 
     def discard(self) -> None:
         """Remove the map at the path, complete or not.
@@ -187,9 +183,9 @@ class Journal:
         if os.path.lexists(self.path):
             read_root(self.path)
             shutil.rmtree(self.path)
-        if self.folder.folder.exists():
-            with self.folder.locked():
-                self.folder.remove()
+        if self.partial.folder.exists():
+            with self.partial.locked():
+                self.partial.remove()
 
 
 def read_root(path: Path) -> dict[str, Json]:
@@ -201,7 +197,7 @@ def read_root(path: Path) -> dict[str, Json]:
         SceneError: it is a map, and its metadata are damaged.
     """
     if not os.path.lexists(path):
-        partial = Journal(path).folder.folder
+        partial = Journal(path).partial.folder
         begun = (
             f"; {partial} holds one that was begun: call relevance again"
             if partial.exists()

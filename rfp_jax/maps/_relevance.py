@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import jax
 import numpy as np
 
+from rfp_jax._runs import processes
 from rfp_jax._transforms.walks import BiasMode
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.rasters import Scale
@@ -25,7 +26,6 @@ from rfp_jax.maps._scene import Prepare, check_prepare, open_scene
 from rfp_jax.maps._structure import Windows
 from rfp_jax.maps._write import in_memory, on_disk, plan_work
 from rfp_jax.rules import Composite, LayerRule
-from rfp_jax.tables._evaluate import processes
 
 if TYPE_CHECKING:
     import xarray as xr

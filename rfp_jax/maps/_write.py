@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from rfp_jax._runs import processes
+from rfp_jax._runs.fingerprint import differences, identify
 from rfp_jax._util.trees import Given, Json
 from rfp_jax.maps import _journal as journals
 from rfp_jax.maps._explain import Compiled, Network, choose
@@ -21,8 +23,6 @@ from rfp_jax.maps._run import Work
 from rfp_jax.maps._scene import Scene
 from rfp_jax.maps._structure import Structure, Windows, count_outputs, input_shapes, lay
 from rfp_jax.tables import TableMismatchError
-from rfp_jax.tables._evaluate import processes
-from rfp_jax.tables._evaluate.fingerprint import differences, identify
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -121,7 +121,7 @@ def on_disk(
             records = journal.committed(work.plan, thorough=False)
         todo = [i for i, record in enumerate(records) if record is None]
         mine = processes.chunks_of_process(todo)
-        with processes.long_phase(journal.folder.arrived):
+        with processes.long_phase(journal.partial.arrived):
             _commit(journal, work, mine, records, shown=shown and processes.is_first())
         with processes.phase():
             if processes.is_first():
@@ -150,7 +150,7 @@ def _commit(
                 advance(counts["pixels"])
     except BaseException as error:
         error.add_note(
-            f"What is committed stays in {journal.folder.folder}; the same call goes on there."
+            f"What is committed stays in {journal.partial.folder}; the same call goes on there."
         )
         raise
 

@@ -4,21 +4,20 @@
 `share` and others ask it the usual questions, `report` shows it as one HTML page.
 """
 
+from rfp_jax._runs.errors import OtherProcessError, TableInUseError
+from rfp_jax._runs.processes import join
 from rfp_jax._util.parts import BIAS
 from rfp_jax.tables._bins import bin_members
 from rfp_jax.tables._evaluate.consistency import blocks, check
 from rfp_jax.tables._evaluate.errors import (
     BadSampleError,
     DamagedTableError,
-    OtherProcessError,
     TableFormatError,
-    TableInUseError,
     TableMismatchError,
 )
 from rfp_jax.tables._evaluate.evaluation import evaluate
 from rfp_jax.tables._evaluate.exports import to_csv, to_parquet
 from rfp_jax.tables._evaluate.options import Columns, Places, RunOptions
-from rfp_jax.tables._evaluate.processes import join
 from rfp_jax.tables._evaluate.samples import DataSource
 from rfp_jax.tables._evaluate.scores import MultiLabel, Pixels, Regression
 from rfp_jax.tables._query import (

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.scale import __main__ as command
 from benchmarks.scale import costs, simulation
 from benchmarks.scale.simulation import Assumptions, simulate
-from rfp_jax.tables._evaluate import processes
+from rfp_jax._runs import processes
 from rfp_jax.tables._evaluate.plan import Chunks, Slots
 
 FEW = Assumptions(processes=20, seconds=60, spread=0.1, mtbf=5, detect=100, start=120)

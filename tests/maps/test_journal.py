@@ -163,7 +163,7 @@ def test_a_changed_pixel_is_refused(folder, monkeypatch):
 
 
 def test_two_runs_at_once(folder):
-    lock = journal.Journal(folder / "map.zarr").folder.locked()
+    lock = journal.Journal(folder / "map.zarr").partial.locked()
     with lock, pytest.raises(TableInUseError, match="another run is writing"):
         worker.write(folder)
 

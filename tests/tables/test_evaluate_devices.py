@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rfp_jax import tables
-from rfp_jax.tables._evaluate import processes
+from rfp_jax._runs import processes
 from rfp_jax.tables._evaluate.schema import spaced
 
 WORKER = Path(__file__).parents[1] / "stress" / "cluster.py"

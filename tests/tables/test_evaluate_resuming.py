@@ -12,12 +12,12 @@ import xarray as xr
 
 import rfp_jax
 from rfp_jax import tables
+from rfp_jax._runs import fingerprint
 from rfp_jax.tables import (
     BadSampleError,
     TableInUseError,
     TableMismatchError,
 )
-from rfp_jax.tables._evaluate import fingerprint
 from rfp_jax.tables._evaluate.journal import Journal
 from rfp_jax.tables._evaluate.schema import spaced
 from tests.tables.evaluate_runs import PARAMS, SOURCES, Patches, changed, model, run, unreadable
@@ -185,7 +185,10 @@ def test_jitted_parts_have_one_fingerprint_whatever_they_are_called():
 
 def test_a_second_run_refuses(tmp_path):
     path = tmp_path / "t.zarr"
-    with Journal(path).locked(), pytest.raises(TableInUseError, match="another run is writing"):
+    with (
+        Journal(path).partial.locked(),
+        pytest.raises(TableInUseError, match="another run is writing"),
+    ):
         run(Patches(), path)
     run(Patches(), path)
 
@@ -195,11 +198,11 @@ def test_the_lock_of_a_run_that_has_just_finished_does_not_count(tmp_path, monke
 
     def finishing_first(handle, operation):  # the other run removes its lock between open and flock
         monkeypatch.setattr(fcntl, "flock", flock)
-        (journal.folder / "lock").unlink()
+        (journal.partial.folder / "lock").unlink()
         flock(handle, operation)
 
     monkeypatch.setattr(fcntl, "flock", finishing_first)
-    with journal.locked(), pytest.raises(TableInUseError), journal.locked():
+    with journal.partial.locked(), pytest.raises(TableInUseError), journal.partial.locked():
         pass
 
 

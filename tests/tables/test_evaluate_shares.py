@@ -2,9 +2,9 @@
 
 import pytest
 
+from rfp_jax._runs import sealed
 from rfp_jax.maps import _journal as of_maps
 from rfp_jax.tables._evaluate import journal as of_tables
-from rfp_jax.tables._evaluate import sealed
 from rfp_jax.tables._evaluate.plan import Chunks
 
 SOUND = {0: True, 1: False, 2: False, 3: True, 5: True, 6: False}
@@ -23,7 +23,7 @@ def table(tmp_path, monkeypatch):
     monkeypatch.setattr(of_tables.layout, "is_sound", is_sound)
     monkeypatch.setattr(of_tables.Journal, "_identity", lambda self: "this one")
     journal = of_tables.Journal(tmp_path / "table.zarr")
-    journal.marker(0).parent.mkdir(parents=True)
+    journal.partial.marker(0).parent.mkdir(parents=True)
     for chunk, sound in SOUND.items():
         journal._mark(chunk, {"chunk": chunk, "sound": sound})
     return journal, read
@@ -45,14 +45,14 @@ def test_each_reads_its_part_of_a_table(table):
 def test_each_reads_its_part_of_a_map(tmp_path, monkeypatch):
     journal = of_maps.Journal(tmp_path / "map.zarr")
     monkeypatch.setattr(of_maps.Journal, "attributes", lambda self: {"identity": "this one"})
-    journal.folder.marker(0).parent.mkdir(parents=True)
+    journal.partial.marker(0).parent.mkdir(parents=True)
     journal.scene.mkdir()
     for tile, sound in SOUND.items():
         (journal.scene / str(tile)).write_bytes(b"as it was")
         files = {str(tile): sealed.stamp(journal.scene / str(tile))}
         record = {"counts": {}, "files": files}
         marker = {"attributes": {"map": "this one", "tile": tile, "record": record}}
-        sealed.write(journal.folder.marker(tile), sealed.seal(marker))
+        sealed.write(journal.partial.marker(tile), sealed.seal(marker))
         if not sound:
             (journal.scene / str(tile)).write_bytes(b"as it is.")
     plan = range(8)

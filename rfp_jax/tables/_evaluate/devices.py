@@ -12,8 +12,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rfp_jax._util.compiler import options_for
-from rfp_jax._util.trees import Tree
-from rfp_jax.tables._evaluate.options import Device, Devices
+from rfp_jax._util.trees import Device, Devices, Tree
 from rfp_jax.tables._evaluate.samples import Schema
 
 LARGEST_BATCH = {"cpu": 32, "gpu": 256, "tpu": 256}

@@ -1,10 +1,6 @@
 """Errors that stop an evaluation, each with its remedy in the message."""
 
 
-class TableInUseError(RuntimeError):
-    """Another run is writing this table."""
-
-
 class TableMismatchError(ValueError):
     """The table at this path was made by another model, rule set, data set or version."""
 
@@ -15,10 +11,6 @@ class TableFormatError(ValueError):
 
 class DamagedTableError(RuntimeError):
     """Files of a table are missing or are not what was written; the message names each."""
-
-
-class OtherProcessError(RuntimeError):
-    """Another process of this run has failed, and has said why."""
 
 
 class BadSampleError(ValueError):

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from jax.typing import DTypeLike
 
+from rfp_jax._runs import processes
+from rfp_jax._runs.fingerprint import describe, differences, identify
 from rfp_jax._transforms.propagation import relevance
 from rfp_jax._transforms.walks import BiasMode
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.trees import Json, Tree
 from rfp_jax.rules import Composite, LayerRule
 from rfp_jax.tables import _query
-from rfp_jax.tables._evaluate import layout, processes
+from rfp_jax.tables._evaluate import layout
 from rfp_jax.tables._evaluate.errors import TableMismatchError
-from rfp_jax.tables._evaluate.fingerprint import describe, differences, identify
 from rfp_jax.tables._evaluate.job import Job
 from rfp_jax.tables._evaluate.journal import Journal
 from rfp_jax.tables._evaluate.options import Columns, Places, RunOptions

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from rfp_jax._runs import fingerprint
 from rfp_jax._util.trees import Json, Tree
-from rfp_jax.tables._evaluate import fingerprint
 from rfp_jax.tables._evaluate import schema as schemas
 from rfp_jax.tables._evaluate.devices import (
     LARGEST_BATCH,

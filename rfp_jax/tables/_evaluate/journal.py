@@ -15,18 +15,19 @@ counts only with the table that it was written for, and with the very bytes that
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rfp_jax._runs import sealed
+from rfp_jax._runs.partial import Partial
 from rfp_jax._util.files import atomic_folder, sync, sync_tree
 from rfp_jax._util.trees import Json
-from rfp_jax.tables._evaluate import layout, sealed
-from rfp_jax.tables._evaluate.errors import DamagedTableError, TableInUseError
+from rfp_jax.tables._evaluate import layout
+from rfp_jax.tables._evaluate.errors import DamagedTableError
 from rfp_jax.tables._evaluate.layout import Record
 from rfp_jax.tables._evaluate.plan import Chunks
 from rfp_jax.tables._evaluate.table import Attribute, Table, nested
@@ -46,96 +47,51 @@ class Journal:
     path: Path
 
     @property
-    def folder(self) -> Path:
+    def partial(self) -> Partial:
         """The folder that holds everything until the table is complete."""
-        return self.path.with_name(f"{self.path.name}.partial")
-
-    @property
-    def arrived(self) -> Path:
-        """The folder in which each of several processes leaves a file when its work is done."""
-        return self.folder / "arrived"
+        return Partial(self.path)
 
     @property
     def table(self) -> Path:
         """The table that is being written."""
-        return self.folder / "table.zarr"
+        return self.partial.folder / "table.zarr"
 
     @property
     def damaged(self) -> Path:
         """A table that was complete and is not any more."""
-        return self.folder / "damaged.zarr"
-
-    def marker(self, chunk: int) -> Path:
-        """The file that says that a chunk is committed."""
-        return self.folder / "chunks" / f"{chunk:06d}.json"
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only run that writes here, until the block ends or the process dies.
-
-        Raises:
-            TableInUseError: if another run holds the lock.
-        """
-        import fcntl  # not on every system, but the rest of the package is
-
-        file = self.folder / "lock"
-        while True:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-            except FileNotFoundError:  # the run before has just finished and removed the folder
-                continue
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(handle)
-                raise TableInUseError(
-                    f"another run is writing {self.path}: wait for it, or choose another path"
-                ) from None
-            if os.fstat(handle).st_nlink:  # not the removed lock of a run that has just finished
-                break
-            os.close(handle)
-        try:
-            yield
-        finally:
-            os.close(handle)
+        return self.partial.folder / "damaged.zarr"
 
     def begin(self, stack: contextlib.ExitStack) -> None:
         """Take the lock, for as long as the stack lives, and clear away what a kill has left."""
-        if layout.is_table(self.path) and not self.folder.exists():
+        if layout.is_table(self.path) and not self.partial.folder.exists():
             return
-        stack.enter_context(self.locked())
+        stack.enter_context(self.partial.locked())
         if layout.is_table(self.path):
-            self.remove()
+            self.partial.remove()
             return
-        for stray in self.folder.rglob("*.partial"):
-            stray.unlink()
-        shutil.rmtree(self.arrived, ignore_errors=True)
-        self.arrived.mkdir()
+        self.partial.clear()
 
     def reopen(self, stack: contextlib.ExitStack) -> list[str]:
         """Take back a complete table that is damaged; returns what is damaged, nothing if sound."""
         if not (found := layout.damage(self.path, thorough=True)):
             return []
-        stack.enter_context(self.locked())
-        self.arrived.mkdir(exist_ok=True)
+        stack.enter_context(self.partial.locked())
+        self.partial.arrived.mkdir(exist_ok=True)
         self.path.rename(self.damaged)
         sync(self.path.parent)
-        sync(self.folder)
+        sync(self.partial.folder)
         return found
 
     def create(self, table: Table, chunks: Chunks, attributes: Mapping[str, Attribute]) -> None:
         """Make the table in its full size, with nothing in it but what a damaged one still has."""
-        markers = self.folder / "chunks"
-        shutil.rmtree(markers, ignore_errors=True)  # those of a table that is gone
-        markers.mkdir()
+        self.partial.forget()
         with atomic_folder(self.table, durable=True) as fresh:
             layout.create(fresh, table, chunks, attributes)
 
     def resume(self, table: Table) -> None:
         """Repair what needs no computing, and take over the sound chunks of a damaged table."""
         layout.restore(self.table, table)
-        self.marker(0).parent.mkdir(exist_ok=True)
+        self.partial.markers.mkdir(exist_ok=True)
         if not self.damaged.exists():
             return
         for chunk, record in layout.read_proof(self.damaged)["chunks"].items():
@@ -158,8 +114,8 @@ class Journal:
                     return nested(layout.read_root(folder)["attributes"])
                 except FileExistsError:  # no word of a table in it
                     raise DamagedTableError(
-                        f"{folder / layout.METADATA} is missing or damaged: remove {self.folder} "
-                        "and call evaluate again"
+                        f"{folder / layout.METADATA} is missing or damaged: remove "
+                        f"{self.partial.folder} and call evaluate again"
                     ) from None
         return None
 
@@ -176,7 +132,7 @@ class Journal:
         found = self.committed(chunks, thorough=True, which=mine)
         for chunk, record in zip(mine, found, strict=True):
             if record is None:
-                self.marker(chunk).unlink(missing_ok=True)
+                self.partial.marker(chunk).unlink(missing_ok=True)
 
     def committed(
         self, chunks: Chunks, *, thorough: bool, which: Sequence[int] | None = None
@@ -191,7 +147,7 @@ class Journal:
         identity = self._identity()
         found: list[Record | None] = []
         for chunk in range(len(chunks)) if which is None else which:
-            marker = sealed.read_intact(self.marker(chunk)) or {"attributes": {}}
+            marker = sealed.read_intact(self.partial.marker(chunk)) or {"attributes": {}}
             said = marker["attributes"]
             ours = (said.get("table"), said.get("chunk")) == (identity, chunk)
             sound = ours and layout.is_sound(self.table, said["record"], thorough=thorough)
@@ -224,20 +180,11 @@ class Journal:
         sync_tree(self.table)
         self.table.rename(self.path)
         sync(self.path.parent)
-        self.remove()
-
-    def remove(self) -> None:
-        """Remove the folder of a table that is complete, the lock last."""
-        for entry in self.folder.iterdir():
-            if entry.name != "lock":
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        (self.folder / "lock").unlink()
-        with contextlib.suppress(OSError):  # another run may be looking in just now
-            self.folder.rmdir()
+        self.partial.remove()
 
     def _mark(self, chunk: int, record: Record) -> None:
         marker = {"attributes": {"table": self._identity(), "chunk": chunk, "record": record}}
-        sealed.write(self.marker(chunk), sealed.seal(marker))
+        sealed.write(self.partial.marker(chunk), sealed.seal(marker))
 
     def _identity(self) -> str:
         return layout.read_root(self.table)["attributes"]["identity"]

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
+from rfp_jax._runs import sealed
+from rfp_jax._runs.sealed import Document, Stamp
 from rfp_jax._util.files import sync
 from rfp_jax._util.trees import Json
-from rfp_jax.tables._evaluate import sealed
 from rfp_jax.tables._evaluate.errors import DamagedTableError, TableFormatError
 from rfp_jax.tables._evaluate.plan import Chunks
-from rfp_jax.tables._evaluate.sealed import Document, Stamp
 from rfp_jax.tables._evaluate.table import Attribute, Table, Variable
 
 FORMAT = 2

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
-Device: TypeAlias = Any
-"""A `jax.Device`. Any: type checkers take JAX's name for a variable."""
-
-Devices = Sequence[Device]
+from rfp_jax._util.trees import Devices
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from rfp_jax.tables._evaluate import processes
+from rfp_jax._runs import processes
 from rfp_jax.tables._evaluate.devices import CompiledBatch
 from rfp_jax.tables._evaluate.errors import BadSampleError
 from rfp_jax.tables._evaluate.job import Job
@@ -46,7 +46,7 @@ class Run:
             committed = self.journal.committed(chunks, thorough=False)
         done = reduce(add, (record["counts"] for record in committed if record), nothing())
         todo = [chunk for chunk, record in enumerate(committed) if record is None]
-        with processes.long_phase(self.journal.arrived):
+        with processes.long_phase(self.journal.partial.arrived):
             self._work(processes.chunks_of_process(todo), done)
 
     def _work(self, mine: Sequence[int], done: Counts) -> None:
@@ -70,7 +70,8 @@ class Run:
                     self._check(progress.failures, batch)
         except BaseException as error:
             error.add_note(
-                f"What is committed stays in {self.journal.folder}; the same call goes on there."
+                f"What is committed stays in {self.journal.partial.folder}; the same call goes on "
+                "there."
             )
             raise
 

@@ -1,4 +1,4 @@
-"""Several processes on one table: who does what, and when all are done."""
+"""Several processes on one result: who does what, and when all are done."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rfp_jax.tables._evaluate.errors import OtherProcessError
+from rfp_jax._runs.errors import OtherProcessError
 
 POLL = 0.2
 """Seconds between two looks for the processes that have not arrived."""

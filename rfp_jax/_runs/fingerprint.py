@@ -1,4 +1,4 @@
-"""The fingerprint of a table: versions, rules, model and data, as JSON that can be compared."""
+"""The fingerprint of a result: versions, rules, model and data, as JSON that can be compared."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Long work in a folder: begun, resumed, shared by processes, and published whole."""
