@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # commands that tests start keep nothing
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nor does each of them compile the package
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

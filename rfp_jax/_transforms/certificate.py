@@ -92,15 +92,24 @@ def _scale(a: Sequence[jax.Array]) -> jax.Array:
 
     Random contributions are as large. Where large numbers cancel (`x - mean(x)` of air pressures)
     what rounding leaves is then as small beside the results as it is beside the terms. It is the
-    geometric mean of what is not 0: beside the largest of many orders of magnitude a fault in the
-    others would vanish.
+    geometric mean of what is not 0, to a power of two: beside the largest of many orders of
+    magnitude a fault in the others would vanish. The exponents are read off the bits, for a
+    logarithm at each equation takes a third of the time in which a certificate compiles.
     """
     some = [jnp.abs(x.reshape(-1)[:: max(1, x.size // _LOOKED_AT)]) for x in a if x.size]
     if not some:
         return jnp.ones(())
-    logs = [jnp.where(x > 0, jnp.log(jnp.minimum(x, _most(x.dtype))), 0) for x in some]
-    count = sum(jnp.sum(x > 0) for x in some)
-    return jnp.exp(sum(jnp.sum(x) for x in logs) / jnp.maximum(count, 1))
+    sizes = jnp.concatenate(some)
+    info = jnp.finfo(sizes.dtype)
+    bits = lax.bitcast_convert_type(jnp.minimum(sizes, _most(sizes.dtype)), f"int{info.bits}")
+    exponents, ones = bits >> info.nmant, (bits > 0).astype(bits.dtype)
+    zero = jnp.zeros((), bits.dtype)
+    total, count = lax.reduce(  # in one pass: XLA compiles one loop
+        (exponents, ones), (zero, zero), lambda x, y: (x[0] + y[0], x[1] + y[1]), (0,)
+    )
+    one = 1 - info.minexp  # the exponent of 1, as it stands in the bits
+    mean = jnp.where(count > 0, total // jnp.maximum(count, 1), one)
+    return lax.bitcast_convert_type(mean << info.nmant, sizes.dtype)
 
 
 def _most(dtype: DTypeLike) -> float:
