@@ -76,6 +76,7 @@ def is_known(value: object) -> TypeGuard[np.ndarray]:
 
 
 _LARGE = 1 << 18
+"""A table of positions or a resizing matrix has fewer elements."""
 
 
 def is_traced(value: object) -> bool:

@@ -93,8 +93,8 @@ def _scale(a: Sequence[jax.Array]) -> jax.Array:
     Random contributions are as large. Where large numbers cancel (`x - mean(x)` of air pressures)
     what rounding leaves is then as small beside the results as it is beside the terms. It is the
     geometric mean of what is not 0, to a power of two: beside the largest of many orders of
-    magnitude a fault in the others would vanish. The exponents are read off the bits, for a
-    logarithm at each equation takes a third of the time in which a certificate compiles.
+    magnitude a fault in the others would vanish. The exponents are read off the bits: a logarithm
+    at each equation takes longer to compile.
     """
     some = [jnp.abs(x.reshape(-1)[:: max(1, x.size // _LOOKED_AT)]) for x in a if x.size]
     if not some:
