@@ -1,4 +1,4 @@
-"""What the program itself says of the numbers in its arrays.
+"""Numbers in arrays that the program itself tells.
 
 A walk holds what is known as NumPy arrays: literals, small constants, and what is computed of them.
 Arrays of JAX are not looked at, so a walk means the same whether it is traced or not; of some the

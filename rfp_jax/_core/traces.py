@@ -43,7 +43,7 @@ class Trace:
 
     Attributes:
         jaxpr, consts: the program and the values of its constants, those that count in NumPy.
-        passed: the arrays among the arguments that are no sources.
+        passed: the arrays among the other arguments, which are not sources.
         leaves: the source arrays.
         names: where each of them stands in the call, such as `args[1]['left']`.
         tree: how `leaves` fill what `argnums` points to, like the gradients of `jax.grad`.
