@@ -17,7 +17,7 @@ from jax.extend import core
 
 from benchmarks.zoo.entry import Entry
 from rfp_jax._core.control import CONTROL, Bodies
-from rfp_jax._core.fills import Fills
+from rfp_jax._core.known import Known
 
 
 def in_double(entry: Entry) -> Entry:
@@ -39,7 +39,7 @@ class _Double:
     """Evaluates a program; loops and calls as `rfp_jax` itself does, here on arrays alone."""
 
     bodies: Bodies = field(default_factory=Bodies)
-    fills: Fills = field(default_factory=Fills)
+    known: Known = field(default_factory=Known)
 
     def anew(self, jaxpr: core.Jaxpr) -> _Double:
         """Return the walk through a body: the same, for it knows nothing of the values."""

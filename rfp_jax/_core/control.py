@@ -19,8 +19,8 @@ import jax
 from jax import lax
 from jax.extend import core
 
-from rfp_jax._core.fills import Fills
 from rfp_jax._core.jaxprs import CALLS, Atom, Program, called, constants, opened
+from rfp_jax._core.known import Known, is_known
 from rfp_jax._core.precision import narrow
 from rfp_jax._core.signatures import (
     Param,
@@ -28,7 +28,6 @@ from rfp_jax._core.signatures import (
     eval_jaxpr,
     eval_shape,
     flatten,
-    is_known,
     make_jaxpr,
     switch,
 )
@@ -58,8 +57,8 @@ class Walk(Protocol):
         ...
 
     @property
-    def fills(self) -> Fills:
-        """The arrays that hold one number in all places."""
+    def known(self) -> Known:
+        """The numbers that are known."""
         ...
 
     def run(
@@ -92,7 +91,7 @@ class Bodies:
         """Walk a body; the walk is traced at the first call of this structure."""
         leaves, tree = flatten((list(values), tally))
         types = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in map(jax.typeof, leaves))
-        numbers = tuple(map(walk.fills.number, values))
+        numbers = tuple(map(walk.known.number, values))
         key = (id(program), tree, types, numbers)
         if key not in self.traced:
             out_trees: list[TreeDef] = []
@@ -101,7 +100,7 @@ class Bodies:
                 values, tally = tree.unflatten(leaves)
                 inner = walk.anew(opened(program))
                 for value, number in zip(values, numbers, strict=True):
-                    inner.fills.keep(value, number)
+                    inner.known.keep(value, number)
                 out, out_tree = flatten(_walk(inner, program, values, tally))
                 out_trees.append(out_tree)
                 return out

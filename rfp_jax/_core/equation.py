@@ -15,9 +15,10 @@ from jax.extend import core
 from jax.typing import DTypeLike
 
 from rfp_jax._core.jaxprs import Results, as_list, bind_params, dtype_of, evaluate, shape_of
+from rfp_jax._core.known import is_known
 from rfp_jax._core.precision import narrow, widen, widen_params
 from rfp_jax._core.primitives import ELEMENTWISE, LINEAR_STEPS, SINGULAR
-from rfp_jax._core.signatures import Param, broadcast_shapes, is_known
+from rfp_jax._core.signatures import Param, broadcast_shapes
 from rfp_jax._core.value import Stopped, Tracked, Value, activation
 
 Member = Tracked | Stopped
@@ -250,14 +251,19 @@ class Equation:
         return self.name in SINGULAR
 
     @cached_property
+    def power(self) -> float | None:
+        """The exponent of a power, if it is a known number."""
+        if self.name == "square":
+            return 2.0
+        if self.name == "integer_pow":
+            return float(self.params["y"])
+        return self.number(1) if self.name == "pow" else None
+
+    @property
     def exponent(self) -> int | None:
         """The exponent of a power, if it is a known whole number."""
-        if self.name == "square":
-            return 2
-        if self.name == "integer_pow":
-            return self.params["y"]
-        known = self.number(1) if self.name == "pow" else None
-        return int(known) if known is not None and known.is_integer() else None
+        power = self.power
+        return int(power) if power is not None and power.is_integer() else None
 
     @cached_property
     def degree(self) -> int | None:

@@ -28,7 +28,6 @@ from rfp_jax._core.bias import Bias, Keep
 from rfp_jax._core.carrier import Carrier, Contributions
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, Kind, bind, is_of
-from rfp_jax._core.fills import Fills
 from rfp_jax._core.frozen import (
     Frozen,
     Rule,
@@ -38,11 +37,12 @@ from rfp_jax._core.frozen import (
     is_chained,
 )
 from rfp_jax._core.jaxprs import Atom, literal, user_context
+from rfp_jax._core.known import Known, is_known
 from rfp_jax._core.numbering import Numbering, key_of
 from rfp_jax._core.precision import widen
 from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
 from rfp_jax._core.scales import divisors
-from rfp_jax._core.signatures import asarray, is_known, zeros_like
+from rfp_jax._core.signatures import asarray, zeros_like
 from rfp_jax._core.value import (
     Pending,
     Slots,
@@ -111,7 +111,7 @@ class Interpreter:
         source: the user's line of that call.
         bodies: the bodies of loops and branches that were traced already.
         numbering: the equations of this program that were walked already.
-        fills: the arrays of this program that hold one number in all places.
+        known: the numbers of this program that are known.
         scales: the variables of this program that divide something.
         stops: where relevance ended, in the order of the walk.
     """
@@ -128,7 +128,7 @@ class Interpreter:
     source: str = ""
     bodies: Bodies = field(default_factory=Bodies)
     numbering: Numbering = field(default_factory=Numbering)
-    fills: Fills = field(default_factory=Fills)
+    known: Known = field(default_factory=Known)
     scales: frozenset[core.Var] = frozenset()
     stops: list[Stop] = field(default_factory=list[Stop])
 
@@ -155,7 +155,7 @@ class Interpreter:
             MissingRuleError: an operation on a tracked value has no rule.
         """
         env: dict[core.Var, Value] = dict(
-            zip(jaxpr.constvars, map(self.fills.constant, consts), strict=True)
+            zip(jaxpr.constvars, map(self.known.constant, consts), strict=True)
         )
         env.update(zip(jaxpr.invars, values, strict=True))
         made: dict[core.Var, core.JaxprEqn] = {}
@@ -168,14 +168,14 @@ class Interpreter:
         for eqn in jaxpr.eqns:
             with user_context(eqn):
                 operands = tuple(map(read, eqn.invars))
-                results, tally = self.step(eqn, operands, tally, _Known(made, env, self.fills))
+                results, tally = self.step(eqn, operands, tally, _Constants(made, env, self.known))
             env.update(zip(eqn.outvars, results, strict=True))
             if not any(isinstance(value, Tracked | Stopped) for value in operands):
                 made.update((v, eqn) for v in eqn.outvars)
         return [read(atom) for atom in jaxpr.outvars], tally
 
     def step(
-        self, eqn: core.JaxprEqn, values: tuple[Value, ...], tally: Tally, known: _Known
+        self, eqn: core.JaxprEqn, values: tuple[Value, ...], tally: Tally, constants: _Constants
     ) -> State:
         """Evaluate one equation."""
         name = eqn.primitive.name
@@ -196,10 +196,10 @@ class Interpreter:
             with jax.ensure_compile_time_eval() if stays_known else nullcontext():
                 results: list[Value] = [*bind(eqn, operands)]
             if stays_known:
-                results = list(map(self.fills.constant, results))
+                results = list(map(self.known.constant, results))
             self.numbering.keep(key, values, results)
             if name in MOVES:  # also beyond the calls and branches that this one is in
-                self.fills.keep(results[0], known.number(eqn.invars[0]))
+                self.known.keep(results[0], constants.number(eqn.invars[0]))
             return results, tally
         equation = Equation(
             eqn,
@@ -208,8 +208,8 @@ class Interpreter:
             source,
             dtype=self.dtype,
             constant_part=self.constant_part,
-            known=known.evaluator(eqn),
-            number=lambda place: known.number(eqn.invars[place]),
+            known=constants.evaluator(eqn),
+            number=lambda place: constants.number(eqn.invars[place]),
         )
         rule = constant if equation.is_discrete or not is_tracked else self.rules(equation)
         key = key_of(eqn, values, rule)
@@ -235,8 +235,8 @@ class Interpreter:
 
     def anew(self, jaxpr: core.Jaxpr, passed: Sequence[jax.Array] | None = None) -> Interpreter:
         """Return the walk through a program that is traced by itself: it knows no values yet."""
-        fills = Fills(self.fills.passed if passed is None else passed)
-        return replace(self, numbering=Numbering(), fills=fills, scales=divisors(jaxpr))
+        known = Known(self.known.passed if passed is None else passed)
+        return replace(self, numbering=Numbering(), known=known, scales=divisors(jaxpr))
 
     def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Interpreter:
         """Return the walk through the bodies of a call, loop or branch."""
@@ -344,38 +344,36 @@ def _are_known_scalars(operands: Sequence[jax.Array]) -> bool:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Constants:
     """Evaluates constants that depend on no argument of the program, such as resizing weights."""
 
     made: dict[core.Var, core.JaxprEqn]
     env: dict[core.Var, Value]
-    fills: Fills
+    known: Known
 
     def evaluator(self, eqn: core.JaxprEqn) -> Callable[[int], np.ndarray | None]:
         """Return the function that evaluates an operand of an equation, or returns None."""
-        given = {v: self.env[v] for v in eqn.invars if isinstance(v, core.Var)}
 
         def known(place: int) -> np.ndarray | None:
             with jax.ensure_compile_time_eval():
-                return self._value(eqn.invars[place], given)
+                return self._value(eqn.invars[place])
 
         return known
 
     def number(self, atom: Atom) -> float | None:
         """Return the number of the program that a variable holds in all places, or None."""
         value = literal(atom) if isinstance(atom, core.Literal) else self.env.get(atom)
-        return None if value is None else self.fills.number(value)
+        return None if value is None else self.known.number(value)
 
-    def _value(self, atom: Atom, given: dict[core.Var, Value]) -> np.ndarray | None:
+    def _value(self, atom: Atom) -> np.ndarray | None:
         if isinstance(atom, core.Literal):
             return np.asarray(atom.val)
-        value = given.get(atom)
-        if is_known(value):
+        if is_known(value := self.env.get(atom)):
             return value
         eqn = self.made.get(atom)
         if eqn is None:
             return None
-        operands = [self._value(operand, {}) for operand in eqn.invars]
+        operands = [self._value(operand) for operand in eqn.invars]
         if any(operand is None for operand in operands):
             return None
         results = bind(eqn, [asarray(operand) for operand in operands])

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 
 from jax.extend import core
 
-from rfp_jax._core.signatures import is_known
+from rfp_jax._core.known import is_known
 from rfp_jax._core.value import Value
 
 _COMMUTATIVE = frozenset({"add", "add_any", "mul"})

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from rfp_jax._core.signatures import (
     asarray,
@@ -19,7 +18,7 @@ from rfp_jax._core.signatures import (
     zeros_like,
 )
 from rfp_jax._util import shapes
-from rfp_jax._util.trees import Given, Tree
+from rfp_jax._util.trees import Given, Tree, is_traced
 
 Outputs: TypeAlias = Any
 """`"argmax"`, `"all"`, an integer, an integer array with one index per sample, or weights.
@@ -153,7 +152,7 @@ def _are_weights(outputs: Outputs, output: Tree) -> bool:
 
 def _check_range(chosen: Given, count: int, ignore_index: int | None) -> None:
     """Refuse an index past the end, where it is known before the program runs."""
-    if isinstance(chosen, Tracer):
+    if is_traced(chosen):
         return
     values = np.asarray(chosen)
     if ignore_index is not None:

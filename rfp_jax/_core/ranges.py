@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax._core.equation import Equation, Member, before_conversion, producer
+from rfp_jax._core.known import is_known
 from rfp_jax._core.primitives import LAYERS, MOVES
-from rfp_jax._core.signatures import is_known, is_symbolic
+from rfp_jax._core.signatures import is_symbolic
 from rfp_jax._core.value import UNBOUNDED, Stopped, Tracked, Value
 
 Interval = tuple[float, float]
@@ -20,12 +21,6 @@ INF = float("inf")
 
 _SMALL = 4096
 """Constants up to this size are looked through for their least and greatest element."""
-
-
-def number(value: Value) -> float | None:
-    """Return the value of a known constant that is the same number everywhere, or None."""
-    low, high = interval(value)
-    return low if low == high else None
 
 
 def interval(value: Value) -> Interval:

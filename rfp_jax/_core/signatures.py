@@ -67,23 +67,6 @@ ones_like: Callable[[jax.Array], jax.Array] = jnp.ones_like
 broadcast_shapes: Callable[..., tuple[int, ...]] = jnp.broadcast_shapes
 
 
-def is_known(value: object) -> TypeGuard[np.ndarray]:
-    """Return whether a program says what an array holds: a walk has its constants in NumPy.
-
-    NumPy arrays of very many elements are weights, and are not looked at, like arrays of JAX.
-    """
-    return isinstance(value, np.ndarray) and value.size <= _LARGE
-
-
-_LARGE = 1 << 18
-"""A table of positions or a resizing matrix has fewer elements."""
-
-
-def is_traced(value: object) -> bool:
-    """Return whether a value stands for one that is not known yet."""
-    return isinstance(value, jax.core.Tracer)
-
-
 def is_array(value: object) -> TypeGuard[jax.Array | np.ndarray]:
     """Return whether a value is an array."""
     return isinstance(value, jax.Array | np.ndarray)

@@ -14,8 +14,8 @@ from jax.extend import core
 from jax.typing import DTypeLike
 
 from rfp_jax._core.argnums import Argnums, resolve
-from rfp_jax._core.fills import Fills
 from rfp_jax._core.jaxprs import dtype_of, inner_jaxprs, shape_of
+from rfp_jax._core.known import Known, is_known
 from rfp_jax._core.precision import check_beside, narrow, widen
 from rfp_jax._core.signatures import (
     KeyPath,
@@ -24,7 +24,6 @@ from rfp_jax._core.signatures import (
     flatten,
     flatten_with_path,
     is_arraylike,
-    is_known,
     is_tuple,
     keystr,
     make_jaxpr,
@@ -162,7 +161,7 @@ def trace(
     passed = [a for a in flatten((others, kwargs))[0] if isinstance(a, jax.Array)]
     return Trace(
         jaxpr=closed.jaxpr,
-        consts=list(map(Fills(passed).constant, closed.consts)),
+        consts=list(map(Known(passed).constant, closed.consts)),
         passed=passed,
         leaves=leaves,
         names=[_where(path, places) for path, _ in named],

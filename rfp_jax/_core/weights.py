@@ -96,13 +96,12 @@ def _is_normalizer(equation: Equation) -> bool:
         return True
     if equation.name == "div":
         return not equation.tracked[0]
-    exponent = _exponent(equation)
-    return exponent is not None and exponent < 0
+    return equation.power is not None and equation.power < 0
 
 
 def _is_root_of_squares(equation: Equation) -> bool:
     """Recognize `sqrt` of a sum or mean of squares: a scale."""
-    if equation.name != "sqrt" and _exponent(equation) != 0.5:
+    if equation.name != "sqrt" and equation.power != 0.5:
         return False
     waiting: list[Value] = list(equation.inputs)
     while waiting:
@@ -115,11 +114,3 @@ def _is_root_of_squares(equation: Equation) -> bool:
         if made.name in MOVES or made.name in ("add", "mul", "div", "max", "sub", "select_n"):
             waiting.extend(made.inputs)
     return False
-
-
-def _exponent(equation: Equation) -> float | None:
-    if equation.name == "integer_pow":
-        return equation.params["y"]
-    if equation.name == "pow" and len(equation.values) == 2:
-        return ranges.number(equation.values[1])
-    return None

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 
 import jax
-from jax.core import Tracer
 from jax.typing import DTypeLike
 
 from rfp_jax._core.argnums import Argnums
@@ -15,7 +14,7 @@ from rfp_jax._core.traces import check_callable, trace
 from rfp_jax._transforms.survey import Survey
 from rfp_jax._transforms.verdict import Audit, Entry
 from rfp_jax._transforms.walks import walk
-from rfp_jax._util.trees import Given, Tree
+from rfp_jax._util.trees import Given, Tree, is_traced
 from rfp_jax.rules import Composite, LayerRule
 
 __all__ = ["Audit", "Entry", "audit"]
@@ -80,7 +79,7 @@ def audit(
             found: list[Survey] = []
             jax.eval_shape(lambda arrays: found.append(survey(arrays)), arrays)
             return found[0].audit()
-        if any(isinstance(leaf, Tracer) for leaf in leaves):
+        if any(is_traced(leaf) for leaf in leaves):
             raise TypeError(
                 "an audit measures numbers, and cannot stand inside jax.jit, vmap or grad: call it "
                 "on arrays, or give jax.ShapeDtypeStruct to see the rules alone"

@@ -9,11 +9,10 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 import jax
 import numpy as np
-from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.stages import Lowered, Traced
 
-from rfp_jax._util.trees import Given, Leaf
+from rfp_jax._util.trees import Given, Leaf, is_traced
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,7 +84,7 @@ def jit(
     def suited(args: tuple[Given, ...], kwargs: dict[str, Given]) -> Jitted[..., R]:
         """Return the `jax.jit` of the function with the options for these arguments."""
         leaves, tree = jax.tree.flatten((args, kwargs))
-        if any(isinstance(leaf, Tracer) for leaf in leaves):
+        if any(is_traced(leaf) for leaf in leaves):
             return plain
         key = tree, tuple(map(_signature, leaves)), jax.default_backend()
         if key not in chosen:

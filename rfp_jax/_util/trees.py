@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from jax.core import Tracer
+
 Tree: TypeAlias = Any
 """A tree of arrays. Any: Python has no type for a tree of unknown structure."""
 
@@ -24,3 +26,8 @@ Device: TypeAlias = Any
 """A `jax.Device`. Any: type checkers take JAX's name for a variable."""
 
 Devices = Sequence[Device]
+
+
+def is_traced(value: object) -> bool:
+    """Return whether a value stands for an array that JAX has yet to compute."""
+    return isinstance(value, Tracer)

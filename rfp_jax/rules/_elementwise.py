@@ -22,8 +22,8 @@ import jax.numpy as jnp
 
 from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.frozen import Frozen, chained
+from rfp_jax._core.known import is_known
 from rfp_jax._core.primitives import MOVES
-from rfp_jax._core.signatures import is_known
 from rfp_jax._core.value import Tracked
 from rfp_jax.errors import MissingRuleError
 

@@ -15,10 +15,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from rfp_jax._core.frozen import Frozen
-from rfp_jax._util.trees import Given
+from rfp_jax._util.trees import Given, is_traced
 from rfp_jax.rules._layer import Layer, LayerRule
 
 STABILIZER = 1e-12
@@ -195,7 +194,7 @@ def identity() -> LayerRule:
 
 def _key(value: Given) -> object:
     """Return something hashable that is equal for equal bounds."""
-    if isinstance(value, Tracer):
+    if is_traced(value):
         return id(value)
     array = np.asarray(value)
     return array.shape, array.tobytes()

@@ -11,9 +11,7 @@ import jax
 from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.frozen import Frozen
 from rfp_jax._core.primitives import MOVES
-from rfp_jax._core.signatures import is_known
 from rfp_jax._core.value import Tracked, Value
-from rfp_jax._util.trees import Given
 from rfp_jax.rules._product import signal
 
 _SCALED = MOVES | {"mul", "div", "neg"}
@@ -32,7 +30,7 @@ def is_normalizer(value: Value) -> bool:
         if made.name == "rsqrt":
             return True
         if made.name == "pow":
-            return _is_minus_half(made.values[1])
+            return made.power == -0.5
         if made.name == "div" and made.inputs and made.inputs[0] is made.values[1]:
             root = producer(made.inputs[0])
             return root is not None and root.name == "sqrt"
@@ -40,7 +38,3 @@ def is_normalizer(value: Value) -> bool:
             return False
         value = made.inputs[0]
     return False
-
-
-def _is_minus_half(exponent: Given) -> bool:
-    return is_known(exponent) and bool((exponent == -0.5).all())

@@ -70,7 +70,7 @@ def _by_reciprocal(f: Equation) -> Frozen | None:
         made = producer(behind_moves(other))
         if not _is_exp(part) or made is None or made.name != "div" or made.tracked[0]:
             continue
-        if ranges.interval(made.values[0]) != (1.0, 1.0):
+        if made.number(0) != 1:
             continue
         if axes := _sum_of(made.values[1], part):
             return _softmax(f, part, axes)

@@ -9,18 +9,26 @@ spread.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rfp_jax._core.signatures import is_known, is_traced
 from rfp_jax._core.value import Value
-from rfp_jax._util.trees import Given
+from rfp_jax._util.trees import Given, is_traced
+
+_LARGE = 1 << 18
+"""A table of positions or a resizing matrix has fewer elements; an array of more is a weight."""
 
 
-class Fills:
-    """The arrays of one walk of which the number is known.
+def is_known(value: object) -> TypeGuard[np.ndarray]:
+    """Return whether the program says what an array holds."""
+    return isinstance(value, np.ndarray) and value.size <= _LARGE
+
+
+class Known:
+    """The numbers that are known in one walk.
 
     Attributes:
         passed: the arrays that were passed to the call, whose numbers do not count.
@@ -29,7 +37,7 @@ class Fills:
     def __init__(self, passed: Sequence[jax.Array] = ()) -> None:
         self.passed = passed
         self._passed = frozenset(map(id, passed))
-        self._known: dict[int, tuple[Value, float]] = {}  # arrays are kept: their identity counts
+        self._numbers: dict[int, tuple[Value, float]] = {}  # arrays are kept: their identity counts
 
     def constant(self, value: Given) -> Given:
         """Return a constant of a program as a walk holds it: a single number in NumPy.
@@ -43,13 +51,13 @@ class Fills:
     def keep(self, value: Value, number: float | None) -> None:
         """Remember the number that an array holds in all places, if there is one."""
         if number is not None:
-            self._known[id(value)] = value, number
+            self._numbers[id(value)] = value, number
 
     def number(self, value: Value) -> float | None:
         """Return the number that a value holds in all places, or None."""
         if is_known(value):
             return _number(value)
-        found = self._known.get(id(value))
+        found = self._numbers.get(id(value))
         return None if found is None else found[1]
 
 
