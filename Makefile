@@ -23,7 +23,7 @@ clouds: $(VENV)/.clouds  ## a trained cloud-mask network on a real image: which 
 	$(BIN)/python -m experiments.clouds
 
 # Rooms that need no data set, no framework and no child process; `slow` ones of them are left out.
-CHECKED := tests/core tests/house tests/plot tests/rules tests/transforms tests/util tests/test_*.py
+CHECKED := tests/core tests/house tests/plot tests/rules tests/runs tests/transforms tests/util tests/test_*.py
 
 check: lint  ## lint, types, and the tests of the engine that take two minutes: for the working day
 	$(BIN)/python -m pytest -n auto -m "not slow and not long" $(CHECKED)

@@ -1,8 +1,11 @@
 """The folder beside a result that is not complete yet: its lock and its commit markers.
 
-PATH.partial/lock                held by the run that writes
-PATH.partial/chunks/000017.json  commit marker: this chunk is complete; its stamps
-PATH.partial/arrived/1           of several processes, this one has done its share
+    PATH.partial/lock                held by the run that writes
+    PATH.partial/chunks/000017.json  commit marker: this chunk is complete; its stamps
+    PATH.partial/arrived/1           of several processes, this one has done its share
+
+A marker counts only with the result that it was written for, and with the very bytes that it was
+written for.
 """
 
 from __future__ import annotations
@@ -10,11 +13,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rfp_jax._runs import sealed
 from rfp_jax._runs.errors import TableInUseError
+from rfp_jax._util.trees import Json
+
+Record = dict[str, Json]
+"""What is known of a chunk: its `counts`, and the stamps of its `files` by name."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,44 @@ class Partial:
             stray.unlink()
         shutil.rmtree(self.arrived, ignore_errors=True)
         self.arrived.mkdir()
+
+    def commit(self, identity: str, chunk: int, record: Record) -> None:
+        """Say that a chunk of a result is complete."""
+        marker = {"attributes": {"identity": identity, "chunk": chunk, "record": record}}
+        sealed.write(self.marker(chunk), sealed.seal(marker))
+
+    def committed(
+        self, identity: str | None, result: Path, chunks: Sequence[int], *, thorough: bool
+    ) -> list[Record | None]:
+        """Return what is known of chunks; None for one that is not committed, or damaged.
+
+        Args:
+            identity: the result's.
+            result: the folder of its files.
+            chunks: those that are asked for.
+            thorough: whether to read their files, instead of comparing sizes only.
+        """
+        found: list[Record | None] = []
+        for chunk in chunks:
+            marker = sealed.read_intact(self.marker(chunk)) or {"attributes": {}}
+            said = marker["attributes"]
+            ours = (said.get("identity"), said.get("chunk")) == (identity, chunk)
+            record = said["record"] if ours else None
+            if record and not sealed.are_intact(result, record["files"], thorough=thorough):
+                record = None
+            found.append(record)
+        return found
+
+    def forget_damaged(self, identity: str | None, result: Path, chunks: Sequence[int]) -> None:
+        """Read the files of some committed chunks; what has changed is committed no more.
+
+        Each of several processes reads its part. Were all to read everything, a thousand of them
+        would read the whole result a thousand times whenever a job goes on.
+        """
+        found = self.committed(identity, result, chunks, thorough=True)
+        for chunk, record in zip(chunks, found, strict=True):
+            if record is None:
+                self.marker(chunk).unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Forget every commit, as of a result that is gone."""

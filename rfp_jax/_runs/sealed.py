@@ -80,6 +80,13 @@ def stamp(path: Path) -> Stamp:
     return size, checksum
 
 
+def are_intact(folder: Path, stamps: Mapping[str, Stamp], *, thorough: bool) -> bool:
+    """Return whether files of a folder are what was written, by their names; see `difference`."""
+    return not any(
+        difference(folder / name, expected, thorough=thorough) for name, expected in stamps.items()
+    )
+
+
 def difference(path: Path, expected: Stamp, *, thorough: bool) -> str | None:
     """Say how a file differs from its stamp; None if it does not.
 

@@ -1,12 +1,11 @@
 """A map while it grows, and when it is complete: zarr, one commit a tile, published by one rename.
 
-    PATH.partial/lock                held by the run that writes
-    PATH.partial/scene.zarr          the map, with its fill values where nothing was committed
-    PATH.partial/chunks/000017.json  commit marker: this tile of this map is complete; its stamps
-    PATH                             appears when every tile is proved
-    PATH/proof/zarr.json             size and checksum of every chunk; sealed
+    PATH.partial/            lock and commit markers: `rfp_jax._runs.partial`
+    PATH.partial/scene.zarr  the map, with its fill values where nothing was committed
+    PATH                     appears when every tile is proved
+    PATH/proof/zarr.json     size and checksum of every chunk; sealed
 
-Lock, markers, seals and stamps are those of tables, too (`rfp_jax._runs`). A tile is a whole
+A tile is a whole
 number of chunks, so each chunk has one writer. Every chunk has its file, even one of nothing but
 fill values: what is missing is missing.
 """
@@ -28,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from rfp_jax._runs import sealed
-from rfp_jax._runs.partial import Partial
+from rfp_jax._runs.partial import Partial, Record
 from rfp_jax._util import files
 from rfp_jax._util.trees import Json
 from rfp_jax.maps._errors import SceneError
@@ -37,9 +36,6 @@ from rfp_jax.maps._tiles import Plan, Tile
 
 FORMAT = "rfp_jax map 1"
 METADATA, PROOF = "zarr.json", Path("proof", "zarr.json")
-
-Record = dict[str, Json]
-"""A tile's `counts`, and the stamps of its `files` by name."""
 
 
 @dataclass(frozen=True)
@@ -95,38 +91,14 @@ class Journal:
                 str(self.path),
             )
 
-    def forget_damaged(self, plan: Plan, mine: Sequence[int]) -> None:
-        """Read the files of some committed tiles; what has changed is committed no more.
+    def forget_damaged(self, mine: Sequence[int]) -> None:
+        """Read the files of some committed tiles; what has changed is committed no more."""
+        self.partial.forget_damaged(self._identity(), self.scene, mine)
 
-        Each of several processes reads its part.
-        """
-        found = self.committed(plan, which=mine)
-        for i, record in zip(mine, found, strict=True):
-            if record is None:
-                self.partial.marker(i).unlink(missing_ok=True)
-
-    def committed(
-        self, plan: Plan, *, thorough: bool = True, which: Sequence[int] | None = None
-    ) -> list[Record | None]:
-        """Return what is known of each tile; None for one that is not committed, or damaged.
-
-        Args:
-            plan: all tiles.
-            thorough: whether to read their files, instead of comparing sizes only.
-            which: the tiles that are asked for; by default all.
-        """
-        identity = (self.attributes() or {}).get("identity")
-        found: list[Record | None] = []
-        for i in range(len(plan)) if which is None else which:
-            marker = sealed.read_intact(self.partial.marker(i)) or {"attributes": {}}
-            said = marker["attributes"]
-            ours = (said.get("map"), said.get("tile")) == (identity, i)
-            sound = ours and not any(
-                sealed.difference(self.scene / key, stamp, thorough=thorough)
-                for key, stamp in said["record"]["files"].items()
-            )
-            found.append(said["record"] if sound else None)
-        return found
+    def committed(self, plan: Plan, *, thorough: bool = True) -> list[Record | None]:
+        """Return what is known of each tile; None for one that is not committed, or damaged."""
+        every = range(len(plan))
+        return self.partial.committed(self._identity(), self.scene, every, thorough=thorough)
 
     def commit(
         self,
@@ -141,9 +113,7 @@ class Journal:
         for name, block in values.items():
             stamps |= _write(self.scene, name, tile.place, layout, block)
         identity = (self.attributes() or {})["identity"]
-        record = {"counts": dict(counts), "files": stamps}
-        marker = {"attributes": {"map": identity, "tile": i, "record": record}}
-        sealed.write(self.partial.marker(i), sealed.seal(marker))
+        self.partial.commit(identity, i, {"counts": dict(counts), "files": stamps})
 
     def publish(self, plan: Plan, attributes: Mapping[str, Json]) -> None:
         """Let the map, now complete, appear at its place.
@@ -173,6 +143,9 @@ class Journal:
         self.scene.rename(self.path)
         files.sync(self.path.parent)
         self.partial.remove()
+
+    def _identity(self) -> str | None:
+        return (self.attributes() or {}).get("identity")
 
     def discard(self) -> None:
         """Remove the map at the path, complete or not.

@@ -12,10 +12,11 @@ import numpy as np
 
 from rfp_jax._runs import processes
 from rfp_jax._runs.fingerprint import differences, identify
+from rfp_jax._runs.partial import Record
 from rfp_jax._util.trees import Given, Json
 from rfp_jax.maps import _journal as journals
 from rfp_jax.maps._explain import Compiled, Network, choose
-from rfp_jax.maps._journal import Journal, Record
+from rfp_jax.maps._journal import Journal
 from rfp_jax.maps._layout import Layout, chunk_of, class_names, nested
 from rfp_jax.maps._open import open_map
 from rfp_jax.maps._progress import progress
@@ -116,7 +117,7 @@ def on_disk(
                     journal.create(work.layout, identify(known))
         with processes.phase():
             _same(journal, journal.attributes() or {}, known)
-            journal.forget_damaged(work.plan, processes.chunks_of_process(range(len(work.plan))))
+            journal.forget_damaged(processes.chunks_of_process(range(len(work.plan))))
         with processes.phase():  # all have looked before one commits
             records = journal.committed(work.plan, thorough=False)
         todo = [i for i, record in enumerate(records) if record is None]

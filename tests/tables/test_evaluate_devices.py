@@ -5,15 +5,12 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
 from rfp_jax import tables
-from rfp_jax._runs import processes
 from rfp_jax.tables._evaluate.schema import spaced
 
 WORKER = Path(__file__).parents[1] / "stress" / "cluster.py"
@@ -65,23 +62,6 @@ def test_two_processes_with_different_numbers_of_devices(alone, tmp_path):
     assert "process 0 refused: OtherProcessError" in outputs[0]
     assert "process 1 refused: TableMismatchError" in outputs[1]
     assert files(tmp_path / "t.zarr") == files(alone)
-
-
-def test_who_is_ready_first_waits_for_files_before_it_joins_a_collective(tmp_path, monkeypatch):
-    """Collectives give up after half an hour; one process may take hours longer than another."""
-    log = []
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(processes, "_failed_anywhere", lambda failed: log.append("joined") or [])
-
-    def arrive():
-        log.append("the other one is ready")
-        (tmp_path / "1").touch()
-
-    later = threading.Timer(0.5, arrive)
-    with processes.long_phase(tmp_path):
-        later.start()
-        log.append("ready")
-    assert log == ["ready", "the other one is ready", "joined"]
 
 
 def test_the_table_holds_what_it_should(alone):

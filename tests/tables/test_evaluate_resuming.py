@@ -1,18 +1,14 @@
 """Runs go on where they were interrupted, and are told from other runs."""
 
-import fcntl
 import functools
 import json
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 import xarray as xr
 
 import rfp_jax
 from rfp_jax import tables
-from rfp_jax._runs import fingerprint
 from rfp_jax.tables import (
     BadSampleError,
     TableInUseError,
@@ -136,53 +132,6 @@ def test_the_same_program_has_the_same_fingerprint_however_it_was_traced(tmp_pat
     run(Patches(), tmp_path / "t.zarr", fun=functools.partial(relu_model))
 
 
-def looped(fun):
-    return lambda x: jax.lax.fori_loop(0, 3, lambda _, y: fun(y), x)
-
-
-PROGRAMS = [
-    jnp.sin,
-    jnp.cos,
-    lambda x: x * 2.0,
-    lambda x: x * 3.0,
-    lambda x: x * np.arange(4.0, dtype=np.float32),
-    lambda x: x * np.arange(1.0, 5.0, dtype=np.float32),
-    lambda x: x - 1.0,
-    lambda x: 1.0 - x,
-    lambda x: x + x * x,
-    lambda x: x * (x + x),
-    lambda x: x[:3],
-    lambda x: x[1:],
-    looped(jnp.sin),
-    looped(jnp.cos),
-    lambda x: jax.lax.cond(x[0] > 0, jnp.sin, jnp.cos, x),
-    lambda x: jax.lax.cond(x[0] > 0, jnp.cos, jnp.sin, x),
-]
-
-
-def test_other_programs_have_other_fingerprints():
-    x = np.ones(4, np.float32)
-    prints = [fingerprint.hash_program(program, x) for program in PROGRAMS]
-    assert len(set(prints)) == len(PROGRAMS)
-    jax.clear_caches()
-    again = [fingerprint.hash_program(lambda x, p=program: p(x), x) for program in PROGRAMS]
-    assert again == prints
-
-
-def test_jitted_parts_have_one_fingerprint_whatever_they_are_called():
-    def square(x):
-        return x * x
-
-    def other(x):
-        return x * x
-
-    x = np.ones(4, np.float32)
-    shared = jax.jit(square)
-    once = fingerprint.hash_program(lambda x: shared(x) + shared(x + 1), x)
-    apart = fingerprint.hash_program(lambda x: jax.jit(square)(x) + jax.jit(other)(x + 1), x)
-    assert once == apart
-
-
 def test_a_second_run_refuses(tmp_path):
     path = tmp_path / "t.zarr"
     with (
@@ -191,19 +140,6 @@ def test_a_second_run_refuses(tmp_path):
     ):
         run(Patches(), path)
     run(Patches(), path)
-
-
-def test_the_lock_of_a_run_that_has_just_finished_does_not_count(tmp_path, monkeypatch):
-    journal, flock = Journal(tmp_path / "t.zarr"), fcntl.flock
-
-    def finishing_first(handle, operation):  # the other run removes its lock between open and flock
-        monkeypatch.setattr(fcntl, "flock", flock)
-        (journal.partial.folder / "lock").unlink()
-        flock(handle, operation)
-
-    monkeypatch.setattr(fcntl, "flock", finishing_first)
-    with journal.partial.locked(), pytest.raises(TableInUseError), journal.partial.locked():
-        pass
 
 
 def test_what_is_no_table_is_left_alone(tmp_path):

@@ -1,15 +1,12 @@
 """A table while it grows: in a folder of its own, one commit a chunk, published by one rename.
 
-    PATH.partial/lock               held by the run that writes
-    PATH.partial/table.zarr         the table, with its fill values where nothing was committed
-    PATH.partial/chunks/000017.json commit marker: this chunk of this table is complete; its stamps
-    PATH.partial/damaged.zarr       a table that was complete and lost files; its good ones are kept
-    PATH.partial/arrived/1          of several processes, this one has done its share
-    PATH                            appears when every chunk is proved
+    PATH.partial/             lock and commit markers: `rfp_jax._runs.partial`
+    PATH.partial/table.zarr   the table, with its fill values where nothing was committed
+    PATH.partial/damaged.zarr a table that was complete and lost files; its good ones are kept
+    PATH                      appears when every chunk is proved
 
 Everything is written beside its place, brought to the disk, and renamed into place. So there is no
-instant at which a kill could leave half of something that would later be taken for whole. A marker
-counts only with the table that it was written for, and with the very bytes that it was written for.
+instant at which a kill could leave half of something that would later be taken for whole.
 """
 
 from __future__ import annotations
@@ -23,12 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from rfp_jax._runs import sealed
-from rfp_jax._runs.partial import Partial
+from rfp_jax._runs.partial import Partial, Record
 from rfp_jax._util.files import atomic_folder, sync, sync_tree
 from rfp_jax._util.trees import Json
 from rfp_jax.tables._evaluate import layout
 from rfp_jax.tables._evaluate.errors import DamagedTableError
-from rfp_jax.tables._evaluate.layout import Record
 from rfp_jax.tables._evaluate.plan import Chunks
 from rfp_jax.tables._evaluate.table import Attribute, Table, nested
 from rfp_jax.tables._evaluate.values import TEXT
@@ -95,11 +91,11 @@ class Journal:
         if not self.damaged.exists():
             return
         for chunk, record in layout.read_proof(self.damaged)["chunks"].items():
-            if layout.is_sound(self.damaged, record, thorough=True):
+            if sealed.are_intact(self.damaged, record["files"], thorough=True):
                 for key in record["files"]:
                     (self.damaged / key).rename(self.table / key)
                     sync((self.table / key).parent)
-                self._mark(int(chunk), record)
+                self.partial.commit(self._identity(), int(chunk), record)
         shutil.rmtree(self.damaged)
 
     def attributes(self) -> dict[str, Json] | None:
@@ -119,48 +115,22 @@ class Journal:
                     ) from None
         return None
 
-    def forget_damaged(self, chunks: Chunks, mine: Sequence[int]) -> None:
-        """Read the files of some committed chunks; what has changed is committed no more.
+    def forget_damaged(self, mine: Sequence[int]) -> None:
+        """Read the files of some committed chunks; what has changed is committed no more."""
+        self.partial.forget_damaged(self._identity(), self.table, mine)
 
-        Each of several processes reads its part. Were all to read everything, a thousand of them
-        would read the whole table a thousand times whenever a job goes on.
-
-        Args:
-            chunks: all chunks.
-            mine: those to read.
-        """
-        found = self.committed(chunks, thorough=True, which=mine)
-        for chunk, record in zip(mine, found, strict=True):
-            if record is None:
-                self.partial.marker(chunk).unlink(missing_ok=True)
-
-    def committed(
-        self, chunks: Chunks, *, thorough: bool, which: Sequence[int] | None = None
-    ) -> list[Record | None]:
-        """Return what is known of each chunk; None for one that is not committed, or damaged.
-
-        Args:
-            chunks: all chunks.
-            thorough: whether to read their files, instead of comparing sizes only.
-            which: the chunks that are asked for; by default all.
-        """
-        identity = self._identity()
-        found: list[Record | None] = []
-        for chunk in range(len(chunks)) if which is None else which:
-            marker = sealed.read_intact(self.partial.marker(chunk)) or {"attributes": {}}
-            said = marker["attributes"]
-            ours = (said.get("table"), said.get("chunk")) == (identity, chunk)
-            sound = ours and layout.is_sound(self.table, said["record"], thorough=thorough)
-            found.append(said["record"] if sound else None)
-        return found
+    def committed(self, chunks: Chunks, *, thorough: bool) -> list[Record | None]:
+        """Return what is known of each chunk; None for one that is not committed, or damaged."""
+        every = range(len(chunks))
+        return self.partial.committed(self._identity(), self.table, every, thorough=thorough)
 
     def commit(self, chunk: int, columns: Mapping[str, np.ndarray], counts: Counts) -> None:
-        """Write a chunk to the table, and only then say so."""
+        """Write a chunk to the table, and only then say so: with how long its texts are at most."""
         stamps = [layout.write(self.table, n, chunk, column) for n, column in columns.items()]
         texts = {n: column for n, column in columns.items() if column.dtype == TEXT}
         characters = {name: max(map(len, column)) for name, column in texts.items()}
         record = {"counts": counts, "files": dict(stamps), "characters": characters}
-        self._mark(chunk, record)
+        self.partial.commit(self._identity(), chunk, record)
 
     def publish(self, table: Table, chunks: Chunks) -> None:
         """Let the table, now complete, appear at its place.
@@ -181,10 +151,6 @@ class Journal:
         self.table.rename(self.path)
         sync(self.path.parent)
         self.partial.remove()
-
-    def _mark(self, chunk: int, record: Record) -> None:
-        marker = {"attributes": {"table": self._identity(), "chunk": chunk, "record": record}}
-        sealed.write(self.partial.marker(chunk), sealed.seal(marker))
 
     def _identity(self) -> str:
         return layout.read_root(self.table)["attributes"]["identity"]

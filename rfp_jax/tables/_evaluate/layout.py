@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from rfp_jax._runs import sealed
+from rfp_jax._runs.partial import Record
 from rfp_jax._runs.sealed import Document, Stamp
 from rfp_jax._util.files import sync
 from rfp_jax._util.trees import Json
@@ -32,10 +33,6 @@ from rfp_jax.tables._evaluate.table import Attribute, Table, Variable
 
 FORMAT = 2
 """The first edition wrote tables without checksums."""
-
-Record = dict[str, Json]
-"""A chunk's `counts` (samples, failures, nonfinite), the stamps of its `files` by name, and how
-many `characters` a text of each variable has at most."""
 
 Proof = dict[str, Json]
 """Stamps of the `files` of a table that are not chunks of samples, and the records of `chunks`."""
@@ -192,14 +189,6 @@ def widths(records: Iterable[Record]) -> dict[str, int]:
         for name, count in record["characters"].items():
             found[name] = max(count, found.get(name, 1))
     return found
-
-
-def is_sound(folder: Path, record: Record, *, thorough: bool) -> bool:
-    """Return whether all files of a chunk are what was written."""
-    return not any(
-        sealed.difference(folder / key, stamp, thorough=thorough)
-        for key, stamp in record["files"].items()
-    )
 
 
 def damage(folder: Path, *, thorough: bool) -> list[str]:

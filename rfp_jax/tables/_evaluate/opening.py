@@ -17,9 +17,9 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore
 
+from rfp_jax._runs.partial import Record
 from rfp_jax._runs.sealed import Stamp
 from rfp_jax.tables._evaluate import layout
-from rfp_jax.tables._evaluate.layout import Record
 from rfp_jax.tables._evaluate.values import TEXT
 
 OF_FILES = ("seal", "identity")

@@ -41,7 +41,7 @@ class Run:
         """Compute and commit this process's share of what is missing."""
         chunks = self.job.chunks
         with processes.phase():
-            self.journal.forget_damaged(chunks, processes.chunks_of_process(range(len(chunks))))
+            self.journal.forget_damaged(processes.chunks_of_process(range(len(chunks))))
         with processes.phase():  # all have looked before one commits
             committed = self.journal.committed(chunks, thorough=False)
         done = reduce(add, (record["counts"] for record in committed if record), nothing())
