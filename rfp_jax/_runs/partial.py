@@ -22,7 +22,7 @@ from rfp_jax._runs.errors import TableInUseError
 from rfp_jax._util.trees import Json
 
 Record = dict[str, Json]
-"""What is known of a chunk: its `counts`, and the stamps of its `files` by name."""
+"""The `counts` of a chunk, and the stamps of its `files` by name."""
 
 
 @dataclass(frozen=True)

@@ -20,26 +20,20 @@ from rfp_jax.tables._evaluate.exports import to_csv, to_parquet
 from rfp_jax.tables._evaluate.options import Columns, Places, RunOptions
 from rfp_jax.tables._evaluate.samples import DataSource
 from rfp_jax.tables._evaluate.scores import MultiLabel, Pixels, Regression
+from rfp_jax.tables._points import to_geodataframe
 from rfp_jax.tables._query import (
-    IncompleteTableError,
-    accuracy,
     by_bins,
     by_class,
     default_target,
     drop_failed,
-    first_failures,
     label_kind,
-    open,
-    open_maps,
-    print_summary,
-    provenance,
     select_class,
     share,
-    summary,
-    to_geodataframe,
 )
 from rfp_jax.tables._report.gallery import thumbnails
 from rfp_jax.tables._report.page import report
+from rfp_jax.tables._stored import IncompleteTableError, open, open_maps, provenance
+from rfp_jax.tables._totals import accuracy, first_failures, print_summary, summary
 
 __all__ = [
     "BIAS",

@@ -1,4 +1,4 @@
-"""What is known of a number: what fills masked places, however written; never an argument's."""
+"""Numbers that are known fill masked places, however they are written; an argument's never do."""
 
 import jax
 import jax.numpy as jnp

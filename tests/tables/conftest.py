@@ -5,10 +5,10 @@ import functools
 import pytest
 
 from rfp_jax import tables
-from rfp_jax.tables import _query
+from rfp_jax.tables import _totals
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """A table of 24 samples is gone through in three blocks."""
-    monkeypatch.setattr(_query, "blocks", functools.partial(tables.blocks, samples=8))
+    monkeypatch.setattr(_totals, "blocks", functools.partial(tables.blocks, samples=8))

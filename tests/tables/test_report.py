@@ -16,7 +16,8 @@ import pytest
 import xarray as xr
 
 from rfp_jax import tables
-from rfp_jax.tables import _query
+from rfp_jax.tables import _totals
+from rfp_jax.tables._report import facts
 
 EVIL = (
     "<script>document.title='taken over'</script>",
@@ -103,7 +104,8 @@ def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     options = {"title": EVIL[0], "note": EVIL[1], "pictures": picture, "bins": ["cloud_cover"]}
     with pytest.MonkeyPatch.context() as patch:  # several blocks
-        patch.setattr(_query, "blocks", functools.partial(tables.blocks, samples=16))
+        for module in (_totals, facts):
+            patch.setattr(module, "blocks", functools.partial(tables.blocks, samples=16))
         tables.report(make(), path, **options)
     return path
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 import rfp_jax
 from rfp_jax import maps, tables
-from rfp_jax.tables import Columns, RunOptions, _query, evaluate
+from rfp_jax.tables import Columns, RunOptions, _totals, evaluate
 from rfp_jax.tables._evaluate import exports
 
 
@@ -19,7 +19,7 @@ from rfp_jax.tables._evaluate import exports
 def small_blocks(monkeypatch):
     """A table of 40 samples is gone through in three blocks."""
     small = functools.partial(tables.blocks, samples=15)
-    for module in (_query, exports):
+    for module in (_totals, exports):
         monkeypatch.setattr(module, "blocks", small)
 
 

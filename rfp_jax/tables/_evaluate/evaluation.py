@@ -17,7 +17,7 @@ from rfp_jax._transforms.walks import BiasMode
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.trees import Json, Tree
 from rfp_jax.rules import Composite, LayerRule
-from rfp_jax.tables import _query
+from rfp_jax.tables import _stored, _totals
 from rfp_jax.tables._evaluate import layout
 from rfp_jax.tables._evaluate.errors import TableMismatchError
 from rfp_jax.tables._evaluate.job import Job
@@ -191,7 +191,7 @@ def evaluate(
         with processes.phase():
             complete = layout.is_table(journal.path)
         if complete:
-            return _query.open(path)
+            return _stored.open(path)
         with processes.phase():
             compiled = job.compile(batch or (there or {}).get("batch"), run)
         with processes.phase():
@@ -209,9 +209,9 @@ def evaluate(
         with processes.phase():
             if processes.is_first():
                 journal.publish(job.table, job.chunks)
-    found = _query.open(path)
+    found = _stored.open(path)
     if run.progress and processes.is_first():
-        _query.print_summary(found)
+        _totals.print_summary(found)
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from rfp_jax._util.extras import needs_extra
-from rfp_jax.tables import _query
+from rfp_jax.tables import _stored
 from rfp_jax.tables._evaluate.errors import DamagedTableError, TableFormatError
 from rfp_jax.tables._report.page import report
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "rfp-jax report") -
     given = tyro.cli(Arguments, prog=prog, args=arguments)
     try:
         report(
-            _query.open(given.table, incomplete=given.incomplete),
+            _stored.open(given.table, incomplete=given.incomplete),
             given.out,
             title=given.title,
             note=given.note,
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "rfp-jax report") -
         )
     except (
         DamagedTableError,
-        _query.IncompleteTableError,
+        _stored.IncompleteTableError,
         OSError,
         TableFormatError,
         ValueError,

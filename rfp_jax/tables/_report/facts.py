@@ -11,6 +11,7 @@ import numpy as np
 from rfp_jax._util.colors import BIAS_COLOR, SOURCE_COLORS, source_colors
 from rfp_jax._util.parts import BIAS, source_names
 from rfp_jax.tables import _query
+from rfp_jax.tables._evaluate.consistency import blocks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,7 +85,7 @@ class Facts:
         """Gather them, block by block."""
         which = _query.default_target(table)
         relevance, shares, chosen = [], [], []
-        for block in map(_query.drop_failed, _query.blocks(table)):
+        for block in map(_query.drop_failed, blocks(table)):
             looked_at = block.label if which == "label" else block.output.argmax("class")
             known = np.flatnonzero(looked_at.values >= 0)
             relevance.append(_query.select_class(block, which).isel(sample=known))

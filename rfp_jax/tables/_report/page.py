@@ -18,7 +18,7 @@ from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import atomic_file
 from rfp_jax._util.pages import digest, render, resource
 from rfp_jax._util.trees import Json
-from rfp_jax.tables import _query
+from rfp_jax.tables import _stored, _totals
 from rfp_jax.tables._report.charts import figures
 from rfp_jax.tables._report.facts import Facts
 from rfp_jax.tables._report.gallery import Gallery, Pictures, choose
@@ -96,18 +96,18 @@ def report(
         table.isel(sample=chosen).load(), facts, chosen, table.sizes["sample"], pictures
     )
     csv = samples_csv(gallery.table, gallery.metadata)
-    provenance = _query.provenance(table)
+    provenance = _stored.provenance(table)
     page = _render(
         title=title,
         subtitle=_subtitle(table),
         note=note,
-        numbers=_numbers(_query.summary(table)),
+        numbers=_numbers(_totals.summary(table)),
         facts=facts,
         confusion=confusion(facts),
         csv=base64.b64encode(csv.encode()).decode(),
         figures=figures(facts, bins),
         gallery=gallery,
-        failures=_query.first_failures(table, FAILURES),
+        failures=_totals.first_failures(table, FAILURES),
         most_failures=FAILURES,
         provenance=json.dumps(provenance, indent=2, ensure_ascii=False, default=str),
     )
@@ -131,7 +131,7 @@ def _render(**content: object) -> str:
 
 
 def _subtitle(table: xr.Dataset) -> str:
-    versions = _query.provenance(table).get("versions", {})
+    versions = _stored.provenance(table).get("versions", {})
     made = [f"{name} {versions[name]}" for name in ("rfp_jax", "jax") if name in versions]
     rules = [f"rules {table.attrs['rules']}"] if "rules" in table.attrs else []
     state = [] if table.attrs.get("complete", True) else ["the table is incomplete"]
