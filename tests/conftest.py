@@ -17,8 +17,13 @@ jax.config.update("jax_num_cpu_devices", 2)
 # An exception costs five times as much with its traceback filtered, and some tests raise thousands.
 jax.config.update("jax_traceback_filtering", "off")
 
-OLD_EMITTERS = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
-"""The new ones take half of the time in which a small program compiles."""
+QUICK = (
+    # the new ones take half of the time in which a small program compiles
+    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
+    # to split it in order to compile its parts side by side takes a quarter of what is left
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
+"""Flags of XLA."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,9 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     quick = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # for child processes too
     jax.config.update("jax_disable_most_optimizations", quick != "0")
-    flags = os.environ.get("XLA_FLAGS", "")
-    if quick != "0" and OLD_EMITTERS not in flags:  # XLA reads them with the first program
-        os.environ["XLA_FLAGS"] = f"{flags} {OLD_EMITTERS}".strip()
+    if quick != "0":  # XLA reads them with the first program
+        flags = os.environ.get("XLA_FLAGS", "").split()
+        os.environ["XLA_FLAGS"] = " ".join([*flags, *(f for f in QUICK if f not in flags)])
     worker = os.environ.get(
         "PYTEST_XDIST_WORKER", "alone"
     )  # a folder each: nobody reads half a file
