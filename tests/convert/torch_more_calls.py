@@ -83,6 +83,8 @@ MORE: Calls = {
         (x(2, 20), 8, 3, None, positive(8), False, True, True),
         (x(20), 8, 4, 6, positive(6), True, False, True),
         (z(2, 12), 6, None, 4, None, False, False, True),
+        (x(2, 20), 8, 3, 6, positive(6), False, True, True, True),
+        (x(20), 8, 3, 4, None, True, False, True, True),
     ],
     "stft.center": [
         (x(2, 20), 8, 3, None, positive(8), True, "reflect", False, True, True),

@@ -49,20 +49,22 @@ def short_time(
         normalized: whether to divide by the root of `n_fft`.
         onesided: whether to leave out negative frequencies; so it is for real signals if None.
         return_complex: real and imaginary parts stand along a last axis if this is False.
-        align_to_window: of PyTorch's, for windows that are not centered; None or False here.
+        align_to_window: whether the first window begins with the signal where `length` is less than
+            `n_fft`: the signal is then padded as the window is.
         center: whether the signal is padded by half a window at both ends.
         pad_mode: how.
     """
-    if align_to_window:
-        raise NotImplementedError("stft with align_to_window=True: use center=True")
+    spare = n_fft - (n_fft if length is None else length)
+    around = (spare // 2, spare - spare // 2)
     if center:
         x = pad(x, [n_fft // 2] * 2, pad_mode)
+    elif align_to_window:
+        x = pad(x, around)
     frames = unfold(x, -1, n_fft, hop or n_fft // 4)
     if window is None and length is not None:
         window = jnp.ones(length, frames.real.dtype)
     if window is not None:
-        spare = n_fft - window.shape[0]
-        frames = frames * along(-1, jnp.pad(window, (spare // 2, spare - spare // 2)), frames.ndim)
+        frames = frames * along(-1, jnp.pad(window, around), frames.ndim)
     real = not jnp.iscomplexobj(x)
     transform = fft.rfft if (real if onesided is None else onesided) else fft.fft
     spectra = transform(frames, axis=-1) * (n_fft**-0.5 if normalized else 1.0)
