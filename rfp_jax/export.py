@@ -151,8 +151,8 @@ def save(
 
         method = relevance
     from rfp_jax._runs.fingerprint import as_json, describe, versions
+    from rfp_jax._transforms.stacking import stack_sources
     from rfp_jax._util.files import atomic_file
-    from rfp_jax.tables._evaluate.rows import as_arrays
 
     if not inputs:
         raise ValueError("give one sample of each source: inputs={'optical': array, ...}")
@@ -166,10 +166,12 @@ def save(
     ]
     named = list(names if sources is None else sources)
     explained = method(fun, argnums=tuple(range(1, len(names) + 1)), rules=rules)
-    arrays = as_arrays(explained, named, classes)
 
     def program(leaves: tuple[jax.Array, ...], inputs: tuple[jax.Array, ...]):
-        return arrays(jax.tree.unflatten(tree, leaves), *inputs)
+        relevance = explained(jax.tree.unflatten(tree, leaves), *inputs)
+        shape = (inputs[0].shape[0], len(classes))
+        stacked = stack_sources(relevance, named, shape)
+        return jnp.moveaxis(stacked, 0, 1), jnp.reshape(relevance.output, shape)
 
     size = jax_export.symbolic_shape(BATCH)[0] if batch is None else batch
     dtypes = [jax.dtypes.canonicalize_dtype(x.dtype) for x in samples]

@@ -164,7 +164,7 @@ def test_batch_size_changes_rounding_at_most(tmp_path, batch):
     ("change", "message"),
     [
         ({"sources": ("a",), "inputs": SOURCES}, "1 sources are named, but the function has 2"),
-        ({"classes": ("a", "b")}, "must return one array of 2 classes a sample"),
+        ({"classes": ("a", "b")}, "of shape (2, 2), but it returns (2, 3)"),
         ({"sources": ("bias", "sar")}, "call the source something else"),
         ({"sources": ("sar", "sar")}, "twice: sar"),
         ({"sources": ()}, "at least one source and one class"),

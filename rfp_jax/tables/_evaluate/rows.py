@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rfp_jax._transforms.stacking import stack_sources
 from rfp_jax._util.trees import Tree
 from rfp_jax.tables._evaluate.devices import IN_FLIGHT, CompiledBatch
 from rfp_jax.tables._evaluate.places import Dense, Form
@@ -23,12 +24,11 @@ def as_arrays(
     classes: Sequence[str],
     form: Form | None = None,
 ) -> Callable[..., tuple[jax.Array, jax.Array] | Dense]:
-    """Turn a function that returns a `Relevance` into one that returns two arrays.
+    """Turn a function that returns a `Relevance` into one that returns what rows are made of.
 
     Args:
-        explained: maps parameters and inputs to a `Relevance`. Each leaf of its `sources` is one
-            source, [batch, classes], or a stack of several, [n, batch, classes].
-        sources: names of the sources; where the leaves have names (a dict), the same ones.
+        explained: maps parameters and inputs to a `Relevance`, see `stack_sources`.
+        sources: names of the sources.
         classes: names of the outputs.
         form: that of outputs with places: means over regions are returned, and labels are taken
             after the inputs.
@@ -45,36 +45,12 @@ def as_arrays(
         relevance = explained(params, *inputs)
         batch = inputs[0].shape[0]
         shape = (batch, len(classes)) if form is None else form.shape(batch)
-        output = relevance.output
-        single = isinstance(output, jax.Array) and output.ndim == 1 and len(classes) == 1
-        if not single and getattr(output, "shape", None) != shape:
-            found = jax.tree.map(lambda leaf: leaf.shape, output)
-            raise ValueError(
-                f"the model must return one array of {len(classes)} classes a sample, shape "
-                f"{shape}, but it returns {found}: name as many classes as it has outputs"
-            )
-        leaves = _in_order(relevance.sources, sources)
-        each = [jnp.reshape(leaf, (-1, *shape)) for leaf in (*leaves, relevance.bias)]
-        stacked = jnp.concatenate(each)
-        if (count := stacked.shape[0] - 1) != len(sources):
-            raise ValueError(f"{len(sources)} sources are named, but the function has {count}")
+        stacked = stack_sources(relevance, sources, shape)
         if form is not None:
-            return form.reduce(stacked, output, label)
-        return jnp.moveaxis(stacked, 0, 1), jnp.reshape(output, shape)
+            return form.reduce(stacked, relevance.output, label)
+        return jnp.moveaxis(stacked, 0, 1), jnp.reshape(relevance.output, shape)
 
     return arrays
-
-
-def _in_order(tree: Tree, names: Sequence[str]) -> list[jax.Array]:
-    """The leaves of a tree, those of a dict by their names: JAX would sort them."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    keys = [p[-1].key for p, _ in leaves if p and isinstance(p[-1], jax.tree_util.DictKey)]
-    if not keys:
-        return [leaf for _, leaf in leaves]
-    if sorted(map(str, keys)) != sorted(names):
-        raise ValueError(f"the sources are {', '.join(map(repr, keys))}; named are {tuple(names)}")
-    found = {str(path[-1].key): leaf for path, leaf in leaves}
-    return [found[name] for name in names]
 
 
 class _Samples:
