@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -71,10 +72,11 @@ def both_directions_agree(fun: Callable, *args: ArrayLike) -> None:
     """Weighted outputs: relevance of each source is the sum of its heatmap."""
     argnums = tuple(range(len(args)))
     args = tuple(map(jnp.asarray, args))
-    rel = relevance(fun, argnums)(*args)
+    rel = jax.jit(relevance(fun, argnums))(*args)
+    pulled = jax.jit(lambda weights, *args: heatmap(fun, argnums, outputs=weights)(*args))
     for _ in range(3):
         weights = numbers(*rel.output.shape)
-        heats = heatmap(fun, argnums, outputs=weights)(*args)
+        heats = pulled(weights, *args)
         for source, heat in zip(rel.sources, heats, strict=True):
             np.testing.assert_allclose((weights * source).sum(), heat.sum(), atol=1e-12)
 
@@ -82,7 +84,7 @@ def both_directions_agree(fun: Callable, *args: ArrayLike) -> None:
 def conserves(fun: Callable, *args: ArrayLike) -> None:
     """Output is bias and sources; and the certificate, which tests each rule, is passed."""
     args = tuple(map(jnp.asarray, args))
-    rel = relevance(fun, tuple(range(len(args))))(*args)
+    rel = jax.jit(relevance(fun, tuple(range(len(args)))))(*args)
     np.testing.assert_allclose(rel.output, fun(*args), atol=1e-12)
     np.testing.assert_allclose(rel.output, rel.bias + sum(rel.sources), atol=1e-12)
     assert audit(fun, tuple(range(len(args))))(*args).passed
@@ -105,7 +107,7 @@ def test_the_winner_takes_all(x64, kind, base, rows):
         return getattr(base.at[SEGMENTS], kind)(rows)
 
     to_base, to_rows = winner_loop(base, SEGMENTS, rows, WINNERS[kind])
-    rel = relevance(fun, (0, 1))(base, rows)
+    rel = jax.jit(relevance(fun, (0, 1)))(base, rows)
     np.testing.assert_array_equal(rel.sources[0], to_base)
     np.testing.assert_array_equal(rel.sources[1], of_updates(to_rows, SEGMENTS, NODES))
     np.testing.assert_array_equal(rel.bias, 0)
@@ -272,11 +274,12 @@ def test_windows_and_batches(x64, kind):
     def fun(base: jax.Array, rows: jax.Array) -> jax.Array:
         return getattr(base.at[SEGMENTS], kind)(rows)
 
-    batched = relevance(jax.vmap(fun), (0, 1))(base, rows)
-    each = [relevance(fun, (0, 1))(*pair) for pair in zip(base, rows, strict=True)]
-    columns = relevance(
-        lambda base, rows: getattr(base.at[:, SEGMENTS], kind)(rows), (0, 1)
-    )(base, rows)  # fmt: skip
+    batched = jax.jit(relevance(jax.vmap(fun), (0, 1)))(base, rows)
+    one = jax.jit(relevance(fun, (0, 1)))
+    each = [one(*pair) for pair in zip(base, rows, strict=True)]
+    columns = jax.jit(
+        relevance(lambda base, rows: getattr(base.at[:, SEGMENTS], kind)(rows), (0, 1))
+    )(base, rows)
     for k in (0, 1):
         stacked = np.stack([rel.sources[k] for rel in each])
         np.testing.assert_allclose(batched.sources[k], stacked, atol=1e-12)
@@ -299,6 +302,18 @@ def test_windows_that_move(x64):
     np.testing.assert_array_equal(heats[1].reshape(6, 3), to_rows)
 
 
+@functools.cache
+def scattered(kind: str) -> Callable:
+    """Relevance and heatmaps of rows scattered at indices that are given; compiled once."""
+
+    def both(at: jax.Array, base: jax.Array, rows: jax.Array):
+        fun = lambda base, rows: getattr(base.at[at], kind)(rows, mode="drop")  # noqa: E731
+        rel = relevance(fun, (0, 1))(base, rows)
+        return rel.sources, heatmap(fun, (0, 1), outputs=jnp.ones(5))(base, rows)
+
+    return jax.jit(both)
+
+
 @given(
     st.lists(st.integers(0, 6), min_size=6, max_size=6),
     st.sampled_from(["max", "min", "multiply"]),
@@ -314,11 +329,11 @@ def test_random_scatters(indices: Sequence[int], kind: str, seed: int):
     else:
         to_base, to_rows = winner_loop(base, at, rows, WINNERS[kind])
     with jax.enable_x64(True):
-        fun = lambda base, rows: getattr(base.at[at], kind)(rows, mode="drop")  # noqa: E731
-        heats = heatmap(fun, (0, 1), outputs=np.ones(5))(base, rows)
-        np.testing.assert_allclose(heats[0], to_base, atol=1e-12)
-        np.testing.assert_allclose(heats[1], to_rows, atol=1e-12)
-        both_directions_agree(fun, base, rows)
+        sources, heats = scattered(kind)(at, base, rows)
+    np.testing.assert_allclose(heats[0], to_base, atol=1e-12)
+    np.testing.assert_allclose(heats[1], to_rows, atol=1e-12)
+    np.testing.assert_allclose(sources[0], to_base, atol=1e-12)
+    np.testing.assert_allclose(sources[1], of_updates(to_rows, at, 5), atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["max", "min", "multiply"])
@@ -345,8 +360,8 @@ def test_a_constant_sparse_matrix_is_its_dense_form(x64, kind):
     def net(matrix: jax.Array) -> Callable:
         return lambda a, b: jax.nn.relu(matrix @ (a @ W) - 0.5) + matrix @ b
 
-    rel = relevance(net(matrix), (0, 1))(a, b)
-    dense = relevance(net(jnp.asarray(MATRIX)), (0, 1))(a, b)
+    rel = jax.jit(relevance(net(matrix), (0, 1)))(a, b)
+    dense = jax.jit(relevance(net(jnp.asarray(MATRIX)), (0, 1)))(a, b)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-12), rel, dense)
     both_directions_agree(net(matrix), a, b)
     conserves(net(matrix), a, b)
