@@ -1,6 +1,8 @@
-"""Bounds on relevance's cost: counted by XLA, the same on every machine and every run."""
+"""Bounds on relevance's cost: counted by XLA, the same on every machine and every run.
 
-import os
+XLA counts behind its own optimizations; those of LLVM, which the suite does without, come after.
+"""
+
 from functools import partial
 
 import jax
@@ -14,15 +16,6 @@ from rfp_jax import audit, gate, heatmap, relevance, sources
 from rfp_jax._transforms import survey
 from rfp_jax.models import FusionResNet18, ResNet50, SmallNet
 from tests.oracles import calls
-
-
-@pytest.fixture(autouse=True)
-def optimized():
-    """Count what users run: the suite compiles without most optimizations."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    quick = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] != "0"
-    jax.config.update("jax_disable_most_optimizations", quick)
 
 
 def spec(*shape):
