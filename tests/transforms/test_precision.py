@@ -10,8 +10,9 @@ import pytest
 from jax import lax
 from jax.custom_derivatives import linear_call
 
-from rfp_jax import audit, heatmap, relevance, sources
+from rfp_jax import audit, sources
 from rfp_jax.models import SmallNet
+from tests.oracles.compiled import heatmap, relevance
 
 BF16 = jnp.bfloat16
 
