@@ -1,7 +1,7 @@
 r"""Tests of a frozen equation: its rule must keep the laws that everything rests on.
 
 For an equation frozen as \(y = P a + b\), on its own activations a and random contributions c, w,
-of which c is as large as a:
+of which c is as large as a, place by place:
 
 - the law, with linearity: \(y + P c = P (a + c) + b\);
 - the transpose: \(\langle w, P c \rangle = \langle P^\top w, c \rangle\).
@@ -13,6 +13,7 @@ that what remains is rounding: `tolerance` bounds it by the number of terms that
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -43,22 +44,18 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
     inputs = equation.inputs if frozen.inputs is None else frozen.inputs
     push = _present(frozen)
     a = [_whole(v.activation, frozen) for v in inputs]
-    scale = _scale(a)
-    c = [_noise(probe, x, 2 * i) * scale.astype(x.dtype) for i, x in enumerate(a)]
+    c = [lax.mul(_noise(probe, x, 2 * i), _sizes(x)) for i, x in enumerate(a)]
     at_c, pull = jax.vjp(push, *c)
     for place, pushed in at_c.items():
         check_pushed(equation, frozen.outputs[place], pushed)
-    at_both = push(*(x + y for x, y in zip(a, c, strict=True)))
+    at_both = push(*map(lax.add, a, c))
     biases = frozen.biases() if frozen.bias is not None else [None] * len(frozen.outputs)
     seen = {
-        place: jnp.abs(frozen.outputs[place]) < _most(p.real.dtype) for place, p in at_c.items()
+        place: lax.abs(frozen.outputs[place]) < _most(p.real.dtype) for place, p in at_c.items()
     }
-    w = {
-        place: jnp.where(seen[place], _noise(probe, p, 2 * place + 1), 0)
-        for place, p in at_c.items()
-    }
-    forth = [jnp.where(seen[place], jnp.real(w[place] * p), 0) for place, p in at_c.items()]
-    back = [jnp.real(g * ci) for g, ci in zip(pull(w), c, strict=True)]
+    w = {place: _where(seen[place], _noise(probe, p, 2 * place + 1)) for place, p in at_c.items()}
+    forth = [_where(seen[place], jnp.real(lax.mul(w[place], p))) for place, p in at_c.items()]
+    back = [jnp.real(lax.mul(g, ci)) for g, ci in zip(pull(w), c, strict=True)]
     law = gap = square = jnp.zeros(())
     shapes = dict.fromkeys(terms.shape for terms in (*forth, *back))
     for shape in shapes:
@@ -66,17 +63,17 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
         for place, pushed in at_both.items():
             if pushed.shape == shape:
                 y, b = frozen.outputs[place], biases[place]
-                whole = jnp.ones_like(y) if frozen.in_fractions else y
+                whole = lax.full_like(y, 1) if frozen.in_fractions else y
                 rest = whole + at_c[place] - pushed
-                rest = jnp.abs(rest if b is None else rest - b)
-                size = jnp.abs(whole) + jnp.abs(pushed)
-                magnitudes += [jnp.where(seen[place], x, 0) for x in (rest, size)]
+                rest = lax.abs(rest if b is None else rest - b)
+                size = lax.abs(whole) + lax.abs(pushed)
+                magnitudes += [_where(seen[place], x) for x in (rest, size)]
         gains = [terms for terms in forth if terms.shape == shape]
         losses = [terms for terms in back if terms.shape == shape]
         greatest, terms, squares = _reduced(
             magnitudes,
-            sum(gains) - sum(losses),
-            sum(terms**2 for terms in (*gains, *losses)),
+            _total([*gains, *map(lax.neg, losses)]),
+            _total([lax.mul(terms, terms) for terms in (*gains, *losses)]),
             cancels=len(shapes) == 1,
         )
         for rest, size in zip(greatest[::2], greatest[1::2], strict=True):
@@ -87,37 +84,22 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
     return jnp.stack([law, _relative(jnp.abs(gap), size)]).astype(float)
 
 
-def _scale(a: Sequence[jax.Array]) -> jax.Array:
-    """Return how large activations are, by some of their elements.
+def _sizes(x: jax.Array) -> jax.Array:
+    """Return how large contributions to x are: as x, at zeros as x elsewhere, or 1.
 
-    Random contributions are as large. Where large numbers cancel (`x - mean(x)` of air pressures)
-    what rounding leaves is then as small beside the results as it is beside the terms. It is the
-    geometric mean of what is not 0, to a power of two: beside the largest of many orders of
-    magnitude a fault in the others would vanish. The exponents are read off the bits: a logarithm
-    at each equation takes longer to compile.
+    Where large numbers cancel (`x - mean(x)` of air pressures) what rounding leaves is then as
+    small beside the results as it is beside the terms, and small numbers are tested by small ones.
     """
-    some = [jnp.abs(x.reshape(-1)[:: max(1, x.size // _LOOKED_AT)]) for x in a if x.size]
-    if not some:
-        return jnp.ones(())
-    sizes = jnp.concatenate(some)
-    info = jnp.finfo(sizes.dtype)
-    bits = lax.bitcast_convert_type(jnp.minimum(sizes, _most(sizes.dtype)), f"int{info.bits}")
-    exponents, ones = bits >> info.nmant, (bits > 0).astype(bits.dtype)
-    zero = jnp.zeros((), bits.dtype)
-    total, count = lax.reduce(  # in one pass: XLA compiles one loop
-        (exponents, ones), (zero, zero), lambda x, y: (x[0] + y[0], x[1] + y[1]), (0,)
-    )
-    one = 1 - info.minexp  # the exponent of 1, as it stands in the bits
-    mean = jnp.where(count > 0, total // jnp.maximum(count, 1), one)
-    return lax.bitcast_convert_type(mean << info.nmant, sizes.dtype)
+    size = lax.abs(x)
+    for other in (lax.rev(size, range(x.ndim)), lax.full_like(size, 1)):
+        usual = (size > 0) & (size < _most(size.dtype))
+        size = lax.select(usual, size, other)
+    return size.astype(x.dtype)
 
 
 def _most(dtype: DTypeLike) -> float:
     """Return how large numbers may be to be tested; sums of a mask's -3e38 would be infinite."""
     return float(jnp.finfo(dtype).max) ** 0.8
-
-
-_LOOKED_AT = 1024
 
 
 def _present(frozen: Frozen) -> Callable[..., dict[int, jax.Array]]:
@@ -133,9 +115,15 @@ def _present(frozen: Frozen) -> Callable[..., dict[int, jax.Array]]:
 
 def _whole(x: jax.Array, frozen: Frozen) -> jax.Array:
     """Return all of an activation, as contributions or fractions, without what is not finite."""
-    if frozen.in_fractions:
-        return jnp.ones_like(x)
-    return jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
+    return lax.full_like(x, 1) if frozen.in_fractions else _where(jnp.isfinite(x), x)
+
+
+def _where(kept: jax.Array, x: jax.Array) -> jax.Array:
+    return lax.select(kept, x, lax.full_like(x, 0))
+
+
+def _total(terms: Sequence[jax.Array]) -> jax.Array:
+    return functools.reduce(lax.add, terms)
 
 
 def _relative(error: jax.Array, size: jax.Array) -> jax.Array:
@@ -157,23 +145,29 @@ def _reduced(
     Returns:
         The greatest of each of the magnitudes, the sum of the terms and that of the squares.
     """
-    count = len(magnitudes)
+    lost = [] if cancels else [lax.full_like(terms, 0)]
+    operands = (*magnitudes, squares, terms, *lost)
+    zeros = tuple(lax.full_like(x, 0, shape=()) for x in operands)
+    reduced = lax.reduce(operands, zeros, _reducer(len(magnitudes)), tuple(range(terms.ndim)))
+    square, *total = reduced[len(magnitudes) :]
+    return list(reduced[: len(magnitudes)]), sum(total), square
+
+
+@functools.cache
+def _reducer(count: int) -> Callable[[Tree, Tree], Tree]:
+    """Return the step of `_reduced` for so many magnitudes; a function that JAX knows it by."""
 
     def both(x: tuple[Tree, ...], y: tuple[Tree, ...]) -> tuple[Tree, ...]:
         greatest = map(lax.max, x[:count], y[:count])
         (square, total, *lost), (more, addend, *also) = x[count:], y[count:]
-        after = total + addend
-        part = after - addend
+        after = lax.add(total, addend)
+        if not lost:
+            return (*greatest, lax.add(square, more), after)
+        part = lax.sub(after, addend)
         error = (total - part) + (addend - (after - part))
-        rounded = [a + b + error for a, b in zip(lost, also, strict=True)]
-        return (*greatest, square + more, after, *rounded)
+        return (*greatest, lax.add(square, more), after, lost[0] + also[0] + error)
 
-    lost = [] if cancels else [jnp.zeros_like(terms)]
-    operands = (*magnitudes, squares, terms, *lost)
-    zeros = tuple(jnp.zeros((), x.dtype) for x in operands)
-    reduced = lax.reduce(operands, zeros, both, tuple(range(terms.ndim)))
-    square, *total = reduced[count:]
-    return list(reduced[:count]), sum(total), square
+    return both
 
 
 def tolerance(equation: Equation, dtype: DTypeLike) -> float:
@@ -212,7 +206,8 @@ def make_probe(largest: int, dtype: DTypeLike) -> jax.Array:
 def _noise(probe: jax.Array, x: jax.Array, window: int) -> jax.Array:
     """Return the numbers of one window, in the form of x."""
     start = window % _WINDOWS * _STEP
-    return probe[start : start + x.size].reshape(x.shape).astype(x.dtype)
+    numbers = lax.slice(probe, (start,), (start + x.size,))
+    return lax.reshape(numbers, x.shape).astype(x.dtype)
 
 
 _WINDOWS, _STEP = 64, 977
