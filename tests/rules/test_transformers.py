@@ -98,8 +98,10 @@ def _setup(model, dtype=jnp.float64):
     ("model", "rule"),
     [
         (Causal, "attnlrp"),
-        (Causal, "EpsilonPlus"),
-        *(pytest.param(Causal, r, marks=pytest.mark.long) for r in ("lrp0", "uniform", "cp_lrp")),
+        *(
+            pytest.param(Causal, rule, marks=pytest.mark.long)
+            for rule in ("lrp0", "uniform", "cp_lrp", "EpsilonPlus")
+        ),
         *(
             pytest.param(ViT, rule, marks=pytest.mark.long)
             for rule in ("uniform", "attnlrp", "EpsilonPlus")
