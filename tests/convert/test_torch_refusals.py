@@ -1,4 +1,4 @@
-"""What a network of PyTorch may not do, and operations that are missing."""
+"""Networks of PyTorch that are refused, and operations that are missing."""
 
 import jax
 import jax.numpy as jnp
