@@ -40,9 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "PYTEST_XDIST_WORKER", "alone"
     )  # a folder each: nobody reads half a file
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir(f"xla-{worker}")))
+    jax.config.update("jax_enable_compilation_cache", True)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # commands that tests start keep nothing
+    # Commands that tests start keep nothing; workers, who inherit it, do: the line above.
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nor does each of them compile the package
 
 
