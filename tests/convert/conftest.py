@@ -1,5 +1,7 @@
 """Fixtures of conversions."""
 
+from unittest import mock
+
 import pytest
 
 from rfp_jax.convert._aten import TABLE
@@ -23,7 +25,5 @@ def program(tmp_path_factory):
 @pytest.fixture
 def table():
     """The table of PyTorch's operations; what a test registers is taken back."""
-    before = dict(TABLE)
-    yield TABLE
-    TABLE.clear()
-    TABLE.update(before)
+    with mock.patch.dict(TABLE):
+        yield TABLE

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -28,10 +29,8 @@ def network(tmp_path, monkeypatch):
         node.input[:] = [names.get(name, name) for name in node.input]
     onnx.save(model, tmp_path / "network.onnx")
     monkeypatch.chdir(tmp_path)
-    before = dict(TABLE)
-    yield
-    TABLE.clear()
-    TABLE.update(before)
+    with mock.patch.dict(TABLE):
+        yield
 
 
 @pytest.mark.usefixtures("network")

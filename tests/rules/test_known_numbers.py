@@ -165,16 +165,21 @@ def test_the_number_of_an_argument_does_not_count(name, argument):
     )
 
 
-@pytest.mark.parametrize("fill", FILLS)
-def test_what_is_closed_over_counts_in_the_audit_too(fill):
-    """A certificate walks the same program as relevance: the weights are no signal there."""
+def filled_attention(fill):
+    """Attention whose masked places are filled with a 0 that is closed over."""
     make = FILLS[fill](0.0)
 
     def attention(query, key, value):
         weights = jax.nn.softmax(query @ key.swapaxes(-1, -2))
         return in_place(weights, make()) @ value
 
-    found = audit(attention, (0, 1, 2))(QUERY, KEY, VALUE)
+    return attention
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_what_is_closed_over_counts_in_the_audit_too(fill):
+    """A certificate walks the same program as relevance: the weights are no signal there."""
+    found = audit(filled_attention(fill), (0, 1, 2))(QUERY, KEY, VALUE)
     assert found.passed
     (*_, product) = (entry for entry in found.entries if entry.primitive == "dot_general")
     assert not product.adds_bias
@@ -185,13 +190,7 @@ def test_what_is_closed_over_counts_in_the_audit_too(fill):
 @pytest.mark.parametrize("fill", FILLS)
 def test_what_is_closed_over_counts_in_a_gate_too(fill):
     """Also where the gate is differentiated after it was traced."""
-    make = FILLS[fill](0.0)
-
-    def attention(query, key, value):
-        weights = jax.nn.softmax(query @ key.swapaxes(-1, -2))
-        return in_place(weights, make()) @ value
-
-    _, pull = jax.vjp(jax.jit(gate(attention, (0, 1, 2))), QUERY, KEY, VALUE)
+    _, pull = jax.vjp(jax.jit(gate(filled_attention(fill), (0, 1, 2))), QUERY, KEY, VALUE)
     of_query, of_key, of_value = pull(np.ones_like(VALUE))
     np.testing.assert_array_equal([of_query, of_key], 0)
     assert np.abs(of_value).max() > 0.1

@@ -9,6 +9,7 @@ from jax import lax
 from jax.nn import relu, sigmoid, softmax
 
 from rfp_jax import audit, rules
+from rfp_jax._transforms import certificate
 from tests.oracles.decomposition import convolve, draw
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -86,6 +87,22 @@ def test_a_constant_that_enters_a_loop_is_accounted_for(start):
         ]
 
     assert audit(loop)(draw(4, seed=1)).passed
+
+
+def test_a_loop_is_tested_once_though_its_carry_widens(monkeypatch):
+    """What finds the structure of a carry walks the body too: without testing the laws."""
+    tested = []
+    errors = certificate.errors
+
+    def counted(equation, *args):
+        tested.append(equation.name)
+        return errors(equation, *args)
+
+    monkeypatch.setattr(certificate, "errors", counted)
+    x = draw(5, 4)
+    loop = audit(lambda x: lax.scan(lambda h, v: (jnp.tanh(h + v), None), jnp.zeros(4), x)[0])
+    assert loop(x).passed
+    assert sorted(tested) == ["add", "tanh"]
 
 
 def test_side_effects_do_not_disturb_the_certificate(capfd):
