@@ -90,7 +90,7 @@ def test_a_constant_that_enters_a_loop_is_accounted_for(start):
 
 
 def test_a_loop_is_tested_once_though_its_carry_widens(monkeypatch):
-    """What finds the structure of a carry walks the body too: without testing the laws."""
+    """The body is walked for the structure of its carry, too: without testing the laws."""
     tested = []
     errors = certificate.errors
 
