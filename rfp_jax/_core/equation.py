@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +52,19 @@ def producer(value: Value) -> Equation | None:
     return made_by
 
 
+class ConstantPart(Protocol):
+    """`constant_part(value)` is a remainder, with rounding errors unless asked for `exactly`."""
+
+    def __call__(self, value: Tracked, /, exactly: bool = False) -> jax.Array:
+        """Return what of a tracked value came from no source."""
+        ...
+
+
+def _whole(value: Tracked, /, exactly: bool = False) -> jax.Array:
+    del exactly
+    return value.activation
+
+
 @dataclass(frozen=True, eq=False)
 class Equation:
     """An equation as a function of its tracked operands; the other operands are filled in.
@@ -64,7 +78,7 @@ class Equation:
         source: the user's line that made it, as `file:line (function)`.
         dtype: the precision of contributions, and so of the equation as a function; None for that
             of the program.
-        constant_part: `constant_part(value)` is what of a tracked value came from no source.
+        constant_part: what of a tracked value came from no source.
         is_opaque: whether functions of one variable end here, for the equation has a rule of its
             own.
         known: `known(i)` is the value of operand i as a NumPy array, if it depends on no argument
@@ -77,7 +91,7 @@ class Equation:
     path: str = ""
     source: str = ""
     dtype: DTypeLike | None = None
-    constant_part: Callable[[Tracked], jax.Array] = activation
+    constant_part: ConstantPart = _whole
     is_opaque: bool = False
     known: Callable[[int], np.ndarray | None] = lambda _: None
     number: Callable[[int], float | None] = lambda _: None
@@ -172,7 +186,22 @@ class Equation:
             shape = broadcast_shapes(*map(np.shape, self.operands))
             if any(np.shape(member.activation) != shape for member in self.members):
                 return None
+        if any(map(self._changes_field, self.members)):
+            return None  # no function of one complex variable
         return nearest_common_dominator(self.members)
+
+    def _changes_field(self, member: Member) -> bool:
+        """Return whether the result is complex and an operand real, or the other way round."""
+        dtypes = member.activation.dtype, dtype_of(self.eqn.outvars[0])
+        if not all(jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes):
+            return False  # conditions
+        one, other = (jnp.issubdtype(dtype, jnp.complexfloating) for dtype in dtypes)
+        return one != other and not self._is_modulus
+
+    @property
+    def _is_modulus(self) -> bool:
+        """Return whether the result is `|z|` of a complex number."""
+        return self.name == "abs" and jnp.iscomplexobj(self.operands[0])
 
     @cached_property
     def depth(self) -> int:
@@ -224,7 +253,7 @@ class Equation:
         else:
             clips = len(self.inputs) > 1 or self._clips_at_zero
             is_step = (self.name in ("max", "min") and clips) or (
-                self.name == "abs" and not jnp.iscomplexobj(self.operands[0])
+                self.name == "abs" and not self._is_modulus
             )
         return Kind.STEPS if is_step else Kind.FUNCTION
 
@@ -252,9 +281,9 @@ class Equation:
 
     @cached_property
     def power(self) -> float | None:
-        """The exponent of a power, if it is a known number."""
-        if self.name == "square":
-            return 2.0
+        """The exponent of a power or root, if it is a known number."""
+        if self.name in _POWERS:
+            return _POWERS[self.name]
         if self.name == "integer_pow":
             return float(self.params["y"])
         return self.number(1) if self.name == "pow" else None
@@ -282,6 +311,7 @@ class Equation:
     def is_polynomial(self) -> bool:
         """Return whether the result is, piece by piece, a polynomial of its variable."""
         own = self.name in _PIECES or self.is_linear_step or (self.exponent or 0) > 0
+        own = own and not self._is_modulus  # a root of squares
         made = (producer(v) for v in self.inputs if v is not self.variable)
         return own and all(f.is_polynomial for f in made if f)
 
@@ -356,6 +386,7 @@ class Equation:
 _MASK = 1e9
 """A choice between a signal and such a number hides the signal: no function passes through both."""
 
+_POWERS = {"square": 2.0, "sqrt": 0.5, "cbrt": 1 / 3, "rsqrt": -0.5}
 _PIECES = frozenset("mul max min clamp abs select_n".split())
 _RESHAPING = frozenset("reshape squeeze broadcast_in_dim slice".split())
 

@@ -12,6 +12,7 @@ back (`rfp_jax._core.linearize`). What travels in a slot is the `carrier`'s choi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -23,9 +24,10 @@ import numpy as np
 from jax.extend import core, source_info_util
 from jax.typing import DTypeLike
 
-from rfp_jax._core import weights
-from rfp_jax._core.bias import Bias, Keep
+from rfp_jax._core import ranges, weights
+from rfp_jax._core.bias import Bias, Keep, Propagate
 from rfp_jax._core.carrier import Carrier, Contributions
+from rfp_jax._core.constants import Constants, Slot
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, Kind, bind, is_of
 from rfp_jax._core.frozen import (
@@ -57,7 +59,7 @@ from rfp_jax._util.trees import Given
 from rfp_jax.errors import MissingRuleError, ReverseModeError
 
 REMEMBERED = (ELEMENTWISE | MOVES | LAYERS) | frozenset(
-    "concatenate gather dynamic_slice reduce_sum reduce_max reduce_min".split()
+    "concatenate stack gather dynamic_slice reduce_sum reduce_prod reduce_max reduce_min".split()
 )
 """Primitives at which rules look back."""
 
@@ -112,6 +114,7 @@ class Interpreter:
         bodies: the bodies of loops and branches that were traced already.
         numbering: the equations of this program that were walked already.
         known: the numbers of this program that are known.
+        constants: what of this program's values came from no source.
         scales: the variables of this program that divide something.
         stops: where relevance ended, in the order of the walk.
     """
@@ -129,6 +132,7 @@ class Interpreter:
     bodies: Bodies = field(default_factory=Bodies)
     numbering: Numbering = field(default_factory=Numbering)
     known: Known = field(default_factory=Known)
+    constants: Constants = field(default_factory=Constants)
     scales: frozenset[core.Var] = frozenset()
     stops: list[Stop] = field(default_factory=list[Stop])
 
@@ -236,7 +240,8 @@ class Interpreter:
     def anew(self, jaxpr: core.Jaxpr, passed: Sequence[jax.Array] | None = None) -> Interpreter:
         """Return the walk through a program that is traced by itself: it knows no values yet."""
         known = Known(self.known.passed if passed is None else passed)
-        return replace(self, numbering=Numbering(), known=known, scales=divisors(jaxpr))
+        own = Numbering(), known, Constants(), divisors(jaxpr)
+        return replace(self, numbering=own[0], known=own[1], constants=own[2], scales=own[3])
 
     def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Interpreter:
         """Return the walk through the bodies of a call, loop or branch."""
@@ -247,12 +252,27 @@ class Interpreter:
         """Return the slots of a value that came from no source."""
         return self.bias.constant_slots(self.carrier, y, count)
 
-    def constant_part(self, value: Tracked) -> jax.Array:
-        """Return what of an activation came from no source."""
-        y, carried = value.activation, value.contributions
-        if self.bias.slots:
-            own = carried[-1]
+    def constant_part(self, value: Tracked, exactly: bool = False) -> jax.Array:
+        """Return what of an activation came from no source: the remainder, or more `exactly`."""
+        y = value.activation
+        if not value.facts.has_constant:
+            return zeros_like(y)
+        if self.bias.slots or (exactly and not self.bias.needs_all_slots):
+            followed = self.constants.follow
+            own = value.contributions[-1] if self.bias.slots else followed(value, self._remaining)
             return zeros_like(y) if own is None else self.carrier.read(y, own)
+        return self._remainder(value)
+
+    def _remaining(self, value: Tracked) -> Slot:
+        """Return what is carried of a remainder; what may be rounding errors is none."""
+        y = value.activation
+        sizes = [jnp.abs(self.carrier.read(y, c)) for c in value.contributions if c is not None]
+        least = 64 * float(jnp.finfo(y.dtype).eps) * sum(sizes, jnp.abs(y))
+        rest = self._remainder(value)
+        return self.carrier.carry(y, jnp.where(jnp.abs(rest) > least, rest, zeros_like(rest)))
+
+    def _remainder(self, value: Tracked) -> jax.Array:
+        y, carried = value.activation, value.contributions
         chosen = carried if self.totals is None else [carried[i] for i in self.totals]
         for c in chosen:
             if c is value.activation and isinstance(self.carrier, Contributions):
@@ -296,7 +316,10 @@ class Interpreter:
             self.stops.append(Stop(*where, lost - passing, steers=bool(passing)))
         if frozen.push is None:
             return self.stopped(equation, outputs)
-        facts = replace(weights.facts(equation), sources=passing)
+        has_constant = any(value.facts.has_constant for value in inputs)
+        if not has_constant:
+            has_constant = frozen.bias is not None and not ranges.vanishes(equation)
+        facts = replace(weights.facts(equation), sources=passing, has_constant=has_constant)
         if facts.interval[0] >= 0 and self.scales.intersection(equation.eqn.outvars):
             facts = replace(facts, is_weight=True)
         equation.settle()
@@ -318,13 +341,21 @@ class Interpreter:
                         check_pushed(equation, y, c)
             return self.bias.added(self.carrier, frozen, pushed)
 
+        def constant(place: int, carried: list[Slot]) -> Slot:
+            absent = all(c is None for c in carried)
+            row = self.carrier.push(equation, frozen, inputs, carried) if not absent else None
+            pushed = [(None,)] * len(outputs) if row is None else [(c,) for c in row]
+            return Propagate().added(self.carrier, frozen, pushed)[place][0]
+
         made_by = equation if equation.name in REMEMBERED else None
         note = frozen.note
 
         def tracked(place: int, y: jax.Array, own: Slots | None, pending: Pending | None) -> Value:
             if not jnp.issubdtype(y.dtype, jnp.inexact):
                 return Stopped(y, facts, None, place)  # places and counts carry no relevance
-            return Tracked(y, own, facts, made_by=made_by, note=note, place=place, pending=pending)
+            value = Tracked(y, own, facts, made_by=made_by, note=note, place=place, pending=pending)
+            self.constants.keep(value, inputs, functools.partial(constant, place))
+            return value
 
         if equation.dominator is not None and len(outputs) == 1:
             needs = tuple(inputs or equation.inputs[:1])

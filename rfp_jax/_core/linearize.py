@@ -140,9 +140,7 @@ class FrozenProgram:
 
     def _run(self, walk: Interpreter, slots: Sequence[Slots]) -> list[Value]:
         sources: list[Value] = [
-            Tracked(
-                leaf, own, Facts(is_source=True, sources=frozenset({i}), steered_by=frozenset({i}))
-            )
+            Tracked(leaf, own, Facts.from_source(i))
             for i, (leaf, own) in enumerate(zip(self.call.leaves, slots, strict=True))
         ]
         walk.stops.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -46,8 +46,28 @@ def at_zero(equation: Equation) -> Interval:
     return _over(equation, equation.variable, (0.0, 0.0))
 
 
+def is_finite_at_zero(equation: Equation) -> bool:
+    """Return whether a function of one variable, and all that it is made of, is finite at 0."""
+    if equation.variable is None:
+        return False
+    found = _ranges_over(equation, equation.variable, (0.0, 0.0))
+    return all(math.isfinite(end) for interval in found for end in interval)
+
+
+def vanishes(equation: Equation) -> bool:
+    """Return whether an equation is a function of one variable that is known to be 0 at 0."""
+    return is_finite_at_zero(equation) and at_zero(equation) == (0, 0)
+
+
 def _over(equation: Equation, variable: Tracked | None, piece: Interval) -> Interval:
     """Return the range of a result where a value that it is made of lies in a piece."""
+    return _ranges_over(equation, variable, piece)[-1]
+
+
+def _ranges_over(
+    equation: Equation, variable: Tracked | None, piece: Interval
+) -> Sequence[Interval]:
+    """Return the ranges of all that a result is made of, in the order of the program, its last."""
     known: dict[int, Interval] = {id(variable): piece}
 
     def ranged(made: Equation) -> Interval:
@@ -65,14 +85,14 @@ def _over(equation: Equation, variable: Tracked | None, piece: Interval) -> Inte
         if not missing:
             known[id(waiting.pop())] = ranged(made)
         if len(known) + len(waiting) > _MOST_EQUATIONS:
-            return UNBOUNDED
-    return ranged(equation)
+            return [UNBOUNDED]
+    return [*known.values(), ranged(equation)]
 
 
 def result_interval(equation: Equation) -> Interval:
     """Return the range of an equation's result."""
     if any(np.iscomplexobj(operand) for operand in equation.operands):
-        return UNBOUNDED
+        return (0.0, INF) if equation.name == "abs" else UNBOUNDED
     if equation.name in LAYERS:
         return _layer_interval(equation)
     if equation.name == "div" and _is_normalized(equation):

@@ -36,7 +36,7 @@ class Facts:
         is_weight: whether the value is a weight (a gate, a softmax's weights, a normalizer) rather
             than a signal: multiplied with a signal it counts as a constant.
         after_layer: whether it lies behind a layer with weights.
-        is_source: whether it is a source itself, or elements of one: nothing was added to it.
+        has_constant: whether something that came from no source may be part of it.
         sources: which source arrays contribute to it.
         steered_by: which source arrays it depends on at all.
     """
@@ -44,7 +44,7 @@ class Facts:
     interval: tuple[float, float] = UNBOUNDED
     is_weight: bool = False
     after_layer: bool = False
-    is_source: bool = False
+    has_constant: bool = True
     sources: frozenset[int] = frozenset()
     steered_by: frozenset[int] = frozenset()
 
@@ -52,7 +52,7 @@ class Facts:
     def from_source(cls, place: int) -> Facts:
         """Return what is known of a source array."""
         own = frozenset({place})
-        return cls(is_source=True, sources=own, steered_by=own)
+        return cls(has_constant=False, sources=own, steered_by=own)
 
     def joined(self, other: Facts) -> Facts:
         """Return what is true of both."""
@@ -61,7 +61,7 @@ class Facts:
             interval=interval,
             is_weight=self.is_weight and other.is_weight,
             after_layer=self.after_layer or other.after_layer,
-            is_source=self.is_source and other.is_source,
+            has_constant=self.has_constant or other.has_constant,
             sources=self.sources | other.sources,
             steered_by=self.steered_by | other.steered_by,
         )
@@ -245,7 +245,7 @@ def join(rows: Sequence[Sequence[Value]]) -> list[Value]:
         for other in known[1:]:
             facts = facts.joined(other)
         if len(known) < len(column):  # a constant in one of the rows may be any number
-            facts = replace(facts, interval=UNBOUNDED, is_source=False)
+            facts = replace(facts, interval=UNBOUNDED, has_constant=True)
         tracked = [value for value in column if isinstance(value, Tracked)]
         if not tracked:
             return Stopped(activation(column[0]), facts)

@@ -24,9 +24,6 @@ def facts(equation: Equation) -> Facts:
     return Facts(
         interval=interval,
         is_weight=_is_weight(equation, interval),
-        is_source=all(equation.tracked)
-        and all(f.is_source for f in found)
-        and (equation.name in MOVES or equation.name in ("concatenate", "stack")),
         after_layer=equation.name in LAYERS or any(f.after_layer for f in found),
         sources=frozenset[int]().union(*(f.sources for f in found)),
         steered_by=frozenset[int]().union(*(f.steered_by for f in found)),
@@ -92,8 +89,6 @@ def _is_power_of_constant(equation: Equation) -> bool:
 
 def _is_normalizer(equation: Equation) -> bool:
     """Recognize `rsqrt(x)`, `1 / x` and `x ** -n`."""
-    if equation.name == "rsqrt":
-        return True
     if equation.name == "div":
         return not equation.tracked[0]
     return equation.power is not None and equation.power < 0
@@ -101,7 +96,7 @@ def _is_normalizer(equation: Equation) -> bool:
 
 def _is_root_of_squares(equation: Equation) -> bool:
     """Recognize `sqrt` of a sum or mean of squares: a scale."""
-    if equation.name != "sqrt" and equation.power != 0.5:
+    if equation.power != 0.5:
         return False
     waiting: list[Value] = list(equation.inputs)
     while waiting:

@@ -66,8 +66,9 @@ class Ledger:
         """Freeze an equation, write it down and test it; without a rule it is a constant."""
         reason = ""
         if self.weights is not None:  # constants of products are frozen: origins are linear
-            frozen_part = equation.constant_part
-            equation = replace(equation, constant_part=lambda v: lax.stop_gradient(frozen_part(v)))
+            part = equation.constant_part
+            frozen_part = lambda v, exactly=False: lax.stop_gradient(part(v, exactly))  # noqa: E731
+            equation = replace(equation, constant_part=frozen_part)
         try:
             if rule is None:
                 raise MissingRuleError(equation)

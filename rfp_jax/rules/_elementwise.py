@@ -20,10 +20,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rfp_jax._core import ranges
 from rfp_jax._core.equation import Equation, Kind, producer
 from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.known import is_known
-from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked
 from rfp_jax.errors import MissingRuleError
 
@@ -39,10 +39,12 @@ def elementwise(f: Equation, *x: jax.Array) -> Frozen:
         (variable,) = f.inputs
         return from_variable(f, variable, f, singular=True)
     stopped = f.is_linear_step and not any(value.facts.sources for value in f.inputs)
-    if stopped or (f.may_be_singular and _is_known_to_stop(f, variable)):
+    is_singular = f.may_be_singular and not ranges.is_finite_at_zero(f)
+    starts_at_zero = not variable.facts.has_constant
+    if stopped or (is_singular and starts_at_zero and _is_infinite_at_zero(f, variable)):
         y = f.bind(f.values)
         return Frozen(y, lambda: jnp.zeros_like(y), lambda: y, inputs=())
-    return from_variable(f, variable, f.as_function(variable), f.may_be_singular, f.has_choice)
+    return from_variable(f, variable, f.as_function(variable), is_singular, f.has_choice)
 
 
 def from_variable(
@@ -56,21 +58,29 @@ def from_variable(
 ) -> Frozen:
     """The secant of a curve in one variable; where the curve may fill a NaN, it passes nothing.
 
-    It starts at 0, or `from_constant` at the constant part of the variable.
+    It starts at 0, or `from_constant` at the constant part of the variable. A real function of a
+    complex variable is one of `|z|^2 = Re(z)^2 + Im(z)^2`, whose squares share as products do.
     """
     y = f.bind(f.values)
     own = variable.activation
     reshapes = f.variable is not None and own.shape != y.shape  # somewhere in the chain
-    z = own.reshape(y.shape) if reshapes else own
+    of_size = jnp.iscomplexobj(own) and not jnp.iscomplexobj(y)
+    squared = _squared if of_size else lambda z, _: z
+    z = squared(own, own).reshape(y.shape) if reshapes else squared(own, own)
 
     def at(z: jax.Array) -> jax.Array:
-        return curve(z.reshape(own.shape) if reshapes else z)
+        z = z.reshape(own.shape) if reshapes else z
+        return curve(jnp.sqrt(z).astype(own.dtype) if of_size else z)
+
+    @functools.cache
+    def constant() -> jax.Array:
+        return f.constant_part(variable, exactly=singular)
 
     @functools.cache
     def line() -> Line:
         if not (singular or from_constant):
             return secant(at, z, y)
-        far = _from_constant(at, z, jnp.reshape(f.constant_part(variable), z.shape), y)
+        far = _from_constant(at, z, squared(constant(), constant()).reshape(z.shape), y)
         if from_constant:
             return far
         near = secant(at, z, y, singular)
@@ -78,11 +88,24 @@ def from_variable(
         return Line(*(jnp.where(near.is_finite, one, other) for one, other in each))
 
     def push(c: jax.Array) -> jax.Array:
+        c = squared(own + constant(), c) if of_size else c
         slope, c = line().slope, c.reshape(z.shape) if reshapes else c
         pushed = jnp.where(slope == 0, 0, slope * c) if fills else slope * c
         return pushed.astype(y.dtype)
 
-    return Frozen(y, push, lambda: line().start, inputs=(variable,))
+    def bias() -> jax.Array:
+        if not from_constant:
+            return line().start
+        b = f.constant_part(variable, exactly=True)
+        start = squared(b, b).reshape(z.shape)
+        return at(start) - line().slope * start
+
+    return Frozen(y, push, bias, inputs=(variable,))
+
+
+def _squared(z: jax.Array, w: jax.Array) -> jax.Array:
+    """`Re(z) Re(w) + Im(z) Im(w)`."""
+    return jnp.real(z) * jnp.real(w) + jnp.imag(z) * jnp.imag(w)
 
 
 class Line(NamedTuple):
@@ -130,7 +153,7 @@ def _from_constant(curve: Curve, z: jax.Array, constant: jax.Array, y: jax.Array
     slope = jnp.where(near, jax.jvp(curve, (middle,), (jnp.ones_like(middle),))[1], steep)
     is_finite = jnp.isfinite(low) & jnp.isfinite(slope)
     slope = jnp.where(is_finite, slope, 0)
-    return Line(slope, y - slope * jnp.where(is_finite, z, 0), is_finite)
+    return Line(slope, jnp.where(is_finite, low - slope * constant, y), is_finite)
 
 
 def _limit(curve: Curve, z: jax.Array) -> jax.Array:
@@ -165,31 +188,6 @@ def _equations(f: Equation, variable: Tracked) -> list[Equation]:
             found.append(made)
             waiting.extend(made.members)
     return found
-
-
-def _is_known_to_stop(f: Equation, variable: Tracked) -> bool:
-    """Return whether F(0) is known to be infinite, and that no constant is added before."""
-    return not _may_have_constant(variable) and _is_infinite_at_zero(f, variable)
-
-
-def _may_have_constant(value: Tracked) -> bool:
-    """Return whether something that came from no source may be part of a value."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        made = producer(value)
-        if made is None:
-            if not value.facts.is_source:
-                return True
-            continue
-        if made.name not in _SCALING or (made.name in _SUMS and not all(made.tracked)):
-            return True
-        waiting.extend(made.inputs)
-    return False
-
-
-_SUMS = frozenset("add add_any sub".split())
-_SCALING = MOVES | _SUMS | {"neg", "mul", "div", "max", "min", "abs"}
 
 
 def _is_infinite_at_zero(f: Equation, variable: Tracked) -> bool:
@@ -240,12 +238,10 @@ def polynomial(f: Equation, *x: jax.Array) -> Frozen:
 
 @chained
 def magnitude(f: Equation, z: jax.Array) -> Frozen:
-    """`|z|` keeps the sign; for complex z it is `Re(z conj(z) / |z|)` with the phase frozen."""
-    r = f(z)
+    """`|x|` keeps the sign; for a complex number it is a function of one variable."""
     if jnp.iscomplexobj(z):
-        phase = jnp.conj(z) / jnp.where(r == 0, 1, r)
-        return Frozen(r, lambda c: jnp.real(phase * c))
-    return Frozen(r, lambda c: jnp.where(z < 0, -c, c))
+        return elementwise(f, z)
+    return Frozen(f(z), lambda c: jnp.where(z < 0, -c, c))
 
 
 @chained

@@ -54,7 +54,7 @@ TABLE: dict[str, Rule] = {
     ),
     "gather": gather,
     **_each(derivative, "scatter name"),
-    "select_n": select,
+    "select_n": polynomial_first(select),
     "square": polynomial_first(elementwise),
     # One variable, element by element.
     **_each(
@@ -71,7 +71,7 @@ TABLE: dict[str, Rule] = {
     **_each(special, "igamma igammac regularized_incomplete_beta"),
     # Products and quotients.
     "mul": polynomial_first(mean_or_product),
-    "div": mean_or_quotient,
+    "div": polynomial_first(mean_or_quotient),
     **_each(weighted, "dot_general conv_general_dilated ragged_dot_general"),
     # With a sparse matrix; of both operands each may depend on a source.
     **_each(

@@ -31,6 +31,7 @@ MOST_FACTORS = 8
 """Products of more factors are bracketed as they are written."""
 
 _MOST_EQUATIONS = 64
+_SUMS = frozenset("add add_any sub select_n".split())
 _LINEAR = MOVES | {"reduce_sum", "neg", "add", "add_any", "sub"}
 _PRODUCTS = frozenset({"mul", "dot_general"})
 _POWERS = ("integer_pow", "pow")
@@ -105,10 +106,15 @@ def aumann_shapley(
         return lax.scan(add, jnp.zeros_like(y), steps)[0]
 
     def bias() -> jax.Array:
-        return function(*constants()) - push(*constants())
+        start = [f.constant_part(factor, exactly=True) for factor in factors]
+        return function(*start) - push(*start)
 
     y = f.bind(f.values)
-    return Frozen(y, push, bias, inputs=tuple(factors), skips_absent=True)
+    adds = f.name in _SUMS and not all(f.tracked)
+    is_homogeneous = not adds and not any(value.facts.has_constant for value in f.inputs)
+    return Frozen(
+        y, push, None if is_homogeneous else bias, inputs=tuple(factors), skips_absent=True
+    )
 
 
 def _expand(f: Equation) -> tuple[list[Tracked], int, Callable[..., jax.Array]]:

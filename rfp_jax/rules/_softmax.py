@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,16 +39,16 @@ BY_GRADIENT = object()
 @chained
 def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     """`exp(u) / sum(exp(u))` by its gradient; other denominators are constants."""
-    if len(x) == 2 and _is_exp(f.inputs[0]):
+    if len(x) == 2 and (factors := _factors(f.inputs[0])):
         if found := _sum_of(f.values[1], f.inputs[0]):
-            return _softmax(f, f.inputs[0], found)
+            return _softmax(f, factors, found)
         made = _sum(f.values[1], scaled=True)
         if made is not None and _unscaled(made.inputs[0]) is _unscaled(f.inputs[0]):
-            return _softmax(f, f.inputs[0], tuple(made.params["axes"]), made.inputs[0])
+            return _softmax(f, factors, tuple(made.params["axes"]), made.inputs[0])
     if len(x) == 2 and f.kind is not Kind.FUNCTION:
-        parts = _exponentials(f.inputs[1])
-        if any(part is f.inputs[0] for part in parts):
-            return _gradient(f, parts)
+        parts, own = _exponentials(f.inputs[1]), _terms(f.inputs[0], ("add", "sub"))
+        if own and all(any(part is term for part in parts) for term in own):
+            return _gradient(f, parts, BY_GRADIENT)
     return quotient(f, *x)
 
 
@@ -68,15 +69,16 @@ def _by_reciprocal(f: Equation) -> Frozen | None:
         return None
     for part, other in (f.inputs, f.inputs[::-1]):
         made = producer(behind_moves(other))
-        if not _is_exp(part) or made is None or made.name != "div" or made.tracked[0]:
+        factors = _factors(part)
+        if not factors or made is None or made.name != "div" or made.tracked[0]:
             continue
         if made.number(0) != 1:
             continue
         if axes := _sum_of(made.values[1], part):
-            return _softmax(f, part, axes)
+            return _softmax(f, factors, axes)
         parts = _exponentials(made.values[1])
         if any(own is part for own in parts):
-            return _gradient(f, parts)
+            return _gradient(f, parts, BY_GRADIENT)
     return None
 
 
@@ -91,7 +93,7 @@ def logarithm(f: Equation, *x: jax.Array) -> Frozen:
             return _gradient(f, [part])
     if f.inputs and f.variable is f.inputs[0] and (parts := _exponentials(f.inputs[0])):
         return _gradient(f, parts)
-    if f.inputs and behind_moves(f.inputs[0], _CHOOSING).note is BY_GRADIENT:
+    if f.inputs and _is_softmax(f.inputs[0]):
         y, p = f(*x), f.inputs[0].activation
         steep = jnp.where(p == 0, 0, 1 / jnp.where(p == 0, 1, p)).astype(y.dtype)
         return Frozen(y, lambda c: steep * c, lambda: y - (p != 0), ends_chain=True)
@@ -138,22 +140,76 @@ def _attention(f: Equation, weights: Tracked, values: Tracked) -> Frozen:
     return Frozen(y, push, lambda: y - push(_finite(logits), v), inputs=(logits, values))
 
 
+class _Factor(NamedTuple):
+    """A factor of a product whose logarithm passes by its gradient."""
+
+    value: Tracked  # the logits of an exponential, or a softmax
+    is_softmax: bool
+    power: float
+    axes: tuple[int, ...] = ()  # along which elements are multiplied
+
+    def logarithm(self, c: jax.Array) -> jax.Array:
+        """Return what a contribution to the value is of the product's logarithm."""
+        if self.is_softmax:
+            p = self.value.activation
+            c = jnp.where(p == 0, 0, c / jnp.where(p == 0, 1, p))
+        c = jnp.sum(c, self.axes) if self.axes else c
+        return c if self.power == 1 else self.power * c
+
+
+def _factors(value: Tracked, power: float = 1) -> list[_Factor]:
+    """Return the exponentials and softmaxes of which a value is the product; none if of others.
+
+    Experts multiply their probabilities, `p q / sum(p q)`; that is `softmax(log p + log q)`.
+    """
+    value = _unscaled(value)
+    made = producer(value)
+    if _is_exp(value):
+        return [_Factor(_logits(value), False, power)]
+    if _is_softmax(value):
+        return [_Factor(value, True, power)]
+    if made is None or not 0 < len(made.inputs) <= 2:
+        return []
+    if made.name == "reduce_prod" and (joined := producer(made.inputs[0])):
+        is_joined = joined.name in ("concatenate", "stack") and all(joined.tracked)
+        if is_joined and all(map(_is_softmax, joined.inputs)):
+            return [_Factor(made.inputs[0], True, power, tuple(made.params["axes"]))]
+    if made.name == "mul" and len(made.inputs) == 2:
+        one, other = (_factors(factor, power) for factor in made.inputs)
+        return [*one, *other] if one and other else []
+    return [] if made.power is None else _factors(made.inputs[0], power * made.power)
+
+
+def _is_softmax(value: Tracked) -> bool:
+    """Return whether a value passes by the gradient of a softmax, whichever places of it."""
+    return behind_moves(value, _CHOOSING).note is BY_GRADIENT
+
+
 def _softmax(
-    f: Equation, part: Tracked, axes: tuple[int, ...], summand: Tracked | None = None
+    f: Equation,
+    factors: Sequence[_Factor],
+    axes: tuple[int, ...],
+    summand: Tracked | None = None,
 ) -> Frozen:
     """`part / sum(summand)` by its gradient; some of the summands may be masked."""
-    p, logits = f.bind(f.values), _logits(part)
+    p = f.bind(f.values)
     q = p
     if summand is not None:
         q = summand.activation / jnp.sum(summand.activation, axis=axes, keepdims=True)
+    inputs = tuple(factor.value for factor in factors)
 
-    def push(c: jax.Array) -> jax.Array:
+    def push(*cs: jax.Array) -> jax.Array:
+        logarithms = (factor.logarithm(c) for factor, c in zip(factors, cs, strict=True))
+        c = functools.reduce(jnp.add, logarithms)
         return p * (c - jnp.sum(q * c, axis=axes, keepdims=True))
 
-    return Frozen(p, push, lambda: p - push(_finite(logits)), inputs=(logits,), note=BY_GRADIENT)
+    def bias() -> jax.Array:
+        return p - push(*map(_finite, inputs))
+
+    return Frozen(p, push, bias, inputs=inputs, note=BY_GRADIENT)
 
 
-def _gradient(f: Equation, exponentials: Sequence[Tracked]) -> Frozen:
+def _gradient(f: Equation, exponentials: Sequence[Tracked], note: object = None) -> Frozen:
     """A function of sums of exponentials, by its gradient with respect to their logits."""
     y, logits = f.bind(f.values), tuple(map(_logits, exponentials))
 
@@ -164,24 +220,30 @@ def _gradient(f: Equation, exponentials: Sequence[Tracked]) -> Frozen:
         ]
         return functools.reduce(jnp.add, (tangent for _, tangent in terms))
 
-    return Frozen(y, push, lambda: y - push(*map(_finite, logits)), inputs=logits, note=BY_GRADIENT)
+    return Frozen(y, push, lambda: y - push(*map(_finite, logits)), inputs=logits, note=note)
 
 
 def _exponentials(total: Value) -> list[Tracked]:
     """Return the exponentials of several values that add up to one; none if there are others."""
+    found = _terms(total, ("add",))
+    return found if len(found) > 1 else []
+
+
+def _terms(total: Value, sums: Sequence[str]) -> list[Tracked]:
+    """Return the exponentials of which a value is made by sums; none if there are others."""
     found, waiting = [], [total]
     while waiting:
         value = waiting.pop()
         value = behind_moves(value) if isinstance(value, Tracked) else value
         if not isinstance(value, Tracked):
             return []  # `1 + exp(u)`
-        if (made := producer(value)) is not None and made.name == "add":
+        if (made := producer(value)) is not None and made.name in sums:
             waiting.extend(made.values)
         elif _is_exp(value):
             found.append(value)
         else:
             return []
-    return found if len(found) > 1 else []
+    return found
 
 
 def _finite(value: Tracked) -> jax.Array:
@@ -201,7 +263,8 @@ def _unscaled(value: Tracked) -> Tracked:
         inner = made.inputs[0]
         both = zip(made.values[1:], ranges.operand_intervals(made)[1:], strict=True)
         masks = made.name == "select_n" and all(own == (0, 0) for v, own in both if v is not inner)
-        if not (masks or made.name == "mul") or inner.activation.shape != value.activation.shape:
+        scales = made.name == "mul" or (made.name == "div" and made.tracked[0])
+        if not (masks or scales) or inner.activation.shape != value.activation.shape:
             break
         value = inner
     return value
@@ -290,4 +353,4 @@ def replay(f: Equation, variable: Tracked, x: jax.Array) -> jax.Array:
     return jnp.broadcast_to(f.at(values), shape_of(f.eqn.outvars[0]))
 
 
-_BETWEEN = _BETWEEN_SUM | {"reduce_sum", "dot_general", "mul", "add", "div"}
+_BETWEEN = _BETWEEN_SUM | {"reduce_sum", "dot_general", "mul", "add", "sub", "div"}

@@ -23,6 +23,25 @@ def total(x):
     return x.sum(1, keepdims=True)
 
 
+def norm(x):
+    return jnp.linalg.norm(x, axis=1, keepdims=True)
+
+
+ANGLE = np.array([[0.3], [1.1]])
+MASK = np.array([[1.0, 0.0, 1.0]] * 2)
+
+
+def rotated(x):
+    cos, sin = np.cos(ANGLE), np.sin(ANGLE)
+    one, other = x[:, :1], x[:, 1:2]
+    return jnp.concatenate([one * cos - other * sin, one * sin + other * cos], 1)
+
+
+def rotated_as_complex(x):
+    z = (x[:, :1] + 1j * x[:, 1:2]) * np.exp(1j * ANGLE)
+    return jnp.concatenate([z.real, z.imag], 1)
+
+
 def top_two(p, a, b):
     values, places = lax.top_k(p(a), 2)
     return (softmax(values) * jnp.take_along_axis(b, places, 1)).sum(1)
@@ -111,6 +130,33 @@ FORMS = {
         lambda p, a, b: p(a) * relu(p(a)) + b,
         lambda p, a, b: jnp.where(p(a) > 0, p(a) * p(a), 0) + b,
         lambda p, a, b: jnp.where(p(a) > 0, p(a), 0) ** 2 + b,
+    ),
+    "half a square": (
+        lambda p, a, b: p(a) * p(a) * 0.5 + b,
+        lambda p, a, b: p(a) * p(a) / 2 + b,
+        lambda p, a, b: p(a) ** 2 / 2 + b,
+        lambda p, a, b: p(a) * (p(a) / 2) + b,
+        lambda p, a, b: jnp.where(np.ones(3) > 0, p(a) * p(a), 0) / 2 + b,
+        lambda p, a, b: lax.cond(True, lambda x: x * x, lambda x: x, p(a)) / 2 + b,
+    ),
+    "masked square": (
+        lambda p, a, b: p(a) * p(a) * MASK + b,
+        lambda p, a, b: jnp.where(MASK > 0, p(a) * p(a), 0) + b,
+        lambda p, a, b: jnp.where(MASK > 0, p(a), 0) ** 2 + b,
+        lambda p, a, b: lax.select_n(MASK > 0, jnp.zeros((2, 3)), p(a) * p(a)) + b,
+    ),
+    "Huber": (
+        lambda p, a, b: jnp.where(jnp.abs(p(a)) < 1, 0.5 * p(a) ** 2, jnp.abs(p(a)) - 0.5) + b,
+        lambda p, a, b: jnp.where(jnp.abs(p(a)) >= 1, jnp.abs(p(a)) - 0.5, p(a) * p(a) / 2) + b,
+    ),
+    "cosine": (
+        lambda p, a, b: total(p(a) * b) / (norm(p(a)) * norm(b)),
+        lambda p, a, b: total(p(a) / norm(p(a)) * (b / norm(b))),
+        lambda p, a, b: total(p(a) * b) * lax.rsqrt(total(p(a) ** 2) * total(b**2)),
+        lambda p, a, b: total(p(a) * b) / jnp.maximum(norm(p(a)) * norm(b), 1e-8),
+    ),
+    "rotary positions": tuple(
+        (lambda p, a, b, r=r: r(p(a)) @ r(b).T) for r in (rotated, rotated_as_complex)
     ),
     "chosen logarithm of a softmax": (
         lambda p, a, b: jax.nn.log_softmax(p(a) + b)[:, 0],

@@ -170,6 +170,81 @@ def test_late_fusion_of_probabilities():
     agree(got, [*want, sum(rel.bias for rel in alone) / 2])
 
 
+PRIOR = np.array([[0.1, 0.2, 0.3, 0.4]])
+EXPERTS = {  # the logits, and products of probabilities
+    "two experts": (
+        lambda a, b: a + b,
+        lambda a, b: _normalized(softmax(a) * softmax(b)),
+        lambda a, b: _normalized(softmax(b) * softmax(a)),
+        lambda a, b: _normalized(jnp.exp(a) * jnp.exp(b)),
+        lambda a, b: _normalized(softmax(a) * jnp.exp(b)),
+        lambda a, b: _normalized(jnp.exp(jax.nn.log_softmax(a)) * softmax(b)),
+        lambda a, b: _normalized(jnp.stack([softmax(a), softmax(b)]).prod(0)),
+        lambda a, b: (lambda p: p * (1 / p.sum(1, keepdims=True)))(softmax(a) * softmax(b)),
+    ),
+    "with a prior": (
+        lambda a, b: a + b + np.log(PRIOR),
+        lambda a, b: _normalized(PRIOR * softmax(a) * softmax(b)),
+        lambda a, b: _normalized(softmax(a) * (softmax(b) * PRIOR)),
+        lambda a, b: _normalized(softmax(a) * softmax(b) / (1 / PRIOR)),
+    ),
+    "geometric mean": (
+        lambda a, b: (a + b) / 2,
+        lambda a, b: _normalized(jnp.sqrt(softmax(a) * softmax(b))),
+        lambda a, b: _normalized((softmax(a) * softmax(b)) ** 0.5),
+    ),
+    "sharpened": (
+        lambda a, b: 2 * (a + b),
+        lambda a, b: _normalized(softmax(a + b) ** 2),
+        lambda a, b: _normalized(jnp.square(softmax(a + b))),
+    ),
+    "some of the classes": (
+        lambda a, b: (a + b)[:, 1:],
+        lambda a, b: _normalized(softmax(a + b)[:, 1:]),
+    ),
+    "masked classes": (
+        lambda a, b: jnp.where(MASK, a + b, -jnp.inf),
+        lambda a, b: _normalized(softmax(a + b) * MASK),
+        lambda a, b: _normalized(jnp.where(MASK, softmax(a + b), 0)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_normalized_products_of_probabilities_are_a_softmax_of_sums(name):
+    """Fusion by the product rule, and what else is normalized again."""
+    logits, *products = EXPERTS[name]
+    a, b = draw(3, 4, seed=1), draw(3, 4, seed=2)
+    want = shares(lambda a, b: softmax(logits(a, b)), a, b)
+    assert not np.allclose(want[0], 0)
+    for product in products:
+        agree(shares(product, a, b), want)
+
+
+def test_differences_of_exponentials_over_their_sum():
+    """The contrast of two softmax weights, as an index of two bands has it."""
+    a, b = draw(3, 4, seed=1), draw(3, 4, seed=2)
+
+    def of_weights(a, b):
+        one, other = softmax(jnp.stack([a, b]), 0)
+        return one - other
+
+    def quotient(a, b):
+        return (jnp.exp(a) - jnp.exp(b)) / (jnp.exp(a) + jnp.exp(b))
+
+    agree(shares(quotient, a, b), shares(of_weights, a, b))
+
+
+def test_the_logarithm_of_a_logsumexp_is_a_function_of_one_variable():
+    """No softmax stands below it: the secant, from 0."""
+    u = draw(3, 4, seed=3)
+    below = explain(lambda u: jax.nn.logsumexp(u, 1), u)
+    z = np.asarray(below.output)
+    got = shares(lambda u: jnp.log1p(jnp.log(jnp.exp(u).sum(1))), u)
+    slope = np.log1p(z) / z
+    agree(got, [slope * below.sources[0], slope * below.bias])
+
+
 def test_log_probabilities_do_not_change_with_a_shift_of_the_logits():
     u = draw(3, 4, seed=3)
     p = softmax(u)
