@@ -192,11 +192,11 @@ class Equation:
 
     def _changes_field(self, member: Member) -> bool:
         """Return whether the result is complex and an operand real, or the other way round."""
-        dtypes = member.activation.dtype, dtype_of(self.eqn.outvars[0])
-        if not all(jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes):
-            return False  # conditions
-        one, other = (jnp.issubdtype(dtype, jnp.complexfloating) for dtype in dtypes)
-        return one != other and not self._is_modulus
+        dtype = dtype_of(self.eqn.outvars[0])
+        if dtype is None or not jnp.issubdtype(member.activation.dtype, jnp.inexact):
+            return False  # a condition
+        is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
+        return jnp.iscomplexobj(member.activation) != is_complex and not self._is_modulus
 
     @property
     def _is_modulus(self) -> bool:

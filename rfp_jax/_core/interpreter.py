@@ -26,7 +26,7 @@ from jax.typing import DTypeLike
 
 from rfp_jax._core import ranges, weights
 from rfp_jax._core.bias import Bias, Keep, Propagate
-from rfp_jax._core.carrier import Carrier, Contributions
+from rfp_jax._core.carrier import Carried, Carrier, Contributions
 from rfp_jax._core.constants import Constants, Slot
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, Kind, bind, is_of
@@ -44,7 +44,7 @@ from rfp_jax._core.numbering import Numbering, key_of
 from rfp_jax._core.precision import widen
 from rfp_jax._core.primitives import ELEMENTWISE, LAYERS, MOVES
 from rfp_jax._core.scales import divisors
-from rfp_jax._core.signatures import asarray, zeros_like
+from rfp_jax._core.signatures import asarray, epsilon, zeros_like
 from rfp_jax._core.value import (
     Pending,
     Slots,
@@ -267,7 +267,7 @@ class Interpreter:
         """Return what is carried of a remainder; what may be rounding errors is none."""
         y = value.activation
         sizes = [jnp.abs(self.carrier.read(y, c)) for c in value.contributions if c is not None]
-        least = 64 * float(jnp.finfo(y.dtype).eps) * sum(sizes, jnp.abs(y))
+        least = 64 * epsilon(y.dtype) * sum(sizes, jnp.abs(y))
         rest = self._remainder(value)
         return self.carrier.carry(y, jnp.where(jnp.abs(rest) > least, rest, zeros_like(rest)))
 
@@ -343,8 +343,9 @@ class Interpreter:
 
         def constant(place: int, carried: list[Slot]) -> Slot:
             absent = all(c is None for c in carried)
-            row = self.carrier.push(equation, frozen, inputs, carried) if not absent else None
-            pushed = [(None,)] * len(outputs) if row is None else [(c,) for c in row]
+            none: Carried = [None] * len(outputs)
+            row = none if absent else self.carrier.push(equation, frozen, inputs, carried)
+            pushed: list[Slots] = [(c,) for c in row]
             return Propagate().added(self.carrier, frozen, pushed)[place][0]
 
         made_by = equation if equation.name in REMEMBERED else None

@@ -57,6 +57,11 @@ class TreeDef(Protocol):
 # --- arrays
 
 
+def epsilon(dtype: DTypeLike) -> float:
+    """Return the distance from 1 to the next number of a type."""
+    return float(jnp.finfo(dtype).eps)
+
+
 class _AsArray(Protocol):
     def __call__(self, a: Given, dtype: DTypeLike | None = None) -> jax.Array: ...
 
