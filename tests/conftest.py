@@ -27,7 +27,7 @@ QUICK = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile quickly: most programs of the suite run once, and half of them were compiled before.
+    """Compile quickly: most programs of the suite run once, so what is compiled is not kept.
 
     `JAX_DISABLE_MOST_OPTIMIZATIONS=0 make test` compiles as users do.
     """
@@ -36,16 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if quick != "0":  # XLA reads them with the first program
         flags = os.environ.get("XLA_FLAGS", "").split()
         os.environ["XLA_FLAGS"] = " ".join([*flags, *(f for f in QUICK if f not in flags)])
-    worker = os.environ.get(
-        "PYTEST_XDIST_WORKER", "alone"
-    )  # a folder each: nobody reads half a file
-    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir(f"xla-{worker}")))
-    jax.config.update("jax_enable_compilation_cache", True)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # Commands that tests start keep nothing; workers, who inherit it, do: the line above.
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nor does each of them compile the package
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # commands do not compile the package anew
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
