@@ -240,8 +240,13 @@ class Interpreter:
     def anew(self, jaxpr: core.Jaxpr, passed: Sequence[jax.Array] | None = None) -> Interpreter:
         """Return the walk through a program that is traced by itself: it knows no values yet."""
         known = Known(self.known.passed if passed is None else passed)
-        own = Numbering(), known, Constants(), divisors(jaxpr)
-        return replace(self, numbering=own[0], known=own[1], constants=own[2], scales=own[3])
+        return replace(
+            self,
+            numbering=Numbering(),
+            known=known,
+            constants=Constants(),
+            scales=divisors(jaxpr),
+        )
 
     def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Interpreter:
         """Return the walk through the bodies of a call, loop or branch."""

@@ -14,6 +14,7 @@ from rfp_jax.rules._elementwise import elementwise, exponential, power
 from rfp_jax.rules._product import (
     equal_split,
     quotient,
+    select,
     split_product,
     split_reduce_product,
 )
@@ -51,6 +52,7 @@ UNIFORM: Mapping[str, Rule] = {
     "conv_general_dilated": equal_split,
     "exp": exponential,
     "div": quotient,
+    "select_n": select,
     **dict.fromkeys(("add", "add_any", "sub"), affine),
     **dict.fromkeys(("integer_pow", "pow"), power),
     "square": elementwise,
