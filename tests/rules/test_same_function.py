@@ -106,6 +106,13 @@ FORMS = {
             "sigmoid experts": sigmoid,
         }.items()
     },
+    "each term of a weighted mean": (
+        lambda p, a, b: relu(p(a)) / (total(relu(p(a))) + 0.1) * b,
+        lambda p, a, b: relu(p(a)) * b / (total(relu(p(a))) + 0.1),
+        lambda p, a, b: relu(p(a)) * (b / (total(relu(p(a))) + 0.1)),
+        lambda p, a, b: b / (total(relu(p(a))) + 0.1) * relu(p(a)),
+        lambda p, a, b: b * relu(p(a)) * (1 / (total(relu(p(a))) + 0.1)),
+    ),
     "top two of three": (top_two, top_two_masked, top_two_renormalized),
     # polynomials, expanded and factored
     "product as squares": (
