@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 from torch.utils._pytree import tree_map_only
@@ -52,6 +53,12 @@ CONSTANT = frozenset(
 )
 """Operations that ask an operand for its shape or dtype only."""
 
+VIEWS: dict[str, Callable[..., Tensor]] = {
+    "view": torch.reshape,
+    "_unsafe_view": torch.reshape,
+}
+"""Linear, too; the frozen parts may lie otherwise in memory, where no view is possible."""
+
 BILINEAR = frozenset("mul matmul mm bmm baddbmm einsum".split())
 
 
@@ -72,7 +79,7 @@ class Frozen(Interpreter):
         """Run a node; say whether a source reaches it, and whether it is a weight."""
         if n.op == "placeholder":
             self.sourced.add(n)
-        name = getattr(n.target, "__name__", str(n.target)).split(".")[0]
+        name = _name(n.target)
         reached = [operand for operand in n.all_input_nodes if operand in self.sourced]
         if n.op == "output" and (unknown := self._unknown(reached)):
             raise NoOracleError(unknown)
@@ -88,25 +95,31 @@ class Frozen(Interpreter):
             self.unknown[n] = unknown
         return self._signal(name, n, signals, args, kwargs)
 
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operation as it stands, but for views."""
+        return super().call_function(VIEWS.get(_name(target), target), args, kwargs)
+
     def _unknown(self, operands: Sequence[Node]) -> str:
         return next((self.unknown[operand] for operand in operands if operand in self.unknown), "")
 
     def _signal(self, name: str, n: Node, signals: Sequence[Node], args: Any, kwargs: Any) -> Any:
-        target = cast("Callable[..., Any]", n.target)  # of a call_function
+        target = VIEWS.get(name) or cast("Callable[..., Any]", n.target)  # of a call_function
         if name in SECANTS:
             return _secant(target, *args, **kwargs)
-        if name in PIECEWISE or name in LINEAR:
+        if name in PIECEWISE | LINEAR | VIEWS.keys() or (name in BILINEAR and len(signals) < 2):
             return target(*args, **kwargs)
         if name in BILINEAR:
-            half = target(*map(_detached, args[:1]), *args[1:], **kwargs)
-            other = target(args[0], *map(_detached, args[1:]), **kwargs)
-            return (half + other) / 2 if len(signals) > 1 else target(*args, **kwargs)
+            return _product(target, *args, **kwargs)
         if name == "div" and n.args[0] in signals:
             return target(args[0], *map(_detached, args[1:]), **kwargs)
         if name in FORMS:
             return FORMS[name](*args, **kwargs)
         self.unknown[n] = name  # no matter if only weights are made of it
         return target(*args, **kwargs)
+
+
+def _name(target: Any) -> str:
+    return getattr(target, "__name__", str(target)).split(".")[0]
 
 
 def _detached(value: Any) -> Any:
@@ -118,6 +131,21 @@ def _secant(f: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> T
     start = f(torch.zeros_like(x), *args, **kwargs).detach()
     slope = torch.where(x == 0, 0, (f(x, *args, **kwargs) - start) / torch.where(x == 0, 1, x))
     return start + x * slope.detach()
+
+
+def _product(f: Callable[..., Tensor], x: Tensor, y: Tensor, **kwargs: Any) -> Tensor:
+    """Two signals share as Aumann and Shapley do, `f(dx, (y + b_y) / 2) + f((x + b_x) / 2, dy)`.
+
+    Beside each signal runs what all sources contributed to it, so the rest is its constant part b.
+    """
+    halves = [((2 * part - _contributed(part)) / 2).detach() for part in (x, y)]
+    shared = f(x, halves[1], **kwargs) + f(halves[0], y, **kwargs)
+    return shared + (f(x, y, **kwargs) - shared).detach()
+
+
+def _contributed(x: Tensor) -> Tensor:
+    given = forward_ad.unpack_dual(x).tangent
+    return torch.zeros_like(x) if given is None else given
 
 
 def _standardized(x: Tensor, axes: Sequence[int], eps: float) -> Tensor:
@@ -194,8 +222,6 @@ FORMS: dict[str, Callable[..., Tensor]] = {
     "group_norm": _group_norm,
     "rms_norm": _rms_norm,
     "scaled_dot_product_attention": _attention,
-    "view": torch.reshape,  # the frozen parts may lie otherwise in memory
-    "_unsafe_view": torch.reshape,
     "copy": _copy,
 }
 """Operations that need a form of their own."""
@@ -216,8 +242,12 @@ def heatmaps(module: nn.Module, sources: Sequence[Tensor], weights: np.ndarray) 
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # PyTorch's, of itself
         program = torch.export.export(module, tuple(sources), strict=False).run_decompositions({})
     leaves = [source.clone().requires_grad_() for source in sources]
-    output = Frozen(program).run(*leaves)
-    (output,) = output if isinstance(output, tuple | list) else (output,)
+    with forward_ad.dual_level():
+        output = Frozen(program).run(
+            *(forward_ad.make_dual(leaf, leaf.detach()) for leaf in leaves)
+        )
+        (output,) = output if isinstance(output, tuple | list) else (output,)
+        output = forward_ad.unpack_dual(output).primal
     gradients = torch.autograd.grad((output * torch.from_numpy(weights)).sum(), leaves)
     pairs = zip(gradients, leaves, strict=True)
     return [(gradient * leaf).detach().numpy() for gradient, leaf in pairs]

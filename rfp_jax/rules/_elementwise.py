@@ -94,11 +94,14 @@ def from_variable(
         return pushed.astype(y.dtype)
 
     def bias() -> jax.Array:
-        if not from_constant:
-            return line().start
-        b = f.constant_part(variable, exactly=True)
-        start = squared(b, b).reshape(z.shape)
-        return at(start) - line().slope * start
+        start = line().start
+        if from_constant:
+            b = f.constant_part(variable, exactly=True)
+            b = squared(b, b).reshape(z.shape)
+            start = at(b) - line().slope * b
+        if of_size:  # of what is pushed as a part of |z|^2, this is the constant's
+            start = start - line().slope * squared(constant(), own).reshape(z.shape)
+        return start
 
     return Frozen(y, push, bias, inputs=(variable,))
 

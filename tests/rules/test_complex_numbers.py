@@ -1,11 +1,13 @@
 """Complex numbers are pairs of real ones: a function of them has one answer in both writings."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
 from jax.nn import relu, sigmoid
 
+from rfp_jax import audit, relevance
 from tests.oracles.decomposition import agree, draw, shares
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -83,6 +85,18 @@ def test_each_form_has_one_answer(name, constant):
     first, *others = (shares(network(form), a, b) for form in FORMS[name])
     for other in others:
         agree(other, first)
+
+
+@pytest.mark.parametrize("name", ["modulus", "power", "logarithm", "signal", "modReLU"])
+def test_the_certificate_holds(name):
+    def fun(a, b):
+        return FORMS[name][0](lax.complex(2 * a, b) + 0.7j * a + 0.5, 2 * b + 0.3)
+
+    a, b = draw(5, seed=1), draw(5, seed=2)
+    report = audit(fun, (0, 1))(a, b)
+    assert report.passed, report.verdict
+    propagated = relevance(fun, (0, 1), bias="propagate")(a, b)
+    agree(jax.tree.leaves(propagated), jax.tree.leaves(relevance(fun, (0, 1))(a, b)))
 
 
 def test_a_modulus_shares_as_its_squares_do():

@@ -7,8 +7,8 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from rfp_jax import gate
-from tests.oracles.compiled import relevance
+from rfp_jax import audit, gate
+from tests.oracles.compiled import heatmap, relevance
 from tests.transforms.two_sources import RNG, W, X, Y, close
 
 
@@ -237,6 +237,52 @@ def test_control_flow_equals_the_unrolled_program(case, x64):
     rel = relevance(program, (0, 1))
     close(rel(X, Y), want)
     close(jax.jit(rel)(X, Y), want)
+
+
+FUNCTIONS = {
+    "a sum with a constant": lambda x: x + 1.0,
+    "a multiple": lambda x: 2.0 * x,
+    "a function of one variable": jnp.tanh,
+    "a gate": lambda x: jax.nn.sigmoid(x) * x,
+    "a ReLU": nn.relu,
+    "a function behind a layer": lambda x: nn.silu(x @ W + 1.0),
+}
+BODIES = {  # of what was computed outside, the same without control flow
+    "scan": (
+        lambda c, y: lax.scan(lambda h, v: (h / 2 + c * v, h), y, jnp.array([1.0, 2.0]))[0],
+        lambda c, y: (y / 2 + c) / 2 + 2 * c,
+    ),
+    "scan, its carry": (
+        lambda c, y: lax.scan(lambda h, v: (h / 2 + y * v, h), c, jnp.array([1.0, 2.0]))[0],
+        lambda c, y: (c / 2 + y) / 2 + 2 * y,
+    ),
+    "scan, constant carry": (
+        lambda c, y: lax.scan(lambda h, v: (h / 2 + c, h), 0.0 * W[:3], W)[0] + y,
+        lambda c, y: c * (1 + 1 / 2 + 1 / 4 + 1 / 8) + y,
+    ),
+    "map": (lambda c, y: lax.map(lambda v: v[0] + 2 * v[1], (c, y)), lambda c, y: c + 2 * y),
+    "fori_loop": (
+        lambda c, y: lax.fori_loop(0, 2, lambda i, h: h / 2 + c, y),
+        lambda c, y: (y / 2 + c) / 2 + c,
+    ),
+    "cond": (
+        lambda c, y: lax.cond(y[0, 0] > -99, lambda: c + y, lambda: c - y),
+        lambda c, y: c + y,
+    ),
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_body_closes_over_what_was_computed_outside(body, function, x64):
+    """Its contributions belong to the trace around the loop, in every view."""
+    program, unrolled = (lambda x, y, f=f: f(FUNCTIONS[function](x), y) for f in BODIES[body])
+    for bias in ("keep", "propagate"):
+        want = relevance(unrolled, (0, 1), bias=bias)(X, Y)
+        close(relevance(program, (0, 1), bias=bias)(X, Y), want)
+    heats = heatmap(program, (0, 1), outputs=jnp.ones((3, 4)))(X, Y)
+    close([heat.sum() for heat in heats], [row.sum() for row in want.sources])
+    assert audit(program, (0, 1))(X, Y).passed
 
 
 def test_a_loop_whose_length_depends_on_the_data(x64):
