@@ -43,7 +43,7 @@ LINEAR = frozenset(
     _upsample_bilinear2d_aa batch_norm _native_batch_norm_legit_no_training dropout native_dropout
     index index_select gather repeat pixel_shuffle pixel_unshuffle im2col col2im getitem _to_copy
     to lift_fresh_copy detach unfold flip narrow broadcast_to cumsum where masked_fill
-    slice_scatter select_scatter""".split()
+    slice_scatter select_scatter type_as diagonal""".split()
 )
 """Linear in the operand that depends on a source; of `where` the choice depends on none."""
 
@@ -97,7 +97,7 @@ class Frozen(Interpreter):
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         """Run an operation as it stands, but for views."""
-        return super().call_function(VIEWS.get(_name(target), target), args, kwargs)
+        return super().call_function(VIEWS.get(_name(target)) or target, args, kwargs)
 
     def _unknown(self, operands: Sequence[Node]) -> str:
         return next((self.unknown[operand] for operand in operands if operand in self.unknown), "")
@@ -239,10 +239,9 @@ def heatmaps(module: nn.Module, sources: Sequence[Tensor], weights: np.ndarray) 
         NoOracleError: an operation whose frozen form is not written here reaches the output as a
             signal; the message is its name.
     """
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # PyTorch's, of itself
-        program = torch.export.export(module, tuple(sources), strict=False).run_decompositions({})
     leaves = [source.clone().requires_grad_() for source in sources]
-    with forward_ad.dual_level():
+    with warnings.catch_warnings(action="ignore"), forward_ad.dual_level():  # PyTorch's, of itself
+        program = torch.export.export(module, tuple(sources), strict=False).run_decompositions({})
         output = Frozen(program).run(
             *(forward_ad.make_dual(leaf, leaf.detach()) for leaf in leaves)
         )

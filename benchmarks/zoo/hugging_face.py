@@ -140,7 +140,8 @@ BUILDERS: dict[str, Builder] = {
         ),
         "Mixtral (mixture of experts)": _words(
             "MixtralForCausalLM", "MixtralConfig", "model.embed_tokens",
-            {**_GROUPED, "num_local_experts": 4},
+            {**_GROUPED, "num_local_experts": 4,
+             "experts_implementation": "batched_mm"},  # PyTorch's grouped_mm knows no float64
         ),
         "Mamba": _words(
             "MambaForCausalLM", "MambaConfig", "backbone.embeddings",

@@ -97,7 +97,7 @@ def _read(
     names = [*arrays, *others]
     model = _cut(onnx.load(path()), names, output)
     widen_to_float32(model)  # as it is read here
-    _, params = from_onnx(path(), inputs=names, outputs=[output])
+    _, params = from_onnx(path(), inputs=names, outputs=[output], dtype="float32")
 
     def called(params: Any, *values: jax.Array) -> Any:
         """Call the model in the precision of the sources."""

@@ -60,11 +60,16 @@ class Behind(nn.Module):
             self.network.get_submodule(place).register_forward_hook(lambda *_, s=source: s)
             for place, source in zip(self.places, sources, strict=True)
         ]
+        dtype = sources[0].dtype
         try:
-            return self.pick(self.network(**self.inputs))
+            return self.pick(self.network(**{k: _cast(x, dtype) for k, x in self.inputs.items()}))
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.to(dtype) if x.is_floating_point() else x
 
 
 class Precision(TorchDispatchMode):

@@ -175,6 +175,38 @@ def test_the_precision_of_a_module_is_that_of_its_least_precise_part():
     assert TorchOriginal(Net(torch.float64)).output([x.astype("float32")])[1] == "float32"
 
 
+def test_the_oracle_shares_products_with_their_constants():
+    """Aumann and Shapley by hand: from the biases of two layers to their outputs."""
+    _needs("torch")
+    import torch
+
+    from benchmarks.zoo import frozen
+
+    class Product(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.other = torch.nn.Linear(3, 4), torch.nn.Linear(2, 4)
+
+        def forward(self, x, y):
+            return (self.one(x) * self.other(y)).view(-1, 2, 2)
+
+    module = Product().double()
+    x, y = (torch.randn(5, n, dtype=torch.float64) for n in (3, 2))
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(5, 2, 2))
+    (w, b), (v, c) = (
+        [p.detach().numpy() for p in layer.parameters()] for layer in (module.one, module.other)
+    )
+    one, other = x.numpy() @ w.T + b, y.numpy() @ v.T + c
+    flat = weights.reshape(5, 4)
+    want = [
+        x.numpy() * ((flat * (other + c) / 2) @ w),
+        y.numpy() * ((flat * (one + b) / 2) @ v),
+    ]
+    for got, expected in zip(frozen.heatmaps(module, (x, y), weights), want, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
 def test_a_missing_rule_is_counted(monkeypatch):
     monkeypatch.delitem(TABLE, "tanh")
     row = survey("linen", "net", _net)
