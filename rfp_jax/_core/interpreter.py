@@ -27,7 +27,7 @@ from jax.typing import DTypeLike
 from rfp_jax._core import ranges, weights
 from rfp_jax._core.bias import Bias, Keep, Propagate
 from rfp_jax._core.carrier import Carried, Carrier, Contributions
-from rfp_jax._core.constants import Constants, Slot
+from rfp_jax._core.constant_parts import ConstantParts, Slot
 from rfp_jax._core.control import CONTROL, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, Kind, bind, is_of
 from rfp_jax._core.frozen import (
@@ -114,7 +114,7 @@ class Interpreter:
         bodies: the bodies of loops and branches that were traced already.
         numbering: the equations of this program that were walked already.
         known: the numbers of this program that are known.
-        constants: what of this program's values came from no source.
+        constant_parts: what of this program's values came from no source.
         scales: the variables of this program that divide something.
         stops: where relevance ended, in the order of the walk.
     """
@@ -132,7 +132,7 @@ class Interpreter:
     bodies: Bodies = field(default_factory=Bodies)
     numbering: Numbering = field(default_factory=Numbering)
     known: Known = field(default_factory=Known)
-    constants: Constants = field(default_factory=Constants)
+    constant_parts: ConstantParts = field(default_factory=ConstantParts)
     scales: frozenset[core.Var] = frozenset()
     stops: list[Stop] = field(default_factory=list[Stop])
 
@@ -244,7 +244,7 @@ class Interpreter:
             self,
             numbering=Numbering(),
             known=known,
-            constants=Constants(),
+            constant_parts=ConstantParts(),
             scales=divisors(jaxpr),
         )
 
@@ -263,7 +263,7 @@ class Interpreter:
         if not value.facts.has_constant:
             return zeros_like(y)
         if self.bias.slots or (exactly and not self.bias.needs_all_slots):
-            followed = self.constants.follow
+            followed = self.constant_parts.follow
             own = value.contributions[-1] if self.bias.slots else followed(value, self._remaining)
             return zeros_like(y) if own is None else self.carrier.read(y, own)
         return self._remainder(value)
@@ -360,7 +360,7 @@ class Interpreter:
             if not jnp.issubdtype(y.dtype, jnp.inexact):
                 return Stopped(y, facts, None, place)  # places and counts carry no relevance
             value = Tracked(y, own, facts, made_by=made_by, note=note, place=place, pending=pending)
-            self.constants.keep(value, inputs, functools.partial(constant, place))
+            self.constant_parts.keep(value, inputs, functools.partial(constant, place))
             return value
 
         if equation.dominator is not None and len(outputs) == 1:

@@ -25,7 +25,7 @@ class _Origin(NamedTuple):
     push: Callable[[list[Slot]], Slot]
 
 
-class Constants:
+class ConstantParts:
     """The constant parts of the values of one walk."""
 
     def __init__(self) -> None:
