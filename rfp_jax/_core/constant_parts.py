@@ -9,7 +9,7 @@ more source. It is computed when it is asked for, and never beyond the border of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 
@@ -17,6 +17,20 @@ from rfp_jax._core.value import Tracked
 
 Slot = jax.Array | None
 """A constant part as it is carried; None where there is none."""
+
+
+class ConstantPart(Protocol):
+    """A function of a value: the remainder, or without its rounding errors if asked `exactly`."""
+
+    def __call__(self, value: Tracked, /, exactly: bool = False) -> jax.Array:
+        """Return what of a value came from no source."""
+        ...
+
+
+def whole(value: Tracked, /, exactly: bool = False) -> jax.Array:
+    """Return all of a value: what an equation by itself knows of its constant part."""
+    del exactly
+    return value.activation
 
 
 class _Origin(NamedTuple):

@@ -153,14 +153,6 @@ def _each(
 Step = Callable[[list[Value], Tally], State]
 
 
-def _computed(values: Sequence[Value]) -> Sequence[Value]:
-    """Return values whose contributions are there: a body's trace must not compute them."""
-    for value in values:
-        if isinstance(value, Tracked):
-            _ = value.contributions
-    return values
-
-
 def _fixpoint(walk: Walk, step: Step, carry: list[Value]) -> list[Value]:
     """Widen a carry until one step of the loop no longer changes its structure.
 
@@ -175,7 +167,7 @@ def _fixpoint(walk: Walk, step: Step, carry: list[Value]) -> list[Value]:
 
 
 def _cond(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
-    index, *operands = _computed(values)
+    index, *operands = values
     tracked = [isinstance(value, Tracked | Stopped) for value in operands]
     branches = eqn.params["branches"]
     index = activation(index)
@@ -209,8 +201,7 @@ def _cond(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally)
 
 def _while(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
     p = eqn.params
-    both = p["cond_nconsts"], p["body_nconsts"]
-    cond_consts, body_consts, carry = _split(_computed(values), *both)
+    cond_consts, body_consts, carry = _split(values, p["cond_nconsts"], p["body_nconsts"])
     test = p["cond_jaxpr"]
 
     def goes_on(state: State) -> jax.Array:
@@ -233,7 +224,7 @@ def _while(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally
 def _scan(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: Tally) -> State:
     p = eqn.params
     n_consts, n_carry = _scan_sizes(p)
-    consts, carry, xs = _split(_computed(values), n_consts, n_carry)
+    consts, carry, xs = _split(values, n_consts, n_carry)
     if p["length"] == 1:  # one step is walked in place, like a call
         first = _each(walk, lambda x: x[0], xs)
         results, tally = _walk(walk, p["jaxpr"], [*consts, *carry, *first], tally)
@@ -292,7 +283,7 @@ def _shard_map(walk: Walk, eqn: core.JaxprEqn, values: Sequence[Value], tally: T
         out_specs=tuple(p["out_specs"]),
         check_vma=p["check_vma"],
         axis_names=set(p["newly_manual_axes"]),
-    )(*_computed(values))
+    )(*values)
     return list(results), tally  # what devices measure by themselves is not tallied
 
 

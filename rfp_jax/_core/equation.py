@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ import numpy as np
 from jax.extend import core
 from jax.typing import DTypeLike
 
+from rfp_jax._core.constant_parts import ConstantPart, whole
 from rfp_jax._core.jaxprs import Results, as_list, bind_params, dtype_of, evaluate, shape_of
 from rfp_jax._core.known import is_known
 from rfp_jax._core.precision import narrow, widen, widen_params
@@ -52,19 +52,6 @@ def producer(value: Value) -> Equation | None:
     return made_by
 
 
-class ConstantPart(Protocol):
-    """`constant_part(value)` is a remainder, with rounding errors unless asked for `exactly`."""
-
-    def __call__(self, value: Tracked, /, exactly: bool = False) -> jax.Array:
-        """Return what of a tracked value came from no source."""
-        ...
-
-
-def _whole(value: Tracked, /, exactly: bool = False) -> jax.Array:
-    del exactly
-    return value.activation
-
-
 @dataclass(frozen=True, eq=False)
 class Equation:
     """An equation as a function of its tracked operands; the other operands are filled in.
@@ -91,7 +78,7 @@ class Equation:
     path: str = ""
     source: str = ""
     dtype: DTypeLike | None = None
-    constant_part: ConstantPart = _whole
+    constant_part: ConstantPart = whole
     is_opaque: bool = False
     known: Callable[[int], np.ndarray | None] = lambda _: None
     number: Callable[[int], float | None] = lambda _: None
@@ -282,8 +269,8 @@ class Equation:
     @cached_property
     def power(self) -> float | None:
         """The exponent of a power or root, if it is a known number."""
-        if self.name in _POWERS:
-            return _POWERS[self.name]
+        if self.name in _EXPONENTS:
+            return _EXPONENTS[self.name]
         if self.name == "integer_pow":
             return float(self.params["y"])
         return self.number(1) if self.name == "pow" else None
@@ -386,7 +373,7 @@ class Equation:
 _MASK = 1e9
 """A choice between a signal and such a number hides the signal: no function passes through both."""
 
-_POWERS = {"square": 2.0, "sqrt": 0.5, "cbrt": 1 / 3, "rsqrt": -0.5}
+_EXPONENTS = {"square": 2.0, "sqrt": 0.5, "cbrt": 1 / 3, "rsqrt": -0.5}
 _PIECES = frozenset("mul max min clamp abs select_n".split())
 _RESHAPING = frozenset("reshape squeeze broadcast_in_dim slice".split())
 

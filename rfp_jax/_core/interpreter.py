@@ -28,7 +28,7 @@ from rfp_jax._core import ranges, weights
 from rfp_jax._core.bias import Bias, Keep, Propagate
 from rfp_jax._core.carrier import Carried, Carrier, Contributions
 from rfp_jax._core.constant_parts import ConstantParts, Slot
-from rfp_jax._core.control import CONTROL, Bodies, State, Tally
+from rfp_jax._core.control import CONTROL, LOOPS, Bodies, State, Tally
 from rfp_jax._core.equation import Equation, Kind, bind, is_of
 from rfp_jax._core.frozen import (
     Frozen,
@@ -52,6 +52,7 @@ from rfp_jax._core.value import (
     Tracked,
     Value,
     activation,
+    compute,
     slots,
     steered_by,
 )
@@ -190,6 +191,10 @@ class Interpreter:
         if steered and (control := CONTROL.get(name)):
             if name == "while" and self.reverse and is_tracked:
                 raise ReverseModeError(path, source)
+            if name in LOOPS:  # what their traces computed could not leave them
+                for value in values:
+                    if isinstance(value, Tracked):
+                        compute(value)
             return control(self.inside(eqn, path, source), eqn, values, tally)
         if not steered:
             operands = list(map(activation, values))

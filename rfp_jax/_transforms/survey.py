@@ -16,6 +16,7 @@ from jax import lax
 from jax.extend import core
 from jax.typing import DTypeLike
 
+from rfp_jax._core.constant_parts import ConstantPart
 from rfp_jax._core.control import LOOPS, Bodies, State, Tally
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule
@@ -66,9 +67,7 @@ class Ledger:
         """Freeze an equation, write it down and test it; without a rule it is a constant."""
         reason = ""
         if self.weights is not None:  # constants of products are frozen: origins are linear
-            part = equation.constant_part
-            frozen_part = lambda v, exactly=False: lax.stop_gradient(part(v, exactly))  # noqa: E731
-            equation = replace(equation, constant_part=frozen_part)
+            equation = replace(equation, constant_part=_still(equation.constant_part))
         try:
             if rule is None:
                 raise MissingRuleError(equation)
@@ -100,6 +99,11 @@ class Ledger:
             before = lax.dynamic_index_in_dim(tally, place, 0, keepdims=False)
             tally = lax.dynamic_update_index_in_dim(tally, jnp.maximum(before, errors), place, 0)
         return tally
+
+
+def _still(part: ConstantPart) -> ConstantPart:
+    """Return constant parts that have no derivative."""
+    return lambda value, exactly=False: lax.stop_gradient(part(value, exactly))
 
 
 def _entry(

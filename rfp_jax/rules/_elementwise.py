@@ -99,7 +99,7 @@ def from_variable(
             b = f.constant_part(variable, exactly=True)
             b = squared(b, b).reshape(z.shape)
             start = at(b) - line().slope * b
-        if of_size:  # of what is pushed as a part of |z|^2, this is the constant's
+        if of_size:  # a contribution c pushes Re((z + b) conj c), and z itself more than |z|^2
             start = start - line().slope * squared(constant(), own).reshape(z.shape)
         return start
 

@@ -31,7 +31,7 @@ MOST_FACTORS = 8
 """Products of more factors are bracketed as they are written."""
 
 _MOST_EQUATIONS = 64
-_SUMS = frozenset("add add_any sub select_n".split())
+_ADDING = frozenset("add add_any sub select_n".split())
 _LINEAR = MOVES | {"reduce_sum", "neg", "add", "add_any", "sub"}
 _PRODUCTS = frozenset({"mul", "dot_general"})
 _POWERS = ("integer_pow", "pow")
@@ -110,7 +110,7 @@ def aumann_shapley(
         return function(*start) - push(*start)
 
     y = f.bind(f.values)
-    adds = f.name in _SUMS and not all(f.tracked)
+    adds = f.name in _ADDING and not all(f.tracked)
     is_homogeneous = not adds and not any(value.facts.has_constant for value in f.inputs)
     return Frozen(
         y, push, None if is_homogeneous else bias, inputs=tuple(factors), skips_absent=True

@@ -48,7 +48,7 @@ def softmax_or_quotient(f: Equation, *x: jax.Array) -> Frozen:
     if len(x) == 2 and f.kind is not Kind.FUNCTION:
         parts, own = _exponentials(f.inputs[1]), _terms(f.inputs[0], ("add", "sub"))
         if own and all(any(part is term for part in parts) for term in own):
-            return _gradient(f, parts, BY_GRADIENT)
+            return _gradient(f, parts, BY_GRADIENT if len(own) == 1 else None)
     return quotient(f, *x)
 
 
