@@ -207,6 +207,29 @@ def test_the_oracle_shares_products_with_their_constants():
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
+def test_the_oracle_views_what_lies_otherwise_in_memory():
+    """PyTorch's layer norm returns its result in order; its frozen form keeps the order given."""
+    _needs("torch")
+    import torch
+
+    from benchmarks.zoo import frozen
+
+    class Gated(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = torch.nn.LayerNorm(4)
+
+        def forward(self, x):
+            gate = torch.sigmoid(self.norm(x.transpose(1, 2)))
+            return gate.view(2, -1) * x.transpose(1, 2).reshape(2, -1)
+
+    x, weights = torch.randn(2, 4, 3), np.ones((2, 12), "float32")
+    with torch.no_grad():
+        want = Gated()(x).reshape(2, 3, 4).transpose(1, 2)
+    (heat,) = frozen.heatmaps(Gated(), (x,), weights)
+    np.testing.assert_allclose(heat, want, rtol=1e-5, atol=1e-6)
+
+
 def test_a_missing_rule_is_counted(monkeypatch):
     monkeypatch.delitem(TABLE, "tanh")
     row = survey("linen", "net", _net)
