@@ -46,6 +46,7 @@ def exported(tmp_path_factory, variables):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 5])
 def test_gives_what_the_model_gives(exported, variables, batch):
     left, right = LEFT[:batch], RIGHT[:batch]
@@ -70,6 +71,7 @@ def test_one_file_for_three_platforms(exported):
         assert not any(archive.read(name).startswith(b"\x80") for name in names)  # no pickle
 
 
+@pytest.mark.slow
 def test_the_loader_needs_only_jax(exported, tmp_path):
     """`export.py` alone runs it, where neither Flax nor the package can be imported."""
     np.savez(tmp_path / "in.npz", left=LEFT, right=RIGHT)
@@ -243,6 +245,7 @@ def small(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_any_damage_is_an_error_that_names_the_file(small, tmp_path):
     """Cut, flip and overwrite at random, with checksums made good again in half of the cases."""
     rng = np.random.default_rng(0)

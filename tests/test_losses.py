@@ -74,6 +74,7 @@ def network(params, x1, x2):
     return hidden @ params["w3"]
 
 
+@pytest.mark.slow
 def test_gradient_at_weight_zero_is_that_of_the_plain_network():
     rng = np.random.default_rng(2)
     with jax.enable_x64(True):
@@ -96,6 +97,7 @@ def test_gradient_at_weight_zero_is_that_of_the_plain_network():
         np.testing.assert_allclose(plain["b"], weighted["b"], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_training_with_the_loss_makes_each_source_speak_for_the_class():
     """Two equally telling sources: the plain loss may lean on one, the relevance loss may not."""
     rng = np.random.default_rng(3)

@@ -56,6 +56,7 @@ def test_soft_masks():
     np.testing.assert_allclose(rel.sources, [_of(mask) for mask in masks], atol=1e-12)
 
 
+@pytest.mark.slow
 @given(memory=st.integers(1, 10**6))
 def test_the_same_numbers_whatever_the_chunk(memory):
     split = sources.segments(np.arange(16).reshape(4, 4, 1))
@@ -84,6 +85,7 @@ def test_one_argument_split_the_other_whole():
     np.testing.assert_allclose(rel.sources[0].sum(0), rel.sources[1], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_split_under_grad_and_vmap():
     split = sources.axis(-1)
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 from jax import lax
 
@@ -241,6 +242,7 @@ def test_every_vmapped_primitive_is_proved(x64):
     assert unproved == {"ragged_dot_general", "bcoo_dot_general", "bcsr_dot_general"}
 
 
+@pytest.mark.slow
 def test_no_example_call_is_proved_wrongly(x64):
     """Every primitive of the suite as it stands, its first axis taken for samples."""
     proved = set()

@@ -85,6 +85,7 @@ MIXING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MIXING)
 @pytest.mark.parametrize("splits", [False, True])
 def test_chosen_outputs_are_those_of_all(name, splits):

@@ -26,6 +26,7 @@ def test(made, i):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_fixture_of_a_file_is_made_once(tmp_path, whole):
     log = tmp_path / "log"

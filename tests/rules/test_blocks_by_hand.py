@@ -24,6 +24,7 @@ def norm(c, total, axes, groups=1, epsilon=1e-6):
     return ((c - c.mean(axes, keepdims=True)) / deviation).reshape(*c.shape[:3], -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("kind", ["layer", "group", "instance"])
 def test_norms_take_each_contributions_own_mean(kind, fast):
@@ -143,6 +144,7 @@ def test_gru():
     close(rel.bias, h[0])
 
 
+@pytest.mark.slow
 def test_attention_takes_the_value_path():
     a, b = numbers(2, 3, 4), numbers(2, 3, 4, seed=1)
     module = nn.MultiHeadDotProductAttention(num_heads=2, qkv_features=6)

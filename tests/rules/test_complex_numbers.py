@@ -71,6 +71,7 @@ FORMS = {
 """The first is of complex numbers."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constant", [0.0, 0.5 - 0.25j])
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.filterwarnings("ignore::rfp_jax.RelevanceStopsWarning")
@@ -87,6 +88,7 @@ def test_each_form_has_one_answer(name, constant):
         agree(other, first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["modulus", "power", "logarithm", "signal", "modReLU"])
 def test_the_certificate_holds(name):
     def fun(a, b):

@@ -44,6 +44,7 @@ ADDING_NOTHING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ADDING_NOTHING)
 def test_where_nothing_was_added_relevance_stops(name, dtype):

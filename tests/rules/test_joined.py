@@ -68,6 +68,7 @@ NET = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", NET)
 def test_relevance_is_that_of_each_source_alone(net):
     sources = [numbers(2, 4, 6, n, seed=n) for n in (3, 3, 1)]

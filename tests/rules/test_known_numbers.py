@@ -109,6 +109,7 @@ def test_an_argument_is_not_known_by_its_value():
     assert np.abs(half.sources).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_carry_that_begins_as_a_number_is_not_one():
     """The second step of the loop masks with what the first one made."""
 
@@ -176,6 +177,7 @@ def filled_attention(fill):
     return attention
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fill", FILLS)
 def test_what_is_closed_over_counts_in_the_audit_too(fill):
     """A certificate walks the same program as relevance: the weights are no signal there."""

@@ -119,6 +119,7 @@ def test_what_is_not_finite_is_nan_and_not_a_number(bad):
     np.testing.assert_array_equal(np.isnan([*got, bias]), [[True, False]] * 3)
 
 
+@pytest.mark.slow
 def test_overflow_inside():
     """Exp overflows, tanh(exp(x)) does not: it is one function of x."""
     got, _ = shares(lambda x: jnp.tanh(jnp.exp(x)), np.array([900.0, 1.0]), np.array([100.0, 0.0]))

@@ -55,6 +55,7 @@ def transformer(p, x):
     return linear(x, "head")[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_attnlrp_has_the_numbers_of_lxt(golden):
     params = {n.removeprefix("param/"): v for n, v in golden.items() if n.startswith("param/")}

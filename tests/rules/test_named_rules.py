@@ -65,6 +65,7 @@ def _cnn(golden):
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_heatmap_equals_zennit(golden, name):
     net, expected = _cnn(golden), golden[f"heatmap/{name}"]
@@ -85,6 +86,7 @@ def test_relevance_forward_equals_zennit(golden, name):
     assert np.abs(rel.sources - per_channel).max() <= 1e-8 * np.abs(per_channel).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONSERVING)
 def test_certificate_accounts_for_what_the_bias_took(golden, name):
     report = rfp_jax.audit(_cnn(golden), rules=SETTINGS[name])(golden["x"])
@@ -121,6 +123,7 @@ RULES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(rule=RULES, seed=st.integers(0, 2**32 - 1), strided=st.booleans(), relu=st.booleans())
 def test_forward_and_reverse_are_transposes(rule, seed, strided, relu):

@@ -284,6 +284,7 @@ def test_a_polynomial_is_shared_from_the_constants(polynomial):
     np.testing.assert_allclose(rel.bias, polynomial(*starts), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_what_vanishes_at_zero_is_a_signal():
     """A root, a magnitude and a square are shared with what they multiply; so is a clip."""
     for f in (

@@ -98,6 +98,7 @@ WHOLE_BASE, WHOLE_ROWS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WINNERS)
 @pytest.mark.parametrize(
     ("base", "rows"), [(BASE, ROWS), (WHOLE_BASE, WHOLE_ROWS)], ids=["", "ties"]
@@ -117,6 +118,7 @@ def test_the_winner_takes_all(x64, kind, base, rows):
     both_directions_agree(fun, base, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WINNERS)
 def test_a_constant_that_wins_is_bias(x64, kind):
     to_base, to_rows = winner_loop(BASE, SEGMENTS, ROWS, WINNERS[kind])
@@ -145,6 +147,7 @@ def test_segments(x64, kind):
     both_directions_agree(lambda rows: segment(rows, SEGMENTS, NODES)[full], ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["drop", "clip"])
 @pytest.mark.parametrize("kind", ["max", "min", "multiply"])
 def test_updates_out_of_range(x64, kind, mode):
@@ -169,6 +172,7 @@ def test_updates_out_of_range(x64, kind, mode):
 ZEROS = np.where(np.abs(ROWS) < 0.4, 0.0, ROWS)  # places with one zero, with several, with none
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [ROWS, ZEROS], ids=["", "zeros"])
 def test_factors_share_their_product_alike(x64, rows):
     def fun(base: jax.Array, rows: jax.Array) -> jax.Array:
@@ -211,6 +215,7 @@ def test_constant_factors_scale(x64):
     both_directions_agree(lambda base: base.at[SEGMENTS].multiply(ROWS), BASE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_first", [True, False])
 def test_gates_carry_nothing_where_they_meet_a_signal(x64, signal_first):
     """As in `x * sigmoid(g)`; where nothing meets a gate it stands for itself."""
@@ -250,6 +255,7 @@ def graph_attention(x: jax.Array) -> jax.Array:
 W, U, V = numbers(3, 3), numbers(3), numbers(3)
 
 
+@pytest.mark.slow
 def test_graph_attention_is_a_weighted_mean_of_values(x64):
     """Weights of attention are constants: relevance passes by the values alone."""
     a, b = numbers(NODES, 3), numbers(NODES, 3)
@@ -336,6 +342,7 @@ def test_random_scatters(indices: Sequence[int], kind: str, seed: int):
     np.testing.assert_allclose(sources[1], of_updates(to_rows, at, 5), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["max", "min", "multiply"])
 def test_bfloat16_with_contributions_in_float32(kind):
     base, rows = (jnp.asarray(a, jnp.bfloat16) for a in (BASE, ROWS))
@@ -352,6 +359,7 @@ MATRIX = np.where(RNG.random((4, NODES)) < 0.5, numbers(4, NODES), 0.0)
 FORMATS = [sparse.BCOO, sparse.BCSR, sparse.COO, sparse.CSR]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.__name__)
 def test_a_constant_sparse_matrix_is_its_dense_form(x64, kind):
     matrix = kind.fromdense(jnp.asarray(MATRIX))

@@ -210,6 +210,7 @@ EXPERTS = {  # the logits, and products of probabilities
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERTS)
 def test_normalized_products_of_probabilities_are_a_softmax_of_sums(name):
     """Fusion by the product rule, and what else is normalized again."""

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rfp_jax._runs import fingerprint
 
@@ -31,6 +32,7 @@ PROGRAMS = [
 ]
 
 
+@pytest.mark.slow
 def test_other_programs_have_other_fingerprints():
     x = np.ones(4, np.float32)
     prints = [fingerprint.hash_program(program, x) for program in PROGRAMS]

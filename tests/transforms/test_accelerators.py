@@ -80,6 +80,7 @@ def calls(program):
 PLATFORMS = ["cuda", "tpu"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(WORKLOADS))
 def test_relevance_and_its_gradient_are_lowered(name):
     model, sources = WORKLOADS[name]
@@ -119,6 +120,7 @@ def quick_and_long(names):
     return [pytest.param(n, marks=pytest.mark.long) if n in LONG else n for n in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", quick_and_long(workloads.WORKLOADS))
 def test_each_workload_of_the_benchmark_is_lowered(name):
     with jax.enable_x64(name.endswith("float64")):
@@ -158,6 +160,7 @@ def sharded():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["batch", "weights and batch", "features"])
 def test_sharded_numbers_are_equal(sharded, layout):
     assert sharded[layout]["devices"] == 8

@@ -32,6 +32,7 @@ def _broken(f, *x):
     return step._replace(push=lambda c: 1.01 * step.push(c))
 
 
+@pytest.mark.slow
 def test_a_right_network_is_certified(call):
     apply, *args = call
     report = rfp_jax.audit(apply, (1, 2))(*args)
@@ -51,6 +52,7 @@ def test_a_broken_rule_fails_the_certificate(call):
     assert "NOT CONSERVED: 'tanh' by _broken at test_audit.py" in report.verdict
 
 
+@pytest.mark.slow
 def test_a_forgotten_bias_fails_the_certificate(call):
     """The remainder would hide it: relevance() itself adds up."""
     apply, *args = call
@@ -64,6 +66,7 @@ def _without_bias(f, *x):
     return rules.affine(f, *x)._replace(bias=None)
 
 
+@pytest.mark.slow
 def test_bias_by_origin_adds_up_to_the_bias(call):
     apply, *args = call
     report = rfp_jax.audit(apply, (1, 2))(*args)
@@ -74,6 +77,7 @@ def test_bias_by_origin_adds_up_to_the_bias(call):
     np.testing.assert_allclose(report.bias_by_path["Net/head"], head[chosen].mean(), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_table_names_rule_module_and_line(call):
     apply, *args = call
     report = rfp_jax.audit(lambda *args: jnp.tanh(apply(*args)), (1, 2))(*args)
@@ -85,6 +89,7 @@ def test_the_table_names_rule_module_and_line(call):
     assert report.verdict in str(report)
 
 
+@pytest.mark.slow
 def test_shapes_alone_give_coverage(call):
     apply, variables, x, y = call
     shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
@@ -164,6 +169,7 @@ def test_an_online_softmax_is_hinted_at():
     np.testing.assert_allclose(_blockwise(u, v, True), jax.nn.softmax(u) @ v, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_long_sums_are_certified_within_rounding(x64, dtype):
     """The tests' own sums do not add to the error: their rounding is summed as well."""

@@ -26,6 +26,7 @@ def _deep(x):
     return x.mean((1, 2)) @ w[0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64])
 def test_a_convolution_that_pushes_threefold_fails_in_any_precision(dtype):
     x = draw(2, 6, 6, 4).astype(dtype)
@@ -61,6 +62,7 @@ def test_one_source_without_bias_does_not_hide_a_rule():
     assert "tanh" in report.verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0.0, 0.5])
 def test_a_constant_that_enters_a_loop_is_accounted_for(start):
     w = draw(4, 4)
@@ -128,6 +130,7 @@ LARGE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_rounding_is_no_fault_whatever_the_size_of_the_numbers(name):
     """Differences leave the rounding of their terms, and squares of small numbers vanish."""
@@ -137,6 +140,7 @@ def test_rounding_is_no_fault_whatever_the_size_of_the_numbers(name):
     assert report.passed, report.verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "primitive"), [(1e-9, "tanh"), (1e-9, "sub"), (1e9, "mul")])
 def test_a_fault_is_found_whatever_the_size_of_the_numbers(size, primitive):
     def fun(x, y):

@@ -272,6 +272,7 @@ BODIES = {  # of what was computed outside, the same without control flow
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_body_closes_over_what_was_computed_outside(body, function, x64):

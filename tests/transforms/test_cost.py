@@ -57,6 +57,7 @@ def cost(fun, args):
     return counted["flops"], counted["bytes accessed"], taken + memory.temp_size_in_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_relevance_of_two_sources(network):
     fun, args = NETWORKS[network]()
@@ -67,6 +68,7 @@ def test_relevance_of_two_sources(network):
         assert one / other <= limit, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["SmallNet", "FusionResNet18"])
 def test_heatmap_costs_one_more_pass(network):
     fun, args = NETWORKS[network]()
@@ -78,6 +80,7 @@ def convolutions(fun, args):
     return jax.jit(fun).lower(*args).as_text().count("stablehlo.convolution")
 
 
+@pytest.mark.slow
 def test_number_of_convolutions():
     """A branch's source: the plain pass and its own. Two joined sources: one more each."""
     fun, args = NETWORKS["FusionResNet18"]()
@@ -157,6 +160,7 @@ def test_a_chain_of_elementwise_functions_is_pushed_as_one():
     assert sorted(pushed(6)) == sorted(pushed(1))
 
 
+@pytest.mark.slow
 def test_the_certificate_costs_some_forward_passes(monkeypatch):
     """Its operations, of all tests of all equations, as multiples of the forward pass."""
     fun, shapes = NETWORKS["SmallNet"]()

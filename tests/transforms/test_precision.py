@@ -57,6 +57,7 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_contributions_are_float32_and_the_output_is_the_model_s(name):
     """Frozen at bfloat16 activations, a step is a linear map: exact in float32."""
@@ -80,6 +81,7 @@ def test_contributions_are_float32_and_the_output_is_the_model_s(name):
         assert abs(float(heat.sum()) - right) <= 1e-5 * scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "limit"), [(None, 1e-1), (jnp.float32, 1e-4)])
 def test_both_directions_agree_to_the_precision_of_contributions(dtype, limit):
     left, right = numbers(2, 4, 12, 8, 1)
@@ -119,6 +121,7 @@ def test_float64_beside_float32():
     np.testing.assert_allclose(np.stack(rel.sources), exact * passes, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_sources_inside_an_array_and_the_audit():
     x, w = numbers(3, 5), numbers(5, 4, seed=1)
     fun = lambda x: jax.nn.gelu(x @ w + BF16(1))  # noqa: E731

@@ -39,12 +39,14 @@ def check_against_gradient_times_input(net: nets.Net) -> None:
         np.testing.assert_allclose(got, derivative(*alone), rtol=0, atol=tolerance)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(nets.nets(whole=False))
 def test_equals_the_definition(net):
     check_against_slots(net)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(nets.nets(whole=True))
 def test_equals_the_definition_at_zeros_and_ties(net):

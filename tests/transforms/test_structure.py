@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rfp_jax import Relevance, gate, relevance
 from tests.transforms.two_sources import close, net
@@ -115,6 +116,7 @@ def test_name_and_docstring_are_kept():
     assert gate(net).__doc__ == net.__doc__
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_elementwise_operations():
     """An unrolled recurrence of many steps is a chain, not a recursion."""
 

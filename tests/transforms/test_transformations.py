@@ -17,11 +17,13 @@ from tests.transforms.two_sources import LEFT, PARAMS, RIGHT, W, X, Y, close, ne
 # --- jit, vmap, grad, dtypes
 
 
+@pytest.mark.slow
 def test_jit(x64):
     rel = relevance(net, (1, 2))
     close(jax.jit(rel)(PARAMS, LEFT, RIGHT), rel(PARAMS, LEFT, RIGHT))
 
 
+@pytest.mark.slow
 def test_vmap_over_the_batch_equals_the_batch(x64):
     one = relevance(lambda p, left, right: net(p, left[None], right[None])[0], (1, 2))
     each = jax.vmap(one, in_axes=(None, 0, 0))(PARAMS, LEFT, RIGHT)
@@ -39,6 +41,7 @@ def test_vmap_inside_equals_the_batch(x64):
     )
 
 
+@pytest.mark.slow
 def test_vmap_over_parameters(x64):
     stacked = jax.tree.map(lambda p: np.stack([p, -p]), PARAMS)
     rel = relevance(net, (1, 2))
@@ -122,6 +125,7 @@ def test_output_is_the_plain_programs(x64):
 # --- gate: one linear map, forward and back
 
 
+@pytest.mark.slow
 def test_jvp_and_vjp_of_gate_are_relevance(x64):
     rel = relevance(net, (1, 2))(PARAMS, LEFT, RIGHT)
     gated = functools.partial(gate(net, (1, 2)), PARAMS)
@@ -150,6 +154,7 @@ def test_gate_under_jit_and_vmap(x64):
     close(one(LEFT, RIGHT), rel.sources[0])
 
 
+@pytest.mark.slow
 def test_gate_has_the_true_derivative_elsewhere(x64):
     weights = np.linspace(-1, 1, 20).reshape(5, 4)
     true = jax.grad(lambda p: jnp.vdot(weights, net(p, LEFT, RIGHT)))(PARAMS)

@@ -30,6 +30,7 @@ def explain(*arguments):
     return rfp_jax.relevance(SmallNet().apply, (1, 2))(*arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the options are for CPUs")
 def test_on_a_cpu_they_leave_out_the_kernels_that_cost_more(network):
     lowered = jax.jit(explain).lower(*network)
@@ -144,6 +145,7 @@ def test_the_answer_is_the_callers_own():
     assert rfp_jax.compiler_options("cpu") == compiler._PLAIN_CONVOLUTIONS
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the options are for CPUs")
 def test_evaluation_compiles_with_them(network):
     variables, *sources = network

@@ -33,6 +33,7 @@ def test_no_mutated_file_takes_much_or_ends_in_another_error(name, tmp_path):
     assert seen["refused"] > 15
 
 
+@pytest.mark.slow
 def test_the_watch_sees_memory():
     with pytest.raises(TooMuchError, match=r"5.. MiB"), watched():
         np.ones(2**26 + 2**23)
@@ -127,6 +128,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_pickles_are_refused_before_they_are_read(tmp_path, case):
     content, message = HOSTILE[case]

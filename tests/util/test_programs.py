@@ -47,6 +47,7 @@ def compiled(home, **environment):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path):
     first = compiled(tmp_path)
     assert first["misses"] > 0
