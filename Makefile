@@ -25,7 +25,7 @@ clouds: $(VENV)/.clouds  ## a trained cloud-mask network on a real image: which 
 # Rooms that need no data set, no framework and no child process; `slow` ones of them are left out.
 CHECKED := tests/core tests/house tests/plot tests/rules tests/runs tests/transforms tests/util tests/test_*.py
 
-check: lint  ## lint, types, and the tests of the engine: for the working day (some five minutes)
+check: lint  ## lint, types, and the tests of the engine: for the working day (some three minutes)
 	$(BIN)/python -m pytest -n auto -m "not slow and not long" $(CHECKED)
 
 test: $(VENV)/.test $(VENV)/.bigearthnet-common  ## the test suite, doctests included; what is marked long is left to `make stress`
