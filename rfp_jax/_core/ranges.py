@@ -313,14 +313,21 @@ def _div(f: Equation, x: Interval, y: Interval) -> Interval:
     return (0.0, INF) if positive else UNBOUNDED
 
 
+def _raised(x: float, n: float) -> float:
+    try:
+        return x**n
+    except OverflowError:
+        return INF
+
+
 def _power(x: Interval, n: float) -> Interval:
     if n < 0:
         return (0.0, INF) if x[0] >= 0 or n % 2 == 0 else UNBOUNDED
     if n % 2 == 0:
-        ends = [abs(end) ** n for end in x]
+        ends = [_raised(abs(end), n) for end in x]
         return (0.0 if x[0] <= 0 <= x[1] else min(ends)), max(ends)
     if x[0] >= 0 or n % 2 == 1:
-        low, high = (math.copysign(abs(end) ** n, end) for end in x)
+        low, high = (math.copysign(_raised(abs(end), n), end) for end in x)
         return low, high
     return UNBOUNDED
 
@@ -333,7 +340,7 @@ def _pow(f: Equation, x: Interval, y: Interval) -> Interval:
     if y[0] == y[1]:
         return _power(x, y[0])
     if x[0] == x[1] and x[0] > 0:
-        ends = sorted(_exp(end * math.log(x[0])) for end in y)
+        ends = sorted(_exp(_times(end, math.log(x[0]))) for end in y)
         return ends[0], ends[1]
     return (0.0, INF) if x[0] >= 0 else UNBOUNDED
 

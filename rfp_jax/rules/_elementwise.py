@@ -122,24 +122,21 @@ class Line(NamedTuple):
 def secant(curve: Curve, z: jax.Array, y: jax.Array, singular: bool = False) -> Line:
     """Return the line from 0 to z of a curve, `slope z + start = y`.
 
-    Where z is so small that the difference would cancel, the derivative half-way takes its place;
-    at 0 itself the derivative from the right, so that a ReLU passes there.
+    At 0 itself it has the derivative from the right, so that a ReLU passes there.
     """
     start = curve(jnp.zeros_like(z))
-    if singular:
-        start = jnp.where(jnp.isfinite(start), start, _limit(curve, z))
     is_finite = jnp.isfinite(start)
+    if singular:
+        start, is_finite = _start(curve, z, y)
     info = jnp.finfo(z.dtype)
-    near = jnp.abs(z) <= jnp.where(start == 0, 0.0, float(info.eps) ** (1 / 3))
-    steep = (y - start) / jnp.where(near, jnp.ones_like(z), z)
     point = jnp.where(z == 0, jnp.full_like(z, float(info.tiny) ** 0.5), z / 2)
     tangent = jax.jvp(curve, (point,), (jnp.ones_like(point),))[1]
     # A root is vertical at 0: nothing arrives there, so nothing may leave.
     is_vertical = ~(jnp.abs(tangent) < 1 / float(info.eps))
     is_level = jnp.abs(tangent) < 8 * float(info.tiny) ** 0.5
     tangent = jnp.where(is_vertical | is_level, 0, tangent)
-    slope = jnp.where(near, tangent, steep)
-    start = jnp.where(near, y - slope * z, start)
+    slope, is_tangent = _slope(z, start, y, tangent)
+    start = jnp.where(is_tangent, y - slope * z, start)
     # So far out (a mask's -inf) that the slope is lost to rounding, y is a constant.
     lost = (y != start) & (jnp.abs(slope) < info.tiny)
     level = lost | ~is_finite | ~(jnp.isfinite(y) & jnp.isfinite(z) & jnp.isfinite(slope))
@@ -148,23 +145,49 @@ def secant(curve: Curve, z: jax.Array, y: jax.Array, singular: bool = False) -> 
 
 def _from_constant(curve: Curve, z: jax.Array, constant: jax.Array, y: jax.Array) -> Line:
     """Return the line of a curve from the constant part of z to z; level if that is not finite."""
+    is_finite = jnp.isfinite(curve(constant))
+    constant = jnp.where(is_finite, constant, z)
     low = curve(constant)
-    size = jnp.maximum(jnp.abs(z), jnp.abs(constant))
-    near = jnp.abs(z - constant) <= float(jnp.finfo(z.dtype).eps) ** (1 / 3) * size
-    steep = (y - low) / jnp.where(near, jnp.ones_like(z), z - constant)
     middle = (z + constant) / 2
-    slope = jnp.where(near, jax.jvp(curve, (middle,), (jnp.ones_like(middle),))[1], steep)
-    is_finite = jnp.isfinite(low) & jnp.isfinite(slope)
+    tangent = jax.jvp(curve, (middle,), (jnp.ones_like(middle),))[1]
+    slope, _ = _slope(z - constant, low, y, tangent)
+    is_finite &= jnp.isfinite(slope)
     slope = jnp.where(is_finite, slope, 0)
     return Line(slope, jnp.where(is_finite, low - slope * constant, y), is_finite)
+
+
+def _slope(
+    way: jax.Array, start: jax.Array, y: jax.Array, tangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return `(y - start) / way`, and where the tangent half-way is as good and has its place.
+
+    That is where both lead to y but for its rounding: there the difference may have cancelled.
+    """
+    rounding = 4 * float(jnp.finfo(y.dtype).eps) * (jnp.abs(y) + jnp.abs(start))
+    is_tangent = jnp.abs(y - start - tangent * way) <= rounding
+    is_tangent = jnp.where(start == 0, way == 0, is_tangent | (way == 0))
+    steep = (y - start) / jnp.where(is_tangent, jnp.ones_like(way), way)
+    return jnp.where(is_tangent, tangent, steep), is_tangent
+
+
+def _start(curve: Curve, z: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return F(0) or its limit, and where there is one; y has its place where there is none."""
+    at_zero = curve(jnp.zeros_like(z))
+    is_finite = jnp.isfinite(at_zero)
+    # What is not finite has a derivative of NaN, even times 0: so it is in no result.
+    found = curve(jnp.where(is_finite, 0, z))
+    start = jnp.where(is_finite, found, jnp.where(jnp.isnan(at_zero), _limit(curve, z), jnp.inf))
+    exists = jnp.isfinite(start)
+    return jnp.where(exists, start, y), exists
 
 
 def _limit(curve: Curve, z: jax.Array) -> jax.Array:
     """Return the limit at 0 from the right (`sin(x) / x`), or NaN if there seems to be none.
 
-    Next to 0 differences cancel, so it is extrapolated from a distance. Where that comes closer to
-    the value next to 0 the nearer one looks, the curve is not smooth there (`x log x`), and that
-    value is the limit.
+    There is one if the curve changes little there, measured by its own size, or less the nearer one
+    looks. Next to 0 differences cancel, so the limit is extrapolated from a distance. Where
+    that comes closer to the value next to 0 the nearer one looks, the curve is not smooth there
+    (`x log x`), and that value is the limit.
     """
     info = jnp.finfo(z.dtype)
     h = float(info.eps) ** (1 / 3)
@@ -177,8 +200,10 @@ def _limit(curve: Curve, z: jax.Array) -> jax.Array:
 
     far, nearer, there = extrapolated(h), extrapolated(h / 16), at(float(info.tiny) ** 0.5)
     is_rough = jnp.abs(nearer - there) < jnp.abs(far - there) / 2
-    is_steady = jnp.abs(at(h / 4) - at(h)) <= h**0.5 * (1 + jnp.abs(at(h)))
-    return jnp.where(is_steady, jnp.where(is_rough, there, far), jnp.nan)
+    size, change = jnp.abs(at(h)) + jnp.abs(at(1.0)), jnp.abs(at(h) - at(h / 4))
+    settles = jnp.abs(at(h / 4) - at(h / 16)) <= 0.9 * change
+    exists = (change <= h**0.5 * size) | settles
+    return jnp.where(exists, jnp.where(is_rough, there, far), jnp.nan)
 
 
 def _equations(f: Equation, variable: Tracked) -> list[Equation]:
@@ -203,7 +228,8 @@ def _is_infinite_at_zero(f: Equation, variable: Tracked) -> bool:
     with jax.ensure_compile_time_eval():
         zero = jnp.zeros((), dtype)
         curve = f.as_function(variable)
-        return bool(~jnp.isfinite(curve(zero)) & ~jnp.isfinite(_limit(curve, zero)))
+        start = curve(zero)
+        return bool(jnp.isinf(start) | (jnp.isnan(start) & jnp.isnan(_limit(curve, zero))))
 
 
 @chained

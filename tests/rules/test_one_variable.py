@@ -103,3 +103,88 @@ def test_what_has_no_limit_has_none_in_any_precision(dtype):
 def test_a_root_at_0_is_finite():
     agree(shares(lambda x: jnp.sqrt(x), 0.0), [0.0, 0.0])
     assert np.isfinite(shares(lambda x: jnp.linalg.norm(x), jnp.zeros(3))).all()
+
+
+SMALL = {
+    "sqrt(x**2 + 1e-8)": (lambda x: jnp.sqrt(x**2 + 1e-8), lambda x: np.sqrt(x**2 + 1e-8)),
+    "log(x**2 + 1e-6)": (lambda x: jnp.log(x**2 + 1e-6), lambda x: np.log(x**2 + 1e-6)),
+    "exp(-(x / 1e-3)**2)": (lambda x: jnp.exp(-(x**2) / 1e-6), lambda x: np.exp(-(x**2) / 1e-6)),
+    "1 / (x**2 + 1e-6)": (lambda x: 1 / (x**2 + 1e-6), lambda x: 1 / (x**2 + 1e-6)),
+    "1 + log(1 + 1e4 |x|)": (
+        lambda x: 1 + jnp.log1p(jnp.abs(x) * 1e4),
+        lambda x: 1 + np.log1p(np.abs(x) * 1e4),
+    ),
+    "sigmoid": (sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+    "cosh": (jnp.cosh, np.cosh),
+}
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_curve_that_bends_next_to_0_has_its_secant(name, dtype):
+    """The tangent is taken where it leads to y as well, and not where z is small in itself."""
+    fun, curve = SMALL[name]
+    x = np.asarray([0.0, 1e-12, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 0.5], dtype)
+    if name.startswith("exp"):
+        x = x[:-1]  # where it underflows it is a constant, like a mask
+    rel = rfp_jax.relevance(fun)(jnp.asarray(x))
+    y, start = curve(x.astype(np.float64)), curve(np.zeros(()))
+    rounding = 20 * float(jnp.finfo(dtype).eps) * (np.abs(y) + np.abs(start))
+    assert (np.abs(rel.sources - (y - start)) <= rounding).all()
+
+
+STEEP = [
+    lambda x: jnp.log(x + 0.3),
+    lambda x: lax.rsqrt(x + 0.3),
+    lambda x: 1 / (x + 0.3),
+    lambda x: 2 * jnp.log(x + 0.3) - jnp.log(x + 0.3),
+    jnp.sinc,
+    lambda x: x * jnp.log(x),
+]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
+@pytest.mark.parametrize("fun", STEEP)
+def test_relevance_of_a_multiple_is_the_multiple(fun, dtype):
+    """Whether F(0) is finite does not depend on the unit of y."""
+    x = jnp.asarray(0.7, dtype)
+    one = rfp_jax.relevance(fun)(x)
+    for factor in (1e-2, 1e-3, 1e-5, 1e-9, 1e9):
+        scale = jnp.asarray(factor, dtype)
+        rel = rfp_jax.relevance(lambda x, scale: scale * fun(x))(x, scale)
+        got = [rel.sources / scale, rel.bias / scale]
+        np.testing.assert_allclose(got, [one.sources, one.bias], rtol=1e-5, atol=1e-6)
+
+
+def test_a_power_that_is_nearly_1_is_infinite_at_0_all_the_same():
+    for power in (-0.9, -1e-2, -1e-3, -1e-6):
+        y = (X + 0.3) ** power
+        written = [y - 0.3**power, 0.3**power]
+        agree(shares(lambda x, p=power: (x + 0.3) ** p, X), written, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda w, x: jnp.expm1(w * x) / (w * x),
+        lambda w, x: w * x * jnp.log(w * x),
+        lambda w, x: (w * x + 0.2) ** -w,
+        lambda w, x: jnp.log(w * x + 0.3),
+        lambda w, x: jnp.sinc(w * x),
+    ],
+)
+def test_derivatives_of_relevance_where_the_plain_function_has_none_at_0(fun):
+    def loss(w, x):
+        rel = rfp_jax.relevance(fun, 1)(w, x)
+        return jnp.sin(rel.sources) + rel.bias**2
+
+    w, x, step = jnp.asarray(0.6), jnp.asarray(0.8), 1e-6
+    along = (loss(w + step, x) - loss(w - step, x)) / (2 * step)
+    across = (loss(w, x + step) - loss(w, x - step)) / (2 * step)
+    np.testing.assert_allclose(jax.grad(loss, (0, 1))(w, x), [along, across], atol=1e-7)
+
+
+def test_a_range_beyond_the_greatest_number_is_unbounded():
+    """`sin(x) / x` is bounded by the least divisor, whose square is beyond all numbers."""
+    agree(shares(lambda x: jnp.sinc(x) ** 2, 0.5), [np.sinc(0.5) ** 2 - 1, 1.0])
+    agree(shares(lambda x: jnp.sinc(x) ** 3, 0.5), [np.sinc(0.5) ** 3 - 1, 1.0])
