@@ -135,7 +135,7 @@ def secant(curve: Curve, z: jax.Array, y: jax.Array, singular: bool = False) -> 
     is_vertical = ~(jnp.abs(tangent) < 1 / float(info.eps))
     is_level = jnp.abs(tangent) < 8 * float(info.tiny) ** 0.5
     tangent = jnp.where(is_vertical | is_level, 0, tangent)
-    slope, is_tangent = _slope(z, start, y, tangent)
+    slope, is_tangent = chord(z, start, y, tangent)
     start = jnp.where(is_tangent, y - slope * z, start)
     # So far out (a mask's -inf) that the slope is lost to rounding, y is a constant.
     lost = (y != start) & (jnp.abs(slope) < info.tiny)
@@ -150,13 +150,13 @@ def _from_constant(curve: Curve, z: jax.Array, constant: jax.Array, y: jax.Array
     low = curve(constant)
     middle = (z + constant) / 2
     tangent = jax.jvp(curve, (middle,), (jnp.ones_like(middle),))[1]
-    slope, _ = _slope(z - constant, low, y, tangent)
+    slope, _ = chord(z - constant, low, y, tangent)
     is_finite &= jnp.isfinite(slope)
     slope = jnp.where(is_finite, slope, 0)
     return Line(slope, jnp.where(is_finite, low - slope * constant, y), is_finite)
 
 
-def _slope(
+def chord(
     way: jax.Array, start: jax.Array, y: jax.Array, tangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return `(y - start) / way`, and where the tangent half-way is as good and has its place.

@@ -18,14 +18,15 @@ from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule
 from rfp_jax._util.trees import Given
 from rfp_jax.errors import MissingRuleError
+from rfp_jax.rules._elementwise import chord
 from rfp_jax.rules._taylor import taylor
 
 
 def secant(reference: Given) -> Rule:
     """Pass contributions by the secant of a function from a reference to its operand.
 
-    `y = f(x)`: a contribution c becomes `c (f(x) - f(r)) / (x - r)`; at `x = r` the derivative
-    takes its place.
+    `y = f(x)`: a contribution c becomes `c (f(x) - f(r)) / (x - r)`; where the difference is lost to
+    rounding, as at `x = r`, the derivative half-way takes its place.
 
     Args:
         reference: r, where f is finite, broadcastable to the operand; for radar backscatter, say,
@@ -48,9 +49,8 @@ def secant(reference: Given) -> Rule:
             raise MissingRuleError(f, "a secant needs one operand that depends on a source")
         z, y = x[0], f(*x)
         r = jnp.broadcast_to(jnp.asarray(reference, z.dtype), z.shape)
-        near = jnp.abs(z - r) <= float(jnp.finfo(z.dtype).eps) ** (1 / 3)
-        steep = (y - f(r)) / jnp.where(near, 1, z - r)
-        slope = jnp.where(near, jax.jvp(f, ((z + r) / 2,), (jnp.ones_like(z),))[1], steep)
+        tangent = jax.jvp(f, ((z + r) / 2,), (jnp.ones_like(z),))[1]
+        slope, _ = chord(z - r, f(r), y, tangent)
         return Frozen(y, lambda c: slope * c, lambda: y - slope * z)
 
     rule.__name__ = "secant"
