@@ -25,8 +25,8 @@ from rfp_jax.rules._taylor import taylor
 def secant(reference: Given) -> Rule:
     """Pass contributions by the secant of a function from a reference to its operand.
 
-    `y = f(x)`: a contribution c becomes `c (f(x) - f(r)) / (x - r)`; where the difference is lost to
-    rounding, as at `x = r`, the derivative half-way takes its place.
+    `y = f(x)`: a contribution c becomes `c (f(x) - f(r)) / (x - r)`; where the difference is lost
+    to rounding, as at `x = r`, the derivative half-way takes its place.
 
     Args:
         reference: r, where f is finite, broadcastable to the operand; for radar backscatter, say,
