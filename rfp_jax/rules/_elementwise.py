@@ -161,7 +161,7 @@ def chord(
 ) -> tuple[jax.Array, jax.Array]:
     """Return `(y - start) / way`, and where the tangent half-way is as good and has its place.
 
-    That is where both lead to y but for its rounding: there the difference may have cancelled.
+    That is where both lead to y but for its rounding: there the difference may have canceled.
     """
     rounding = 4 * float(jnp.finfo(y.dtype).eps) * (jnp.abs(y) + jnp.abs(start))
     is_tangent = jnp.abs(y - start - tangent * way) <= rounding

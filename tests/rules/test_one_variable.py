@@ -146,7 +146,7 @@ STEEP = [
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
 @pytest.mark.parametrize("fun", STEEP)
 def test_relevance_of_a_multiple_is_the_multiple(fun, dtype):
-    """Whether F(0) is finite does not depend on the unit of y."""
+    """The unit of y does not decide whether F(0) is finite."""
     x = jnp.asarray(0.7, dtype)
     one = rfp_jax.relevance(fun)(x)
     for factor in (1e-2, 1e-3, 1e-5, 1e-9, 1e9):
