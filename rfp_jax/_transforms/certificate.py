@@ -9,6 +9,8 @@ of which c is as large as a, place by place:
 A push that is not linear, a constant that is forgotten or counted twice, a factor, a wrong gate
 break one of them. Each is measured relative to the largest number in it, in at least float32, so
 that what remains is rounding: `tolerance` bounds it by the number of terms that the equation sums.
+The second is measured beside what w takes of y, too: contributions may cancel in P c, as those of
+logits do beside a probability of 1, and leave rounding errors of y.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
     law = gap = square = jnp.zeros(())
     shapes = dict.fromkeys(terms.shape for terms in (*forth, *back))
     for shape in shapes:
-        magnitudes = []
+        magnitudes, seen_by_w = [], []
         for place, pushed in at_both.items():
             if pushed.shape == shape:
                 y, b = frozen.outputs[place], biases[place]
@@ -68,12 +70,13 @@ def errors(equation: Equation, frozen: Frozen, probe: jax.Array) -> jax.Array:
                 rest = lax.abs(rest if b is None else rest - b)
                 size = lax.abs(whole) + lax.abs(pushed)
                 magnitudes += [_where(seen[place], x) for x in (rest, size)]
+                seen_by_w.append(_where(seen[place], lax.mul(lax.abs(w[place]), size)))
         gains = [terms for terms in forth if terms.shape == shape]
         losses = [terms for terms in back if terms.shape == shape]
         greatest, terms, squares = _reduced(
             magnitudes,
             _total([*gains, *map(lax.neg, losses)]),
-            _total([lax.mul(terms, terms) for terms in (*gains, *losses)]),
+            _total([lax.mul(terms, terms) for terms in (*gains, *losses, *seen_by_w)]),
             cancels=len(shapes) == 1,
         )
         for rest, size in zip(greatest[::2], greatest[1::2], strict=True):

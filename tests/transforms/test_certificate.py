@@ -150,3 +150,22 @@ def test_a_fault_is_found_whatever_the_size_of_the_numbers(size, primitive):
     x, y = (size * draw(4, 8, seed=seed).astype(jnp.float32) for seed in range(2))
     assert audit(fun, (0, 1))(x, y).passed
     assert {e.primitive for e in audit(fun, (0, 1), rules=wrong)(x, y).guilty} == {primitive}
+
+
+CONFIDENT = {
+    "probabilities": lambda x, v: softmax(x) @ jnp.asarray([[1.0], [-2.0], [0.5], [3.0]], x.dtype),
+    "one class": lambda x, v: softmax(2 * x + 0.3)[:, :2],
+    "attention": lambda x, v: softmax(x) @ v,
+    "in pieces": lambda x, v: (lambda e: e @ v / e.sum(-1, keepdims=True))(jnp.exp(x - x.max(-1, keepdims=True))),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [3.0, 10.0, 30.0, 100.0])
+@pytest.mark.parametrize("name", CONFIDENT)
+def test_confident_probabilities_are_right_within_rounding(name, size):
+    """Beside a probability of 1 the contributions of logits cancel to nothing but rounding."""
+    for dtype in (jnp.float64, jnp.float32):
+        logits, values = (size * draw(2, 4)).astype(dtype), draw(4, 3, seed=1).astype(dtype)
+        report = audit(CONFIDENT[name], (0, 1))(logits, values)
+        assert report.passed, [(entry.primitive, entry.errors) for entry in report.guilty]
