@@ -211,19 +211,21 @@ class Survey:
             walk = replace(self.walk, bodies=Bodies(), stops=[], observer=ledger)
             values, tally = _values(walk, call, jnp.zeros((size, 2), float))
             outputs = values[: call.output_tree.num_leaves]
-            residual = jnp.max(jnp.stack([_residual(walk, value) for value in outputs]))
+            left = jnp.stack([_left_over(walk, value) for value in outputs])
             finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(activation(v))) for v in outputs]))
             if ledger.found:
                 places, errors = zip(*ledger.found, strict=True)
                 tally = tally.at[jnp.asarray(places)].max(jnp.stack(errors))
-            return _explained_bias(walk, outputs), (tally, residual, finite)
+            return _explained_bias(walk, outputs), (tally, left, finite)
 
         if origins:  # a factor for each bias: the derivative by it is what came from there
             ones = [jnp.ones((), self.walk.dtype)] * size
             by_origin, rest = jax.grad(walked, has_aux=True)(ones)
         else:
             by_origin, (_, rest) = [], walked(None)
-        errors, residual, finite = rest
+        errors, left, finite = rest
+        size = left[:, 1] + sum(map(jnp.abs, by_origin), jnp.zeros(()))
+        residual = jnp.max(left[:, 0] / jnp.where(size == 0, 1, size))
         return _Measured(errors, residual, finite, by_origin)
 
 
@@ -266,14 +268,17 @@ def _values(interpreter: Interpreter, call: Trace, tally: Tally) -> State:
     return walk.run(call.jaxpr, call.consts, sources, tally)
 
 
-def _residual(interpreter: Interpreter, value: Value) -> jax.Array:
-    """Return the greatest part of an output that neither a source nor a bias accounts for."""
+def _left_over(interpreter: Interpreter, value: Value) -> jax.Array:
+    """Return the greatest part of an output that neither a source nor a bias accounts for.
+
+    Behind it stands what it is to be measured by: the greatest sum of magnitudes of an element. An
+    element may be close to 0 because much cancels in it, and then has the rounding errors of that.
+    """
     if not isinstance(value, Tracked):
-        return jnp.zeros(())  # no relevance reaches it: all of it is bias
+        return jnp.zeros(2)  # no relevance reaches it: all of it is bias
     y = value.activation
     given = [interpreter.carrier.read(y, c) for c in value.contributions if c is not None]
     rest, size = y, jnp.abs(y)
     for c in given:
         rest, size = rest - c, size + jnp.abs(c)
-    size = jnp.max(size, axis=-1, keepdims=True) if size.ndim else size
-    return jnp.max(jnp.abs(rest) / jnp.where(size == 0, 1, size), initial=0)
+    return jnp.stack([jnp.max(jnp.abs(rest), initial=0), jnp.max(size, initial=0)])

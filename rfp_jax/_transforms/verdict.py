@@ -63,9 +63,9 @@ class Audit:
     Attributes:
         entries: every equation that depends on a source, in the order of the program.
         rules: the name of the rules.
-        residual: the greatest `|output - sources - bias|` relative to the sum of magnitudes (the
-            greatest of the sample's outputs), with the bias propagated on its own; None if the
-            audit saw shapes alone.
+        residual: the greatest `|output - sources - bias|` relative to the greatest sum of
+            magnitudes in that output and to the biases that cancel there, with the bias propagated
+            on its own; None if the audit saw shapes alone.
         tolerance: what rounding may leave of it.
         finite: whether all outputs are finite; None if the audit saw shapes alone.
         hints: what is conserved and may still not be what was meant.

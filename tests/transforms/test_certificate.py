@@ -169,3 +169,29 @@ def test_confident_probabilities_are_right_within_rounding(name, size):
         logits, values = (size * draw(2, 4)).astype(dtype), draw(4, 3, seed=1).astype(dtype)
         report = audit(CONFIDENT[name], (0, 1))(logits, values)
         assert report.passed, [(entry.primitive, entry.errors) for entry in report.guilty]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", [relu, jnp.tanh, jax.nn.softplus, jax.nn.silu])
+@pytest.mark.parametrize("bias", [0.0, 0.1])
+def test_pixels_of_a_map_may_be_close_to_0(activation, bias):
+    """A map of heights has one number a pixel, and some are 0 because much cancels there."""
+    kernels = [draw(3, 3, 4, 16) / 6, draw(3, 3, 16, 16, seed=1) / 12, draw(3, 3, 16, 1) / 12]
+
+    def heights(x):
+        first, second, last = (kernel.astype(x.dtype) for kernel in kernels)
+        x = activation(convolve(x, first) + jnp.asarray(bias, x.dtype))
+        return convolve(activation(convolve(x, second) + jnp.asarray(bias, x.dtype)), last)
+
+    for dtype in (jnp.float32, jnp.float64):
+        report = audit(heights)(draw(2, 24, 24, 4).astype(dtype))
+        assert report.passed, str(report)
+        wrong = rules.lrp0.with_rules({"add": _times(1.001, rules.lrp0.table["add"])})
+        assert not audit(heights, rules=wrong)(draw(2, 24, 24, 4).astype(dtype)).passed
+
+
+def test_biases_may_cancel_in_the_output():
+    """What cancels is larger than the output, in each of its elements."""
+    x = 1 + 1e-4 * draw(2, 3)
+    assert audit(lambda x: jnp.log(x**2 + 0.01) - np.log(1.01))(x).passed
+    assert audit(lambda x: 1e-6 * x + 20 - jnp.full_like(x, 20))(x).passed
