@@ -191,7 +191,7 @@ def test_pixels_of_a_map_may_be_close_to_0(activation, bias):
 
 
 def test_biases_may_cancel_in_the_output():
-    """What cancels is larger than the output, in each of its elements."""
+    """Constants cancel that are larger than any element of the output."""
     x = 1 + 1e-4 * draw(2, 3)
     assert audit(lambda x: jnp.log(x**2 + 0.01) - np.log(1.01))(x).passed
     assert audit(lambda x: 1e-6 * x + 20 - jnp.full_like(x, 20))(x).passed
