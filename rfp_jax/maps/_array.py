@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.ground import transform_of
 from rfp_jax._util.trees import Given
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._file import FileRaster
@@ -121,7 +122,10 @@ def open_array(name: str, data: xr.DataArray | xr.Dataset, source: Source) -> Ar
         words = [f"{word} {date}".strip() for date in _dates(array) for word in words]
         array = xr.concat([array.isel(time=i, drop=True) for i in range(times)], "band")
     nodata = array.rio.nodata if source.nodata is None else source.nodata
-    transform = array.rio.transform()
+    try:
+        transform = transform_of(array)
+    except ValueError as error:
+        raise SceneError(f"source {name!r}: {error}") from None
     grid = grid_of(name, array.rio.crs, transform, array.sizes["y"], array.sizes["x"])
     scale = float(array.attrs.get("scale_factor", 1))
     offset = float(array.attrs.get("add_offset", 0))
