@@ -65,7 +65,7 @@ class Ground:
         if self.crs is None:
             return 1.0
         if not self.crs.is_geographic:
-            return float(self.crs.linear_units_factor[1])
+            return float(self.crs.linear_units_factor[1]) if self.crs.is_projected else 1.0
         _, bottom, _, top = self.bounds
         return DEGREE * max(cos(radians((bottom + top) / 2)), 0.01)
 

@@ -77,7 +77,8 @@ def summarize(scene: xr.Dataset) -> Summary:
                 sizes = np.nan_to_num(abs(of_class.to_numpy()).astype(np.float64))
                 for k in classes_of:
                     sums[k, names.index(name)] += sizes[best == k].sum()
-    width, height = (abs(step) for step in ground_of(scene).resolution)
+    ground = ground_of(scene)
+    width, height = (abs(step) * ground.meters for step in ground.resolution)
     area = None if scene.rio.crs.is_geographic else pixels * width * height
     shared = shares(xr.DataArray(sums, {"source": names}, ("class", "source"))).to_numpy()
     shared[pixels == 0] = np.nan

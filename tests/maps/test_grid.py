@@ -89,6 +89,13 @@ def test_a_part_of_a_map_keeps_its_place(geotiff, tmp_path):
     assert not (tmp_path / "uneven").exists()
 
 
+def test_an_area_in_feet_is_in_square_meters(geotiff):
+    path = geotiff("a.tif", ones(1, 5, 4), 100.0, (980000.0, 200000.0), "EPSG:2263")
+    scene = maps.relevance(add, None, {"a": path}, progress=False)
+    assert scene.x.attrs["units"] == scene.y.attrs["units"] == "US_survey_foot"
+    np.testing.assert_allclose(summarize(scene).area.sum(), 20 * (100 * 1200 / 3937) ** 2)
+
+
 def test_coordinates_that_are_not_evenly_spaced_are_refused(raster):
     data = raster(ones(1, 8, 8))
     data = data.assign_coords(y=np.where(np.arange(8) < 4, data.y, data.y - 30))
