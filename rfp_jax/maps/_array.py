@@ -56,6 +56,7 @@ class ArrayRaster:
         memory, bands = MemoryFile(), range(1, len(self.data) + 1)
         with memory.open(
             driver="GTiff",
+            photometric="minisblack",  # else the last of four bands of bytes is one of alpha
             height=self.grid.height,
             width=self.grid.width,
             count=len(bands),

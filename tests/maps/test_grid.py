@@ -303,3 +303,43 @@ def test_inspect(geotiff, raster):
     assert "optical" in text
     assert "scale" in text
     assert "EPSG:32633" in text
+
+
+@pytest.mark.parametrize("shift", [0, 5])
+def test_a_mask_inside_a_file_says_what_is_missing(geotiff, shift):
+    origin = (600000.0 + shift, 5200000.0)
+    path = geotiff("m.tif", ones(1, 8, 8, value=7), origin=origin)
+    mask = np.full((8, 8), 255, np.uint8)
+    mask[:3] = 0
+    with rasterio.open(path, "r+") as file:
+        file.write_mask(mask)
+    scene = open_scene({"a": geotiff("a.tif", ones(1, 8, 8)), "b": path})
+    (_, found), bits = scene.read(slice(0, 8), slice(1, 8))
+    assert scene.layers[1].is_warped == bool(shift)
+    np.testing.assert_array_equal(bits >> 1, (mask[:, 1:] > 0))
+    np.testing.assert_array_equal(found[0, ..., 0], np.where(bits > 1, 7, 0))
+
+
+@pytest.mark.parametrize("shift", [0, 5])
+@pytest.mark.parametrize("nodata", [None, 255])
+def test_an_alpha_band_is_a_mask_unless_it_is_read(geotiff, raster, shift, nodata):
+    values = np.random.default_rng(4).integers(1, 255, (4, 8, 8)).astype(np.uint8)
+    values[3, :2] = 0
+    origin = (600000.0 + shift, 5200000.0)
+    path = geotiff("m.tif", values, origin=origin)
+    with rasterio.open(path) as file:
+        assert file.colorinterp[3].name == "alpha"  # so GDAL takes four bands of bytes
+    sources = {
+        "a": geotiff("a.tif", ones(1, 8, 8)),
+        "file": maps.Source(path, nodata=nodata),
+        "array": maps.Source(raster(values, origin=origin), nodata=nodata),
+        "rgb": maps.Source(path, bands=(1, 2, 3), nodata=nodata),
+    }
+    (_, *read, _rgb), bits = open_scene(sources).read(slice(0, 8), slice(1, 8))
+    expected = values[:, :, 1:].astype(np.float32)
+    if shift:
+        expected = (expected + values[:, :, :-1]) / 2
+    for found in read:
+        np.testing.assert_allclose(found[0], np.moveaxis(expected, 0, -1), rtol=1e-6)
+    assert (bits & 0b0111 == 0b0111).all()
+    np.testing.assert_array_equal(bits >> 3, np.arange(8)[:, None].repeat(7, 1) > 1)
