@@ -343,3 +343,15 @@ def test_an_alpha_band_is_a_mask_unless_it_is_read(geotiff, raster, shift, nodat
         np.testing.assert_allclose(found[0], np.moveaxis(expected, 0, -1), rtol=1e-6)
     assert (bits & 0b0111 == 0b0111).all()
     np.testing.assert_array_equal(bits >> 3, np.arange(8)[:, None].repeat(7, 1) > 1)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float16", ">f4", ">i2", "uint8"])
+def test_arrays_of_any_dtype_are_warped(raster, geotiff, dtype):
+    values = (np.random.default_rng(6).uniform(0, 50, (1, 8, 8)) > 20).astype(dtype)
+    data = maps.Source(raster(values, origin=(600005.0, 5200000.0)), nodata=-9999)
+    scene = open_scene({"a": geotiff("a.tif", ones(1, 8, 8)), "b": data})
+    (_, found), bits = scene.read(slice(0, 8), slice(1, 8))
+    expected = values.astype(np.float32)
+    expected = (expected[..., 1:] + expected[..., :-1]) / 2
+    np.testing.assert_array_equal(found[0], np.moveaxis(expected, 0, -1))
+    assert (bits == 3).all()
