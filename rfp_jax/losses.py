@@ -57,7 +57,7 @@ def cross_entropy(
         labels: Classes from 0 to K - 1, integers, [B].
 
     Returns:
-        Scalar, in nats.
+        Scalar, in nats; NaN if there is another label among them, such as -1 for unknown.
 
     Raises:
         ValueError: If the shapes do not fit or the labels are not integers.
@@ -73,6 +73,7 @@ def cross_entropy(
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"labels must be integers, got {labels.dtype}")
     label_logits = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    label_logits = jnp.where(labels < 0, jnp.nan, label_logits)  # -1 would be the last class
     return jnp.mean(jax.nn.logsumexp(logits, axis=1) - label_logits)
 
 

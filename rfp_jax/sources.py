@@ -179,6 +179,7 @@ def masks(
         A split; its relevance is stacked on a leading axis, or a dict with the names.
 
     Raises:
+        TypeError: masks are whole numbers: 0 and 255 would be weights.
         ValueError: there is no mask.
 
     Examples:
@@ -192,6 +193,8 @@ def masks(
     stacked = jnp.stack([*masks.values()]) if isinstance(masks, Mapping) else jnp.asarray(masks)
     if stacked.ndim == 0 or len(stacked) == 0:
         raise ValueError("masks() needs at least one mask, stacked on a leading axis")
+    if jnp.issubdtype(stacked.dtype, jnp.integer):
+        raise TypeError(f"masks must be bools or weights, got {stacked.dtype}: pass masks > 0")
 
     def part(x: jax.Array, i: Number) -> jax.Array:
         return jnp.broadcast_to(stacked[i], x.shape).astype(x.dtype) * x

@@ -44,6 +44,13 @@ def test_cross_entropy_survives_large_logits():
     np.testing.assert_allclose(loss, 1e4, rtol=1e-6)
 
 
+@pytest.mark.parametrize("label", [-1, 3])
+def test_cross_entropy_of_a_label_that_is_no_class_is_nan(label):
+    logits = jnp.array([[1.0, 2, 3], [3.0, 2, 1]])
+    assert np.isnan(cross_entropy(logits, jnp.array([0, label])))
+    assert np.isfinite(cross_entropy(logits, jnp.array([0, 2])))
+
+
 @pytest.mark.usefixtures("x64")
 def test_another_loss_serves_regression():
     relevance, _ = some_relevance(np.random.default_rng(1), classes=1)

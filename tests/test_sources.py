@@ -112,6 +112,11 @@ def test_a_split_under_grad_and_vmap():
         (lambda: sources.groups({"a": slice(8, 9)}), ValueError, "is empty"),
         (lambda: sources.segments(np.zeros(6)), TypeError, "must be integers"),
         (lambda: sources.masks(np.zeros((0, 6))), ValueError, "at least one mask"),
+        (
+            lambda: sources.masks(np.full((2, 6), 255, np.uint8)),
+            TypeError,
+            r"uint8: pass masks > 0",
+        ),
         (lambda: (sources.axis(), sources.axis()), TypeError, "structured like argnums"),
         (lambda: "bands", TypeError, "got 'bands'"),
         (lambda: sources.axis(4), ValueError, r"axis 4: the source of shape \[2, 4, 4, 6\] has no"),

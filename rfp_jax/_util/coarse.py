@@ -76,7 +76,8 @@ def cells(scene: xr.Dataset, side: int) -> xr.Dataset:
     if coarse.crs is None:
         return found
     y, x = coarse.centers
-    return found.assign_coords(y=("y", y), x=("x", x)).rio.write_crs(coarse.crs)
+    placed = found.assign_coords(y=("y", y), x=("x", x)).rio.write_crs(coarse.crs)
+    return placed.rio.write_transform(coarse.transform)  # of one cell nothing else says the size
 
 
 def frequent(prediction: xr.DataArray, factor: int) -> tuple[np.ndarray, np.ndarray]:

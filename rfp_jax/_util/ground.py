@@ -12,7 +12,11 @@ from rfp_jax._util.extras import needs_extra
 
 if TYPE_CHECKING:
     import xarray as xr
+    from affine import Affine
     from rasterio.crs import CRS
+
+NEAR = 0.05
+"""Part of a pixel by which coordinates may be rounded: those in float32 are."""
 
 DEGREE = 6_371_008.8 * pi / 180
 """Meters of a degree on a sphere of the earth's mean radius."""
@@ -48,12 +52,20 @@ class Ground:
         return top - down * (np.arange(rows) + 0.5), left + across * (np.arange(columns) + 0.5)
 
     @property
+    def transform(self) -> Affine:
+        """The transform from column and row to x and y of a cell's upper left corner."""
+        from affine import Affine
+
+        (left, top), (across, down) = self.corner, self.resolution
+        return Affine(across, 0, left, 0, -down, top)
+
+    @property
     def meters(self) -> float:
         """Meters per unit of x, at the middle of the map; 1 if it lies nowhere."""
         if self.crs is None:
             return 1.0
         if not self.crs.is_geographic:
-            return float(self.crs.linear_units_factor[1])
+            return float(self.crs.linear_units_factor[1]) if self.crs.is_projected else 1.0
         _, bottom, _, top = self.bounds
         return DEGREE * max(cos(radians((bottom + top) / 2)), 0.01)
 
@@ -116,5 +128,28 @@ def ground_of(scene: xr.Dataset, *, placed: bool = True) -> Ground:
         import rioxarray  # noqa: F401
     if scene.rio.crs is None:
         raise ValueError("the map has no coordinate system: scene.rio.write_crs('EPSG:...')")
-    place = scene.rio.transform(recalc=True)
+    place = transform_of(scene)
     return Ground(scene.rio.crs, (place.c, place.f), (place.a, -place.e), shape)
+
+
+def transform_of(data: xr.DataArray | xr.Dataset) -> Affine:
+    """Return the transform that the coordinates y and x say.
+
+    rioxarray keeps that of the file, which is another one where data were thinned or turned.
+
+    Raises:
+        ValueError: the coordinates are not evenly spaced.
+    """
+    kept, dims = data.rio.transform(), (data.rio.x_dim, data.rio.y_dim)
+    if kept.b or kept.d or not {*dims} <= {*data.coords}:
+        return kept
+    x, y = (data[dim].to_numpy() for dim in dims)
+    for place in (kept, data.rio.transform(recalc=True)):  # what is kept has all its bits
+        across = np.abs(place.c + place.a * (np.arange(len(x)) + 0.5) - x).max()
+        down = np.abs(place.f + place.e * (np.arange(len(y)) + 0.5) - y).max()
+        if across <= NEAR * abs(place.a) and down <= NEAR * abs(place.e):
+            return place
+    raise ValueError(
+        f"the coordinates {dims[1]} and {dims[0]} are not evenly spaced, or are those of one pixel "
+        "and no transform says how wide it is (data.rio.write_transform)"
+    )

@@ -1,10 +1,13 @@
-"""Ratios and scales of rasters, as callers give them."""
+"""Ratios and scales of rasters, as callers give them, and their alpha bands."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rfp_jax._util.trees import Given
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
 
 Scale = Literal["raw", "apply"] | tuple[float, float] | None
 """Values as they are stored; by the file's tags; by (scale, offset) as `value * scale + offset`."""
@@ -32,3 +35,15 @@ def check_ratio(ratio: Given) -> None:
     """
     if not isinstance(ratio, int) or ratio < 1:
         raise ValueError(f"ratio must be a whole number from 1, got {ratio!r}")
+
+
+def alpha_of(file: DatasetReader) -> int | None:
+    """Return the alpha band of an open file, counted from 1; None if it has none.
+
+    Where it is read itself it is data and no mask: four bands of bytes are written as red, green,
+    blue and alpha, whatever they are.
+    """
+    from rasterio.enums import ColorInterp
+
+    kinds = list(file.colorinterp)
+    return kinds.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in kinds else None

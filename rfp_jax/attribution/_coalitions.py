@@ -132,16 +132,18 @@ class SourceCall:
             background: One array per source, shaped like the source: its data where it is absent.
 
         Returns:
-            The outputs, with one more leading axis M.
+            The outputs, with one more leading axis M; bools and whole numbers, such as whether a
+            class is right, in floating point, for they are subtracted and weighed.
         """
 
         def output(mask: jax.Array) -> Tree:
-            return self(
+            found = self(
                 [
                     jnp.where(_expand(mask[..., s], leaf.ndim), leaf, absent)
                     for s, (leaf, absent) in enumerate(zip(self.leaves, background, strict=True))
                 ]
             )
+            return jax.tree.map(_inexact, found)
 
         return jax.lax.map(output, jnp.asarray(masks))
 
@@ -176,6 +178,11 @@ def all_but_one(sources: int) -> shapes.Bool[np.ndarray, "{sources} {sources}"]:
         [[0, 1], [1, 0]]
     """
     return ~np.eye(sources, dtype=bool)
+
+
+def _inexact(output: jax.Array) -> jax.Array:
+    is_inexact = jnp.issubdtype(jnp.result_type(output), jnp.inexact)
+    return output if is_inexact else jnp.asarray(output, float)
 
 
 def _expand(mask: jax.Array, ndim: int) -> jax.Array:

@@ -38,7 +38,8 @@ def accuracy(
         raise ValueError(
             f"output must be [B, K] and labels [B], got {output.shape} and {labels.shape}"
         )
-    return (jnp.argmax(output, axis=1) == labels).astype(output.dtype)
+    right = jnp.argmax(output, axis=1) == labels  # bfloat16 has two digits of their mean
+    return right.astype(jnp.promote_types(output.dtype, jnp.float32))
 
 
 def mean_score(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.rasters import alpha_of
 
 if TYPE_CHECKING:
     import rasterio
@@ -153,8 +154,8 @@ def read_masked(
 ) -> np.ma.MaskedArray:
     """Read bands of an open file, masked where they have no data.
 
-    No data are the pixels that the file says so of (its nodata value, a mask or an alpha band), NaN
-    and infinities.
+    No data are the pixels that the file says so of (its nodata value, a mask, or an alpha band that
+    is not read itself), NaN and infinities.
 
     Args:
         path: of the file, for messages.
@@ -171,10 +172,14 @@ def read_masked(
         PatchError: they are not real numbers, or blocks are too large.
     """
     from rasterio.enums import Resampling
+    from rasterio.errors import NodataShadowWarning
 
     check_blocks(path, file)
     method, shape = Resampling[resampling], size and (len(bands), *size)
-    image = file.read(list(bands), masked=True, out_shape=shape, resampling=method)
+    masked = file.nodata is not None or alpha_of(file) not in bands
+    with warnings.catch_warnings():  # nodata comes before alpha
+        warnings.simplefilter("ignore", NodataShadowWarning)
+        image = file.read(list(bands), masked=masked, out_shape=shape, resampling=method)
     image = np.moveaxis(image, 0, -1)
     check_real(path, image.dtype)
     mask = np.ma.getmaskarray(image) | ~np.isfinite(image.data)

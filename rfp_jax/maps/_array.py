@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.ground import transform_of
 from rfp_jax._util.trees import Given
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._file import FileRaster
@@ -53,18 +54,20 @@ class ArrayRaster:
     def onto(self, grid: Grid, resampling: str) -> Raster:
         """Warp to a grid; the array is copied to memory for that."""
         memory, bands = MemoryFile(), range(1, len(self.data) + 1)
+        known = {"bool": "uint8", "float16": "float32"}  # GDAL has neither
+        dtype = known.get(self.tags.dtype.name, self.tags.dtype.name)
         with memory.open(
             driver="GTiff",
+            photometric="minisblack",  # else the last of four bands of bytes is one of alpha
             height=self.grid.height,
             width=self.grid.width,
             count=len(bands),
-            dtype=self.tags.dtype,
+            dtype=dtype,
             crs=self.grid.crs,
             transform=self.grid.transform,
-            nodata=self.tags.nodata,
         ) as file:
             for band in bands:
-                file.write(self.data[band - 1].to_numpy(), band)
+                file.write(self.data[band - 1].to_numpy().astype(dtype), band)
         raster = FileRaster(self.name, memory.name, self.grid, self.tags, tuple(bands), keep=memory)
         return raster.onto(grid, resampling)
 
@@ -119,9 +122,13 @@ def open_array(name: str, data: xr.DataArray | xr.Dataset, source: Source) -> Ar
     times = source.times or array.sizes.get("time", 1)
     if "time" in array.dims:
         words = [f"{word} {date}".strip() for date in _dates(array) for word in words]
-        array = xr.concat([array.isel(time=i, drop=True) for i in range(times)], "band")
+        dates = range(array.sizes["time"])
+        array = xr.concat([array.isel(time=i, drop=True) for i in dates], "band")
     nodata = array.rio.nodata if source.nodata is None else source.nodata
-    transform = array.rio.transform()
+    try:
+        transform = transform_of(array)
+    except ValueError as error:
+        raise SceneError(f"source {name!r}: {error}") from None
     grid = grid_of(name, array.rio.crs, transform, array.sizes["y"], array.sizes["x"])
     scale = float(array.attrs.get("scale_factor", 1))
     offset = float(array.attrs.get("add_offset", 0))

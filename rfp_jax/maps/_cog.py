@@ -16,6 +16,7 @@ import numpy as np
 from rfp_jax._util.classes import classes_of
 from rfp_jax._util.extras import needs_extra
 from rfp_jax._util.files import atomic_files
+from rfp_jax._util.ground import transform_of
 from rfp_jax._util.parts import source_names
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._file import bounded_cache
@@ -24,6 +25,7 @@ from rfp_jax.maps._share import share
 
 if TYPE_CHECKING:
     import xarray as xr
+    from affine import Affine
 
 BLOCK = 512
 """Pixels a side of a block of a GeoTIFF."""
@@ -67,6 +69,7 @@ def to_cog(scene: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
 
     Raises:
         SceneError: it is not a map with a place.
+        ValueError: its coordinates are not evenly spaced.
         FileExistsError: one of the files is there already.
         OSError: the disk is full, for instance; files that are complete stay.
     """
@@ -74,7 +77,7 @@ def to_cog(scene: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
         import rioxarray  # noqa: F401
     if "relevance" not in scene or scene.rio.crs is None:
         raise SceneError("to_cog() takes a map of relevance with a coordinate system (scene.rio)")
-    target = Path(folder)
+    target, place = Path(folder), transform_of(scene)
     files = list(_files(scene))
     paths = [target / f"{file.name}.tif" for file in files]
     if there := [str(path) for path in paths if path.exists()]:
@@ -82,7 +85,7 @@ def to_cog(scene: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
     target.mkdir(parents=True, exist_ok=True)
     with bounded_cache():
         for file, path in zip(files, paths, strict=True):
-            _write(scene, file, path)
+            _write(scene, file, path, place)
     return paths
 
 
@@ -113,7 +116,7 @@ def _rows(array: xr.DataArray, rows: slice | None) -> np.ndarray:
     return values.reshape(-1, *values.shape[-2:])
 
 
-def _write(scene: xr.Dataset, file: _File, path: Path) -> None:
+def _write(scene: xr.Dataset, file: _File, path: Path, place: Affine) -> None:
     """Write blocks to a plain GeoTIFF beside, and that as a cloud-optimized one with its words."""
     import rasterio
     from rasterio.shutil import copy
@@ -127,7 +130,7 @@ def _write(scene: xr.Dataset, file: _File, path: Path) -> None:
         "count": len(file.bands),
         "dtype": "uint8" if file.has_classes else "float32",
         "crs": scene.rio.crs,
-        "transform": scene.rio.transform(),
+        "transform": place,
         "nodata": VOID if file.has_classes else float("nan"),
         "tiled": True,
         "blockxsize": BLOCK,

@@ -7,12 +7,14 @@ import hashlib
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.rasters import alpha_of
 from rfp_jax.maps._errors import SceneError
 from rfp_jax.maps._grid import Bounds, Grid, grid_of
 from rfp_jax.maps._source import Source
@@ -22,8 +24,10 @@ with needs_extra("Maps of relevance", extra="maps"):
     import rasterio
     from pyproj import Transformer
     from pyproj.exceptions import ProjError
-    from rasterio.enums import Resampling
+    from rasterio.enums import ColorInterp, MaskFlags, Resampling
     from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+    from rasterio.io import MemoryFile
+    from rasterio.shutil import copy
     from rasterio.vrt import WarpedVRT
     from rasterio.warp import calculate_default_transform
     from rasterio.windows import Window
@@ -53,6 +57,8 @@ class FileRaster:
         tags: what it says of itself.
         bands: which of its bands are read.
         warp: options of `WarpedVRT`; None to read the file as it is.
+        is_masked: whether it has a mask beside its bands.
+        alpha: its alpha band, if it has one.
     """
 
     name: str
@@ -62,6 +68,8 @@ class FileRaster:
     bands: tuple[int, ...]
     warp: dict[str, object] | None = None
     keep: object = None
+    is_masked: bool = False
+    alpha: int | None = None
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
     def read(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +79,10 @@ class FileRaster:
             opened = self._opened()
             values = opened.read(self.bands, window=window)
             valid = ~missing(values, self.tags.nodata)
+            if self._mask_band is not None:
+                valid &= opened.read(self._mask_band, window=window) != 0
+            if self.is_masked and self.warp is None:  # GDAL warps no masked pixel
+                valid &= (opened.read_masks(self.bands, window=window) != 0).all(0)
             if self.warp and self.warp.get("add_alpha"):
                 valid &= opened.read(opened.count, window=window) == 255
         except RasterioError as error:
@@ -112,10 +124,10 @@ class FileRaster:
             "YSCALE": repr(natural[1] / down),
         }
         nodata = float("nan") if own.nodata is None and own.dtype.kind == "f" else own.nodata
-        given = {"add_alpha": True} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
-        return FileRaster(
-            self.name, self.path, grid, self.tags, self.bands, {**options, **given}, self.keep
-        )
+        given = {} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
+        if nodata is None and self._mask_band is None:
+            given["add_alpha"] = True
+        return replace(self, grid=grid, warp={**options, **given}, _local=threading.local())
 
     def digest(self) -> str:
         """SHA-256 of the file."""
@@ -134,8 +146,19 @@ class FileRaster:
     def _opened(self) -> rasterio.DatasetReader | WarpedVRT:
         if not hasattr(self._local, "opened"):
             opened = rasterio.open(self.path)
+            if self.warp is not None and self.alpha in self.bands:  # GDAL would weigh by it
+                self._local.memory = MemoryFile(ext=".vrt")
+                copy(opened, self._local.memory.name, driver="VRT")
+                with rasterio.open(self._local.memory.name, "r+") as file:
+                    file.colorinterp = [ColorInterp.undefined] * file.count
+                opened = rasterio.open(self._local.memory.name)
             self._local.opened = opened if self.warp is None else WarpedVRT(opened, **self.warp)
         return self._local.opened
+
+    @property
+    def _mask_band(self) -> int | None:
+        """The alpha band, where it is not read itself."""
+        return None if self.alpha in self.bands else self.alpha
 
 
 def open_file(name: str, path: str, source: Source) -> FileRaster:
@@ -172,9 +195,12 @@ def open_file(name: str, path: str, source: Source) -> FileRaster:
                 tuple(file.offsets[b] for b in bands),
                 source.times or 1,
             )
+            alpha = alpha_of(file)
+            is_masked = alpha is None and MaskFlags.per_dataset in chain(*file.mask_flag_enums)
     except RasterioIOError as error:
         raise SceneError(f"source {name!r} cannot be opened: {error}") from error
-    return FileRaster(name, path, grid, tags, tuple(b + 1 for b in bands))
+    read = tuple(b + 1 for b in bands)
+    return FileRaster(name, path, grid, tags, read, is_masked=is_masked, alpha=alpha)
 
 
 def _check_overlap(name: str, source: Grid, grid: Grid) -> None:

@@ -140,10 +140,11 @@ class Layout:
         """The coordinates: dimensions, values, attributes."""
         y, x = self.centers
         text = np.dtypes.StringDType()
-        unit = "degree" if self.grid.crs.is_geographic else "metre"
-        names = "latitude", "longitude"
+        crs, names = self.grid.crs, ("latitude", "longitude")
+        unit = "degree" if crs.is_geographic else "metre"
         if unit == "metre":
             names = "projection_y_coordinate", "projection_x_coordinate"
+            unit = _word(crs.linear_units) if crs.is_projected else unit  # feet, in places
         north = {"axis": "Y", "standard_name": names[0], "units": _unit(unit, "north")}
         east = {"axis": "X", "standard_name": names[1], "units": _unit(unit, "east")}
         words = {"long_name": "source of relevance"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfp_jax._util.extras import needs_extra
+from rfp_jax._util.ground import transform_of
 from rfp_jax._util.parts import shares, source_names
 from rfp_jax.maps._errors import SceneError
 
@@ -45,6 +46,7 @@ def by_polygon(scene: xr.Dataset, polygons: gpd.GeoDataFrame) -> gpd.GeoDataFram
             "by_polygon() takes a map of one class: choose it first, "
             f"scene.sel({{'class': {scene['class'].values[0]!r}}})"
         )
+    scene = scene.rio.write_transform(transform_of(scene))
     names = list(map(str, scene.source.values))
     sources = source_names(scene)
     columns = ["n", "output", *(f"relevance_{n}" for n in names), *(f"share_{n}" for n in sources)]

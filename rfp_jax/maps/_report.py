@@ -71,7 +71,7 @@ def report(
     from rfp_jax.maps import _embed as embed
 
     ground = ground_of(scene)
-    grid = Grid(ground.crs, scene.rio.transform(recalc=True), *ground.shape)
+    grid = Grid(ground.crs, ground.transform, *ground.shape)
     shown = embed.facts(scene, ground)
     near = [
         embed.view(_window(scene, grid, name, bounds), name)

@@ -24,7 +24,8 @@ class Source:
         resampling: how a source on another grid is warped, a method of GDAL; by default what
             `relevance` is told.
         nodata: the value that stands for "missing"; by default the one that the data declare. NaN
-            always does.
+            always does, and where a file's own mask or alpha band is 0 data are missing, unless
+            `bands` has the alpha band.
         mask: a path or DataArray on the same grid that is 0 where data are missing.
         scale: what to do with the stored values; by default what `relevance` is told.
         ratio: how many pixels of the reference one pixel of this source is wide, for a network that

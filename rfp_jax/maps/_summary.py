@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rfp_jax._util.ground import ground_of
 from rfp_jax._util.parts import shares, source_names
 from rfp_jax.maps._layout import VOID, names_in
 
@@ -76,7 +77,8 @@ def summarize(scene: xr.Dataset) -> Summary:
                 sizes = np.nan_to_num(abs(of_class.to_numpy()).astype(np.float64))
                 for k in classes_of:
                     sums[k, names.index(name)] += sizes[best == k].sum()
-    width, height = (abs(step) for step in scene.rio.resolution())
+    ground = ground_of(scene)
+    width, height = (abs(step) * ground.meters for step in ground.resolution)
     area = None if scene.rio.crs.is_geographic else pixels * width * height
     shared = shares(xr.DataArray(sums, {"source": names}, ("class", "source"))).to_numpy()
     shared[pixels == 0] = np.nan

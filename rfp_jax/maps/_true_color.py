@@ -44,7 +44,7 @@ def true_color(scene: xr.Dataset, rgb: Given, *, side: int = 1500) -> np.ndarray
         ValueError: it is not a map.
     """
     ground = ground_of(scene)
-    grid = Grid(ground.crs, scene.rio.transform(recalc=True), *ground.shape)
+    grid = Grid(ground.crs, ground.transform, *ground.shape)
     factor = -(-max(ground.shape) // side)
     source = as_source(rgb)
     with bounded_cache():

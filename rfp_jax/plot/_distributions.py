@@ -31,13 +31,15 @@ def select_class(relevance: ArrayLike, classes: ArrayLike) -> np.ndarray:
         classes: the class to pick for each sample, int [samples].
 
     Returns:
-        Array [samples].
+        Array [samples]; NaN where the class is not known (-1).
 
     Examples:
         >>> select_class([[1.0, 2.0], [3.0, 4.0]], [1, 0]).tolist()
         [2.0, 3.0]
     """
-    return np.take_along_axis(np.asarray(relevance), np.asarray(classes)[:, None], axis=1)[:, 0]
+    chosen = np.asarray(classes)
+    picked = np.take_along_axis(np.asarray(relevance), chosen[:, None], axis=1)[:, 0]
+    return picked if (chosen >= 0).all() else np.where(chosen >= 0, picked, np.nan)
 
 
 def draw_violins(

@@ -53,7 +53,7 @@ def draw_image(
         limits: the values shown white and black where there are no colors.
         alpha: from 0, invisible, to 1.
     """
-    image = np.asarray(image)
+    image = unmasked(image)
     height, width = image.shape[:2]
     extent = (0, width, height, 0)
     if image.ndim == 3 and image.shape[-1] == 3:
@@ -94,6 +94,27 @@ def greatest(arrays: Iterable[np.ndarray]) -> float:
     """
     finite = (np.abs(array[np.isfinite(array)]).max(initial=0) for array in arrays)
     return float(max(finite, default=0)) or 1.0
+
+
+def limits_of(arrays: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Find the smallest and the largest finite value, 0 and 1 if there is none.
+
+    Examples:
+        >>> limits_of([np.array([1.0, np.nan]), np.array([3.0])])
+        (1.0, 3.0)
+    """
+    finite = [array[np.isfinite(array)] for array in arrays]
+    if not any(each.size for each in finite):
+        return 0.0, 1.0
+    ends = [(each.min(), each.max()) for each in finite if each.size]
+    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+
+
+def unmasked(image: ArrayLike) -> np.ndarray:
+    """Return an image with NaN where it is masked."""
+    if not isinstance(image, np.ma.MaskedArray):
+        return np.asarray(image)
+    return np.ma.filled(image.astype(float), np.nan)
 
 
 def signed(value: float) -> str:

@@ -8,7 +8,15 @@ from numpy.typing import ArrayLike
 from rfp_jax._util.colors import BIAS_COLOR, source_colors
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.plot._colors import RELEVANCE_COLORS
-from rfp_jax.plot._parts import SMALL, draw_image, draw_scale, greatest, signed
+from rfp_jax.plot._parts import (
+    SMALL,
+    draw_image,
+    draw_scale,
+    greatest,
+    limits_of,
+    signed,
+    unmasked,
+)
 
 with needs_extra("Drawing pictures", "plot"):
     from matplotlib.axes import Axes
@@ -35,7 +43,7 @@ def draw_heatmap(
         >>> len(ax.images)
         2
     """
-    image = np.asarray(image)
+    image = unmasked(image)
     if image.ndim == 3 and image.shape[-1] == 3:  # its colors would mix with those of relevance
         image, limits = -image.mean(-1), (-1, 0)
     draw_image(ax, image, limits, alpha=0.35)
@@ -85,7 +93,7 @@ def heatmap(
     colors = source_colors(relevance)
     if set(images) != set(colors):
         raise ValueError(f"images of {sorted(images)}, but relevance of {sorted(colors)}")
-    stacks = {name: np.asarray(images[name]) for name in colors}
+    stacks = {name: unmasked(images[name]) for name in colors}
     maps = {name: _per_pixel(relevance[name], samples=True) for name in colors}
     for name, stack in stacks.items():
         if stack.shape[:3] != maps[name].shape:
@@ -117,7 +125,7 @@ def heatmap(
         cell[0, 0].set_ylabel(names[sample] if names else "", fontsize=SMALL + 1)
         for (plain, overlaid), (name, color) in zip(cell, colors.items(), strict=True):
             image, heat = stacks[name], maps[name][sample]
-            limits = float(image.min()), float(image.max())
+            limits = limits_of([image])
             draw_image(plain, image[sample], limits)
             draw_heatmap(overlaid, image[sample], heat, limit=limit, limits=limits)
             plain.set_title(name, fontsize=SMALL + 1, fontweight="bold", color=color)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from rfp_jax._util.colors import BIAS_COLOR, source_colors
 from rfp_jax._util.extras import needs_extra
 from rfp_jax.plot._colors import OUTPUT_COLOR, TRUE_CLASS_COLOR, WRONG_COLOR
-from rfp_jax.plot._parts import SMALL, name_ticks, tidy
+from rfp_jax.plot._parts import SMALL, limits_of, name_ticks, tidy, unmasked
 from rfp_jax.plot._tables import class_names, is_table, parts_of
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def grid(
         The figure, about an inch for each sample; all images have one scale.
 
     Raises:
-        ValueError: if there are not as many names as images.
+        ValueError: if there are no images, or not as many names.
 
     Examples:
         >>> images = {"left": np.zeros((3, 8, 4)), "right": np.ones((3, 8, 4))}
@@ -142,11 +142,13 @@ def grid(
         ['7', '1', '4', '']
     """
     colors = source_colors(images)
-    stacks = {name: np.asarray(images[name]) for name in colors}
+    stacks = {name: unmasked(images[name]) for name in colors}
     if any(len(stack) != len(names) for stack in stacks.values()):
         counts = {name: len(stack) for name, stack in stacks.items()}
         raise ValueError(f"{len(names)} names, but images: {counts}")
-    limits = _limits(stacks)
+    if not len(names):
+        raise ValueError("there are no images: nothing to draw")
+    limits = limits_of(stacks.values())
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
     wide = sum(stack.shape[2] for stack in stacks.values()) / max(
@@ -197,7 +199,7 @@ def examples(
         The figure, 4 inches wide for each column; all samples have one scale.
 
     Raises:
-        ValueError: with arrays, `bias`, `output` and `labels` are needed.
+        ValueError: with arrays, `bias`, `output` and `labels` are needed; or no class is known.
 
     Examples:
         >>> images = {"left": np.zeros((2, 8, 4)), "right": np.ones((2, 8, 4))}
@@ -206,7 +208,7 @@ def examples(
         >>> [ax.get_title(loc="left") for ax in figure.axes if ax.has_data() and not ax.images]
         ['true 0, predicted 0', 'true 1, predicted 1']
     """
-    images = {name: np.asarray(stack) for name, stack in images.items()}
+    images = {name: unmasked(stack) for name, stack in images.items()}
     if is_table(relevance):
         parts, bias, output, labels, known, rows = parts_of(relevance, labels)
         images, names = {name: stack[rows] for name, stack in images.items()}, names or known
@@ -215,9 +217,14 @@ def examples(
     else:
         parts = {str(name): np.asarray(values) for name, values in relevance.items()}
         bias, output, labels = np.asarray(bias), np.asarray(output), np.asarray(labels)
+        rows = np.flatnonzero(labels >= 0)  # as of a table
+        images, parts = ({k: v[rows] for k, v in each.items()} for each in (images, parts))
+        bias, output, labels = bias[rows], output[rows], labels[rows]
+    if not len(labels):
+        raise ValueError("there is no sample whose class is known: nothing to draw")
     names, limits, colors = (
         class_names(names, output.shape[1]),
-        _limits(images),
+        limits_of(images.values()),
         source_colors(parts),
     )
 
@@ -274,11 +281,3 @@ def examples(
     )
     legend.get_title().set_parse_math(False)
     return figure
-
-
-def _limits(images: Mapping[str, np.ndarray]) -> tuple[float, float]:
-    """The smallest and the largest value of all images."""
-    return (
-        float(min(image.min() for image in images.values())),
-        float(max(image.max() for image in images.values())),
-    )

@@ -84,6 +84,8 @@ def named_parts(
 ) -> tuple[dict[str, np.ndarray], np.ndarray, list[str]]:
     """Return relevance by source, labels and names of classes, from a table or from arrays.
 
+    Samples whose class is not known (-1) are left out.
+
     Raises:
         ValueError: there are no labels, or they do not fit.
     """
@@ -93,6 +95,7 @@ def named_parts(
     elif labels is None:
         raise ValueError("arrays know no labels: pass the class of each sample, labels=...")
     else:
-        values = {str(name): np.asarray(each) for name, each in relevance.items()}
-        classes = np.asarray(labels)
+        known = np.asarray(labels) >= 0
+        values = {str(name): np.asarray(each)[known] for name, each in relevance.items()}
+        classes = np.asarray(labels)[known]
     return values, classes, class_names(names, next(iter(values.values())).shape[1])

@@ -104,6 +104,12 @@ def test_mean_score_by_batches_is_the_mean_score():
         )
 
 
+def test_the_accuracy_of_halves_has_all_its_digits():
+    output = jnp.tile(jnp.array([[1.0, 0.0]], jnp.bfloat16), (1000, 1))
+    labels = (jnp.arange(1000) < 27).astype(int)
+    assert float(mean_score(lambda x: x)(labels, output)) == pytest.approx(0.973, abs=1e-6)
+
+
 def test_another_score_than_accuracy():
     case = Case(batch=10)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rfp_jax.attribution import (
+    occlusion,
     shape_score,
     shape_score_sampled,
     shapley,
@@ -36,6 +37,28 @@ def test_exact_shapley_is_the_mean_over_all_orders(baseline):
     np.testing.assert_allclose(result, expected, atol=1e-12)
     gain = case.output({0, 1, 2, 3}) - case.output(set(), reference)
     np.testing.assert_allclose(sum(result), gain, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32"])
+def test_outputs_may_be_bools_and_whole_numbers(dtype):
+    case = Case()
+
+    def positive(*args):
+        return (network(*args) > 0).astype(dtype)
+
+    def value(present):
+        return (case.output(present) > 0).astype(float)
+
+    expected = brute_force_shapley(value, 4)
+    result = listed(shapley(positive, ARGNUMS)(*case.args))
+    np.testing.assert_allclose(result, expected, atol=1e-12)
+    sampled = shapley_sampled(positive, ARGNUMS, permutations=3)(jax.random.key(0), *case.args)
+    gain = value({0, 1, 2, 3}) - value(set())
+    np.testing.assert_allclose(sum(listed(sampled)), gain, atol=1e-12)
+    fall = listed(occlusion(positive, ARGNUMS)(*case.args))
+    every = {0, 1, 2, 3}
+    np.testing.assert_allclose(fall, [value(every) - value(every - {s}) for s in range(4)])
+    assert (np.abs(fall) > 0).any()
 
 
 def test_shapley_of_a_game_known_by_hand():

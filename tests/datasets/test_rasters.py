@@ -80,6 +80,19 @@ def test_a_sample_is_what_plain_rasterio_reads(folder):
         assert sample["height"] == 100.5 * index
 
 
+@pytest.mark.parametrize("nodata", [None, 7])
+def test_an_alpha_band_that_is_read_is_data(tmp_path, nodata):
+    values = np.full((4, 3, 3), 9, np.uint8)
+    values[3, 0], values[0, 2] = 0, 7  # rasterio calls the fourth band of bytes alpha
+    write(tmp_path / "a_s2.tif", values, nodata=nodata)
+    for bands, alpha in ((None, False), ((1, 4), False), ((1, 2), nodata is None)):
+        data = Rasters(tmp_path, {"s2": Raster("{site}_s2.tif", bands=bands)})
+        mask = np.ma.getmaskarray(data[0]["s2"])
+        assert mask[0].all() if alpha else not mask[0].any()
+        assert mask[2, :, 0].all() == (nodata is not None)
+        assert not mask[1].any()
+
+
 def test_bands_are_in_the_order_asked_for(folder):
     whole = Rasters(folder, {"s2": "s2/{site}_s2.tif"})[0]["s2"]
     some = Rasters(folder, {"s2": Raster("s2/{site}_s2.tif", bands=(4, 1), nodata=7.0)})[0]["s2"]

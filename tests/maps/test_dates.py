@@ -147,6 +147,7 @@ def test_dates_that_do_not_fit(values, dataarray, geotiff):
         (maps.Source(path, dims="btyxc"), "'s' has no axis 'time'.*say how many.*times="),
         (maps.Source(path, dims="btyxc", times=4), "has 6 bands, which does not fit times=4"),
         (maps.Source(array, dims="btyxc", times=2), "axis 'time' of 3, which does not fit times=2"),
+        (maps.Source(array, dims="btyxc", times=6), "axis 'time' of 3, which does not fit times=6"),
     ):
         with pytest.raises(maps.SceneError, match=match):
             explained(network, kernel, {"s": source})

@@ -1,5 +1,6 @@
 """Places on the ground, warping, scales, what is missing, what prepares."""
 
+import geopandas as gpd
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import rioxarray
 import xarray as xr
 from rasterio.warp import transform as transform_points
 from rasters import transform
+from shapely.geometry import box
 
 from rfp_jax import maps
 from rfp_jax.maps._scene import check_prepare, open_scene
+from rfp_jax.maps._summary import summarize
 
 
 def add(_, *sources):
@@ -50,6 +53,60 @@ def test_coordinates_of_an_array_are_kept_bit_for_bit(raster):
     np.testing.assert_array_equal(scene.x, data.x)
     np.testing.assert_array_equal(scene.y, data.y)
     assert scene.y.attrs["units"] == "degrees_north"
+
+
+def test_a_thinned_or_turned_array_lies_where_its_coordinates_say(geotiff, tmp_path):
+    values = np.random.default_rng(3).normal(size=(1, 16, 16)).astype(np.float32)
+    data = rioxarray.open_rasterio(geotiff("fine.tif", values))
+    coarse = geotiff("coarse.tif", values[:, :8, :8], 20.0, (599995.0, 5200005.0))
+    sources = {"thin": data[:, ::2, ::2], "coarse": coarse}
+    scene = open_scene(sources)
+    assert not scene.layers[1].is_warped
+    assert scene.grid.transform == transform(20.0, (599995.0, 5200005.0))
+    turned = data[:, ::-1]
+    turned.spatial_ref.attrs["GeoTransform"] = "600000 10 0 5199840 0 10"  # a south-up file's
+    scene = open_scene({"turned": turned})
+    assert scene.grid.transform == transform()
+    (found,), _ = scene.read(slice(0, 16), slice(0, 16))
+    np.testing.assert_array_equal(found[0], np.moveaxis(values, 0, -1))
+
+
+def test_a_part_of_a_map_keeps_its_place(geotiff, tmp_path):
+    values = np.arange(1.0, 257, dtype=np.float32).reshape(1, 16, 16)
+    scene = maps.relevance(add, None, {"a": geotiff("a.tif", values)}, progress=False)
+    thin = scene.isel(y=slice(0, None, 4), x=slice(0, None, 2))
+    files = maps.to_cog(thin, tmp_path / "thin")
+    with rasterio.open(files[1]) as file:
+        assert tuple(file.bounds) == (599995, 5199855, 600155, 5200015)
+    assert summarize(thin).area.sum() == 32 * 40 * 20
+    polygons = gpd.GeoDataFrame(geometry=[box(599995, 5199975, 600035, 5200015)], crs=32633)
+    (found,) = maps.by_polygon(thin, polygons).itertuples()
+    assert (found.n, found.relevance_a) == (2, values[0, 0, 0] + values[0, 0, 2])
+    (found,) = maps.by_polygon(thin.isel(y=slice(None, None, -1)), polygons).itertuples()
+    assert (found.n, found.relevance_a) == (2, values[0, 0, 0] + values[0, 0, 2])
+    with pytest.raises(ValueError, match="not evenly spaced"):
+        maps.to_cog(scene.isel(x=[0, 1, 5]), tmp_path / "uneven")
+    assert not (tmp_path / "uneven").exists()
+
+
+def test_an_area_in_feet_is_in_square_meters(geotiff):
+    path = geotiff("a.tif", ones(1, 5, 4), 100.0, (980000.0, 200000.0), "EPSG:2263")
+    scene = maps.relevance(add, None, {"a": path}, progress=False)
+    assert scene.x.attrs["units"] == scene.y.attrs["units"] == "US_survey_foot"
+    np.testing.assert_allclose(summarize(scene).area.sum(), 20 * (100 * 1200 / 3937) ** 2)
+
+
+def test_coordinates_that_are_not_evenly_spaced_are_refused(raster):
+    data = raster(ones(1, 8, 8))
+    data = data.assign_coords(y=np.where(np.arange(8) < 4, data.y, data.y - 30))
+    with pytest.raises(maps.SceneError, match="'a': the coordinates y and x are not evenly spaced"):
+        open_scene({"a": data})
+
+
+def test_coordinates_in_float32_are_even(raster):
+    data = raster(ones(1, 8, 400), resolution=0.01, origin=(140.0, 51.0), crs="EPSG:4326")
+    data = data.assign_coords(y=data.y.astype(np.float32), x=data.x.astype(np.float32))
+    assert open_scene({"a": data}).grid.shape == (8, 400)
 
 
 def test_an_identical_grid_is_copied(geotiff):
@@ -246,3 +303,55 @@ def test_inspect(geotiff, raster):
     assert "optical" in text
     assert "scale" in text
     assert "EPSG:32633" in text
+
+
+@pytest.mark.parametrize("shift", [0, 5])
+def test_a_mask_inside_a_file_says_what_is_missing(geotiff, shift):
+    origin = (600000.0 + shift, 5200000.0)
+    path = geotiff("m.tif", ones(1, 8, 8, value=7), origin=origin)
+    mask = np.full((8, 8), 255, np.uint8)
+    mask[:3] = 0
+    with rasterio.open(path, "r+") as file:
+        file.write_mask(mask)
+    scene = open_scene({"a": geotiff("a.tif", ones(1, 8, 8)), "b": path})
+    (_, found), bits = scene.read(slice(0, 8), slice(1, 8))
+    assert scene.layers[1].is_warped == bool(shift)
+    np.testing.assert_array_equal(bits >> 1, (mask[:, 1:] > 0))
+    np.testing.assert_array_equal(found[0, ..., 0], np.where(bits > 1, 7, 0))
+
+
+@pytest.mark.parametrize("shift", [0, 5])
+@pytest.mark.parametrize("nodata", [None, 255])
+def test_an_alpha_band_is_a_mask_unless_it_is_read(geotiff, raster, shift, nodata):
+    values = np.random.default_rng(4).integers(1, 255, (4, 8, 8)).astype(np.uint8)
+    values[3, :2] = 0
+    origin = (600000.0 + shift, 5200000.0)
+    path = geotiff("m.tif", values, origin=origin)
+    with rasterio.open(path) as file:
+        assert file.colorinterp[3].name == "alpha"  # so GDAL takes four bands of bytes
+    sources = {
+        "a": geotiff("a.tif", ones(1, 8, 8)),
+        "file": maps.Source(path, nodata=nodata),
+        "array": maps.Source(raster(values, origin=origin), nodata=nodata),
+        "rgb": maps.Source(path, bands=(1, 2, 3), nodata=nodata),
+    }
+    (_, *read, _rgb), bits = open_scene(sources).read(slice(0, 8), slice(1, 8))
+    expected = values[:, :, 1:].astype(np.float32)
+    if shift:
+        expected = (expected + values[:, :, :-1]) / 2
+    for found in read:
+        np.testing.assert_allclose(found[0], np.moveaxis(expected, 0, -1), rtol=1e-6)
+    assert (bits & 0b0111 == 0b0111).all()
+    np.testing.assert_array_equal(bits >> 3, np.arange(8)[:, None].repeat(7, 1) > 1)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float16", ">f4", ">i2", "uint8"])
+def test_arrays_of_any_dtype_are_warped(raster, geotiff, dtype):
+    values = (np.random.default_rng(6).uniform(0, 50, (1, 8, 8)) > 20).astype(dtype)
+    data = maps.Source(raster(values, origin=(600005.0, 5200000.0)), nodata=-9999)
+    scene = open_scene({"a": geotiff("a.tif", ones(1, 8, 8)), "b": data})
+    (_, found), bits = scene.read(slice(0, 8), slice(1, 8))
+    expected = values.astype(np.float32)
+    expected = (expected[..., 1:] + expected[..., :-1]) / 2
+    np.testing.assert_array_equal(found[0], np.moveaxis(expected, 0, -1))
+    assert (bits == 3).all()

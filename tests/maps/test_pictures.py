@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from pages import CLASSES, blocks, make
-from rasters import CRS
+from rasters import CRS, transform
 
 from rfp_jax import maps
 from rfp_jax.plot import SOURCE_COLORS
@@ -82,7 +82,7 @@ def small(parts):
     y, x = 5200000 - 10 * (np.arange(height) + 0.5), 600000 + 10 * (np.arange(width) + 0.5)
     variables = {"relevance": (("source", "y", "x"), parts), "output": (("y", "x"), parts.sum(0))}
     coords = {"source": ["optical", "radar", "bias"], "y": y, "x": x}
-    return xr.Dataset(variables, coords).rio.write_crs(CRS)
+    return xr.Dataset(variables, coords).rio.write_crs(CRS).rio.write_transform(transform())
 
 
 def test_relevance_is_centered_at_zero():

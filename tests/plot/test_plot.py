@@ -106,6 +106,43 @@ def test_values_that_are_not_finite_are_left_out():
     assert spans == [(1, 2), (5, 7), (1, 7)]
 
 
+def test_samples_of_no_known_class_are_left_out(rng):
+    relevance = {name: rng.normal(size=(9, 3)) for name in ("left", "right")}
+    labels = np.array([0, 1, 2, 0, 1, 2, -1, -1, -1])
+    relevance["left"][6:] = 1000
+    assert np.isnan(plot.select_class(relevance["left"], labels)[6:]).all()
+    assert plot.violins(relevance, labels).axes[0].get_ylim()[1] < 100
+    images = {name: rng.normal(size=(9, 4, 4)) for name in relevance}
+    bias = np.zeros((9, 3))
+    figure = plot.examples(images, relevance, bias, sum(relevance.values()), labels)
+    titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")]
+    assert [title.split(",")[0] for title in titles] == [f"true {k % 3}" for k in range(6)]
+    with pytest.raises(ValueError, match="no sample whose class is known"):
+        plot.examples(images, relevance, bias, bias, np.full(9, -1))
+
+
+@pytest.mark.parametrize("missing", [np.nan, np.ma.masked])
+def test_missing_pixels_leave_the_scale_of_gray(rng, missing):
+    images = {name: np.ma.array(rng.uniform(1, 2, size=(2, 4, 4))) for name in ("left", "right")}
+    images["left"][0, 0, 0] = -9999
+    images["left"][0, 0, 0] = missing
+    values = np.ma.concatenate([np.ma.masked_invalid(each).ravel() for each in images.values()])
+    relevance = {name: np.ones((2, 4, 4)) for name in images}
+    outputs = {name: np.ones((2, 3)) for name in images}
+    for figure in (
+        plot.grid(images, ["0", "1"]),
+        plot.examples(images, outputs, np.zeros((2, 3)), np.ones((2, 3)), [0, 1]),
+    ):
+        for ax in figure.axes:
+            for image in ax.images:
+                assert image.get_clim() == (values.min(), values.max())
+    left = plot.heatmap(images, relevance).axes[0].images[0]
+    assert left.get_clim() == (
+        np.ma.masked_invalid(images["left"]).min(),
+        np.ma.masked_invalid(images["left"]).max(),
+    )
+
+
 def test_unequal_images_stand_side_by_side():
     ax = Figure().subplots()
     plot.draw_sources(ax, {"a": np.zeros((8, 4)), "b": np.ones((4, 4, 1))}, limits=(0, 1))

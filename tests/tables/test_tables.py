@@ -216,6 +216,16 @@ def test_csv_and_parquet_hold_every_number(tmp_path):
     assert frame.label.dtype == np.int64
 
 
+def test_a_table_without_samples_is_exported_as_columns(tmp_path):
+    table = make()
+    for part in (table, table.isel(sample=[])):
+        tables.to_csv(part, tmp_path / f"{part.sizes['sample']}.csv")
+        tables.to_parquet(part, tmp_path / f"{part.sizes['sample']}.parquet")
+    assert list(pd.read_csv(tmp_path / "0.csv")) == list(pd.read_csv(tmp_path / "40.csv"))
+    empty, whole = (pd.read_parquet(tmp_path / f"{n}.parquet") for n in (0, 40))
+    assert (len(empty), list(empty)) == (0, list(whole))
+
+
 def test_export_of_several_labels_and_of_a_real_table(tmp_path):
     data = [
         {"x": np.float32([i, 1]), "label": np.array([1, i % 2]), "season": "été"} for i in range(5)

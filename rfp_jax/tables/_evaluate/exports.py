@@ -56,7 +56,7 @@ def to_parquet(table: xr.Dataset, path: str | os.PathLike[str]) -> None:
 def _frames(table: xr.Dataset) -> Iterator[pd.DataFrame]:
     """A table in long form, a data frame for each block."""
     first, start = ["sample", "id", "source", "class", "relevance", "output"], 0
-    for block in blocks(table):
+    for block in blocks(table) if table.sizes["sample"] else [table]:  # columns without rows
         names = [n for n in ("label", "prediction") if n in block.coords and block[n].ndim == 2]
         size = block.sizes["sample"]
         numbered = block.reset_coords(names).assign_coords(sample=np.arange(start, start + size))
