@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rfp_jax._util import shapes
-from rfp_jax._util.trees import Given, Number, Tree
+from rfp_jax._util.trees import Given, Number, Tree, is_traced
 
 __all__ = ["Split", "axis", "groups", "masks", "segments"]
 
@@ -179,7 +179,7 @@ def masks(
         A split; its relevance is stacked on a leading axis, or a dict with the names.
 
     Raises:
-        TypeError: masks are whole numbers: 0 and 255 would be weights.
+        TypeError: masks are whole numbers other than 0 and 1: 255 would be a weight.
         ValueError: there is no mask.
 
     Examples:
@@ -193,8 +193,12 @@ def masks(
     stacked = jnp.stack([*masks.values()]) if isinstance(masks, Mapping) else jnp.asarray(masks)
     if stacked.ndim == 0 or len(stacked) == 0:
         raise ValueError("masks() needs at least one mask, stacked on a leading axis")
-    if jnp.issubdtype(stacked.dtype, jnp.integer):
-        raise TypeError(f"masks must be bools or weights, got {stacked.dtype}: pass masks > 0")
+    whole = jnp.issubdtype(stacked.dtype, jnp.integer)
+    if whole and not (is_traced(stacked) or np.isin(stacked, (0, 1)).all()):
+        raise TypeError(
+            f"masks of whole numbers hold 0 and 1, got {stacked.dtype} up to {stacked.max()}: "
+            "pass masks > 0"
+        )
 
     def part(x: jax.Array, i: Number) -> jax.Array:
         return jnp.broadcast_to(stacked[i], x.shape).astype(x.dtype) * x

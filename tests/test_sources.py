@@ -115,7 +115,7 @@ def test_a_split_under_grad_and_vmap():
         (
             lambda: sources.masks(np.full((2, 6), 255, np.uint8)),
             TypeError,
-            r"uint8: pass masks > 0",
+            r"uint8 up to 255: pass masks > 0",
         ),
         (lambda: (sources.axis(), sources.axis()), TypeError, "structured like argnums"),
         (lambda: "bands", TypeError, "got 'bands'"),
