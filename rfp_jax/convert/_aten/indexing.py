@@ -29,13 +29,24 @@ def index_write(
     x: jax.Array, indices: Indices, values: jax.Array, accumulate: bool = False, _: bool = False
 ) -> jax.Array:
     """Return x with `x[indices] = values`, or with values added there."""
-    given = [i for i in indices if i is not None]
-    if len(given) == 1 and given[0].dtype == bool and not accumulate and np.ndim(values) == 0:
-        mask = given[0].reshape(given[0].shape + (1,) * (x.ndim - given[0].ndim))
-        return jnp.where(mask, values, x)
+    given = [(axis, index) for axis, index in enumerate(indices) if index is not None]
+    if len(given) == 1 and given[0][1].dtype == bool:
+        return _masked_write(x, *given[0], values, accumulate)
     place = x.at[_places(indices)]
     values = values.reshape(values.shape[np.ndim(values) - len(jnp.shape(values)) :])
     return place.add(values) if accumulate else place.set(values)
+
+
+def _masked_write(
+    x: jax.Array, first: int, mask: jax.Array, values: jax.Array, accumulate: bool
+) -> jax.Array:
+    """Write values, one for all or as many in order, where a mask of the axes from one on holds."""
+    behind = x.ndim - first - mask.ndim
+    if (axis := values.ndim - behind - 1) >= 0:
+        order = jnp.cumsum(mask.reshape(-1)).reshape(mask.shape) - 1
+        values = jnp.take(values, jnp.clip(order, 0, values.shape[axis] - 1), axis=axis)
+    mask, values, x = align(mask.reshape(mask.shape + (1,) * behind), values, x)
+    return jnp.where(mask, x + values if accumulate else values, x)
 
 
 def gather(x: jax.Array, dim: int, where: jax.Array, *, sparse_grad: bool = False) -> jax.Array:
