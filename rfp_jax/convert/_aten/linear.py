@@ -49,12 +49,13 @@ def tensordot(x: jax.Array, y: jax.Array, own: Sequence[int], other: Sequence[in
 
 
 def cosine_similarity(x: jax.Array, y: jax.Array, dim: int = 1, eps: float = 1e-8) -> jax.Array:
-    """Scalar product of vectors of length 1."""
+    """Scalar product of vectors of length 1, once they are of one shape."""
+    x, y = jnp.broadcast_arrays(*align(x, y))
 
     def unit(a: jax.Array) -> jax.Array:
         return a / jnp.maximum(jnp.linalg.norm(a, axis=dim, keepdims=True), eps)
 
-    return jnp.sum(broadcast(jnp.multiply)(unit(x), unit(y)), axis=dim)
+    return jnp.sum(unit(x) * unit(y), axis=dim)
 
 
 def outer(x: jax.Array, y: jax.Array) -> jax.Array:
