@@ -332,7 +332,7 @@ REDUCTION: Calls = {
     "linalg_vector_norm": [(x(2, 3), float("inf"), [1]), (x(2, 3), float("-inf")), (x(2, 3), 0)],
     "frobenius_norm": [(x(2, 3), [1], True)],
     "logsumexp": [(x(2, 3), [1]), (x(2, 3, 4), [0, 1], True)],
-    **_each("cumsum cumprod", lambda: [(x(2, 3), 1), (x(2, 3), 0)]),
+    **_each("cumsum cumprod", lambda: [(x(2, 3), 1), (x(2, 3), 0), (np.full(9, 100, np.int8), 0)]),
     "diff": [(x(2, 5),), (x(4, 2), 2, 0), (x(2, 3), 1, -1, x(2, 1))],
     "histc": [(x(30), 5, -1, 1), (positive(30), 4)],
     **_each("sort argsort", lambda: [(x(2, 5),), (x(4, 2), 0, True)]),

@@ -95,11 +95,11 @@ def vector_norm(
 
 
 def cumulative(f: Callable[..., jax.Array]) -> Operation:
-    """A running sum or product along an axis."""
+    """A running sum or product along an axis; integers, of whatever size, are added up wide."""
 
     def operation(x: jax.Array, dim: int, *, dtype: Given = None) -> jax.Array:
         x = x if dtype is None else x.astype(dtype)
-        x = x.astype(int) if x.dtype == bool else x
+        x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(int)
         return f(x, axis=dim) if x.ndim else x
 
     return operation
