@@ -327,7 +327,7 @@ REDUCTION: Calls = {
     **_each("all any", lambda: [(bools(2, 3),), (bools(2, 3), 1), (bools(2, 3), 1, True)]),
     "count_nonzero": [(ints(2, 3, 4),), (ints(2, 3, 4), 1)],
     **_each("var std var_mean", lambda: [(x(2, 3, 4),), (x(2, 3), False), (x(2, 3, 4), [1], True, True),
-            (x(2, 3, 4), [0, 1], {"correction": 0, "keepdim": True})]),
+            (x(2, 3, 4), [0, 1], {"correction": 0, "keepdim": True}), (z(2, 3), [1])]),
     **_each("norm linalg_vector_norm", lambda: [(x(2, 3),), (x(2, 3), 1, [1]), (x(2, 3), 3, [0], True)]),
     "linalg_vector_norm": [(x(2, 3), float("inf"), [1]), (x(2, 3), float("-inf")), (x(2, 3), 0)],
     "frobenius_norm": [(x(2, 3), [1], True)],

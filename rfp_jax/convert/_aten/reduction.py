@@ -63,7 +63,9 @@ def variance(
     over = axes(dim)
     count = x.size if over is None else jnp.size(x, over)
     less = int(unbiased) if correction is None else correction
-    squares = jnp.square(x - x.mean(over, keepdims=True))
+    centered = x - x.mean(over, keepdims=True)
+    is_complex = jnp.iscomplexobj(x)
+    squares = (centered * centered.conj()).real if is_complex else jnp.square(centered)
     return squares.sum(over, keepdims=keepdim) / max(count - less, 0)
 
 
