@@ -367,7 +367,9 @@ INDEXING: Calls = {
     "embedding": [(x(7, 3), ints(7, 2, 4)), (x(7, 3), ints(7, 2), 0)],
     "one_hot": [(ints(5, 2, 3), 6)],
     "bucketize": [(x(3, 4), np.array([-1.0, 0, 1])), (ints(3, 4), np.array([0, 1]), {"right": True})],
-    "searchsorted": [(np.array([-1.0, 0, 1]), x(3, 4)), (np.array([0, 1]), ints(3, 4), {"side": "right"})],
+    "searchsorted": [(np.array([-1.0, 0, 1]), x(3, 4)), (np.array([0, 1]), ints(3, 4), {"side": "right"}),
+                     (np.sort(x(2, 3, 4)), x(2, 3, 5), {"right": True}),
+                     (np.array([[1, -1.0]]), x(1, 3), {"sorter": np.array([[1, 0]])})],
 }  # fmt: skip
 
 

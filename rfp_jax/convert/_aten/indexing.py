@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -33,7 +34,6 @@ def index_write(
     if len(given) == 1 and given[0][1].dtype == bool:
         return _masked_write(x, *given[0], values, accumulate)
     place = x.at[_places(indices)]
-    values = values.reshape(values.shape[np.ndim(values) - len(jnp.shape(values)) :])
     return place.add(values) if accumulate else place.set(values)
 
 
@@ -213,6 +213,23 @@ def masked_scatter(x: jax.Array, mask: jax.Array, values: jax.Array) -> jax.Arra
     taken = values.reshape(-1)[jnp.clip(order, 0)].reshape(x.shape)
     return jnp.where(mask, taken, x)
 
+def search_sorted(
+    bounds: jax.Array,
+    x: jax.Array,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: jax.Array | None = None,
+) -> jax.Array:
+    """Between which bounds each entry lies; of several rows of bounds, those of its own row."""
+    bounds = bounds if sorter is None else jnp.take_along_axis(bounds, sorter, -1)
+    search = functools.partial(jnp.searchsorted, side=side or ("right" if right else "left"))
+    for _ in range(bounds.ndim - 1):
+        search = jax.vmap(search)
+    return search(bounds, x)
+
+
 
 TABLE: dict[str, Operation] = {
     **dict.fromkeys("index _unsafe_index".split(), index),
@@ -237,8 +254,6 @@ TABLE: dict[str, Operation] = {
     "_embedding_bag_forward_only": embedding_bag,
     "one_hot": one_hot,
     "bucketize": bucketize,
-    "searchsorted": lambda bounds, x, *, out_int32=False, right=False, side=None: jnp.searchsorted(
-        bounds, x, side=side or ("right" if right else "left")
-    ),
+    "searchsorted": search_sorted,
     "where.self": broadcast(jnp.where),
 }
