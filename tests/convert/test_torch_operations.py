@@ -28,6 +28,7 @@ UNSEEN = {
     **dict.fromkeys(
         ("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"), "one result of four"
     ),
+    **dict.fromkeys(("_linalg_svd", "_linalg_eigh"), "vectors have any sign"),
     **{
         f"rfp_jax.packed_{kind}": "test_torch_recurrent"
         for kind in "lstm gru rnn_tanh rnn_relu".split()
@@ -41,6 +42,9 @@ NO_GRADIENT = {
     "copy_": "PyTorch has none",
     "detach_copy": "PyTorch has none",
     "as_strided_scatter": "PyTorch's is that of the places that are overwritten",
+    "embedding_renorm": "PyTorch has none",
+    "_pdist_forward": "PyTorch has none",
+    "linalg_householder_product": "JAX has none",
     "special_i0": "PyTorch has it by a series in single precision",
     "i0": "likewise",
 }
@@ -247,6 +251,25 @@ def test_bags_of_rows(mode, has_last, padding):
     assert_close(ours(table), theirs)
     mine = jax.grad(lambda table: weighted_sum([ours(table)]))(table)
     assert_close(mine, torch.autograd.grad(weighted_sum([theirs]), tensors[1])[0])
+
+
+def test_vectors_of_matrices_up_to_their_sign():
+    x = np.random.default_rng(0).standard_normal((2, 4, 3))
+    square = x @ x.swapaxes(1, 2)
+    for full in (False, True):
+        u, s, vh = find("aten._linalg_svd.default")(jnp.asarray(x), full)
+        assert u.shape == (2, 4, 4 if full else 3)
+        assert_close((u[..., :3] * s[:, None]) @ vh, torch.from_numpy(x))
+        assert_close(s, torch.linalg.svdvals(torch.from_numpy(x)))
+    for half, read in (("L", np.tril(square)), ("U", np.triu(square))):
+        values, vectors = find("aten._linalg_eigh.default")(jnp.asarray(read), half)
+        assert_close((vectors * values[:, None]) @ vectors.mT, torch.from_numpy(square))
+        assert_close(values, torch.linalg.eigvalsh(torch.from_numpy(square)))
+    for operation, half in (("_linalg_svd", False), ("_linalg_eigh", "L")):
+        alone = find(f"aten.{operation}.default")(jnp.asarray(square), half, False)
+        assert [part.size for part in alone if part.size] == [8]
+    q, r = find("aten.linalg_qr.default")(jnp.asarray(x), "r")
+    assert (q.size, r.shape) == (0, (2, 3, 3))
 
 
 def test_an_operation_of_ones_own():

@@ -48,6 +48,8 @@ def _algebra() -> Calls:
         ],
         "linalg_cholesky": [(positive_one,), (positive_one, {"upper": True})],
         "cholesky": [(positive_one,), (positive_one, True)],
+        "linalg_qr": [(x(2, 4, 3),), (square, "complete")],
+        "linalg_householder_product": [(x(2, 4, 3), x(2, 3))],
         "linalg_matrix_norm": [(x(2, 3, 4), 1.0), (x(2, 3, 4), 2.0, [0, 1], True)],
         "linalg_matrix_norm.str_ord": [(x(2, 3, 4),), (x(2, 3, 4), "nuc")],
         "linalg_norm": [(x(2, 3),), (x(2, 3), 1.0), (x(2, 3, 4), 3.0, [1])],
@@ -91,7 +93,14 @@ MORE: Calls = {
         (x(20), 8, 4, 8, positive(8), False, "constant", True, True, True),
     ],
     "native_group_norm": [(x(2, 6, 4, 3), x(6), x(6), 2, 6, 12, 3, 1e-5)],
-    "cdist": [(x(2, 4, 3), x(5, 3)), (x(4, 3), x(5, 3), 1.0), (x(4, 3), x(5, 3), 3.0)],
+    "cdist": [(x(2, 4, 3), x(5, 3)), *[(x(4, 3), x(5, 3), p) for p in (1.0, 3.0, 0.0)]],
+    "_cdist_forward": [(x(2, 4, 3), x(2, 5, 3), 2.0, None)],
+    "_pdist_forward": [(x(4, 3), 1.0)],
+    "_fft_r2c": [(x(3, 4, 5), [1, 2], norm, norm > 0) for norm in (0, 1, 2)],
+    "_fft_c2r": [(z(3, 4, 3), [1, 2], norm, 5 - norm % 2) for norm in (0, 1, 2)],
+    "_fft_c2c": [(z(3, 4), [0, 1], norm, norm == 1) for norm in (0, 1, 2)]
+    + [(z(3, 4), [1], 2, True)],
+    "embedding_renorm": [(x(7, 3), ints(7, 2, 2), 0.9, 2.0)],
     "pairwise_distance": [(x(4, 3), x(4, 3)), (x(4, 3), x(3), 1.0, 0.0, True)],
     "kron": [(x(2, 3), x(4, 2))],
     "cross": [(x(4, 3), x(4, 3), 1), (x(3, 4), x(3, 4))],
@@ -143,6 +152,8 @@ MORE: Calls = {
     ],
     "put": [(x(3, 4), np.array([1, 6]), x(2)), (x(3, 4), np.array([1, 1]), x(2), True)],
     **{name: [(x(3, 4),)] for name in "i0 special_i0 absolute negative fix".split()},
+    **{f"special_{name}": [(x(3, 4),)] for name in "i0e i1 i1e".split()},
+    "special_ndtri": [(positive(3, 4) / 2.1,)],
     **{
         name: [(positive(3, 4), positive(3, 1))]
         for name in """multiply subtract divide greater greater_equal less less_equal not_equal

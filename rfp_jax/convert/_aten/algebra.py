@@ -1,4 +1,4 @@
-"""Square matrices: inverses, determinants, factors, exponentials; batches of them."""
+"""Matrices: inverses, determinants, factors, exponentials, norms; batches of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy import linalg
 from jax.typing import DTypeLike
 
@@ -86,6 +87,32 @@ def outer_norm(
     return matrix_norm(x, order, (-2, -1) if over is None else over, keepdim, dtype=dtype)
 
 
+def orthogonal_and_triangular(x: jax.Array, mode: str = "reduced") -> tuple[jax.Array, ...]:
+    """Q and R; in the mode `r` Q is empty."""
+    if mode == "r":
+        return jnp.zeros(0, x.dtype), jnp.linalg.qr(x, mode="r")
+    return tuple(jnp.linalg.qr(x, mode=mode))
+
+
+def singular(
+    x: jax.Array, full_matrices: bool = False, compute_uv: bool = True, *, driver: str | None = None
+) -> tuple[jax.Array, ...]:
+    """U, the singular values, and the adjoint of V; values alone between two empty arrays.
+
+    A vector and its negative are equally right, and PyTorch's own may be either.
+    """
+    if compute_uv:
+        return tuple(jnp.linalg.svd(x, full_matrices=full_matrices))
+    empty = jnp.zeros(0, x.dtype)
+    return empty, jnp.linalg.svd(x, compute_uv=False), empty
+
+
+def eigen(x: jax.Array, half: str = "L", compute_v: bool = True) -> tuple[jax.Array, jax.Array]:
+    """Eigenvalues and vectors of symmetric matrices, of which one half is read."""
+    values, vectors = jnp.linalg.eigh(x, half.upper(), symmetrize_input=False)
+    return values, vectors if compute_v else jnp.zeros(0, x.dtype)
+
+
 TABLE: dict[str, Operation] = {
     **dict.fromkeys("linalg_inv inverse".split(), jnp.linalg.inv),
     "linalg_inv_ex": inverse_and_status,
@@ -98,6 +125,10 @@ TABLE: dict[str, Operation] = {
     "linalg_cholesky": lambda x, *, upper=False: cholesky(x, upper),
     "cholesky": cholesky,
     **dict.fromkeys("matrix_exp linalg_matrix_exp".split(), linalg.expm),
+    "linalg_qr": orthogonal_and_triangular,
+    "_linalg_svd": singular,
+    "_linalg_eigh": eigen,
+    "linalg_householder_product": lax.linalg.householder_product,
     "linalg_matrix_norm": matrix_norm,
     "linalg_matrix_norm.str_ord": matrix_norm,
     "linalg_norm": outer_norm,

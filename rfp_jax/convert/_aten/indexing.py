@@ -11,6 +11,7 @@ import numpy as np
 
 from rfp_jax._util.trees import Given
 from rfp_jax.convert._aten.broadcast import Operation, align, broadcast
+from rfp_jax.convert._aten.normalization import renorm
 
 Indices = Sequence[jax.Array | None]
 
@@ -145,6 +146,12 @@ def embedding(weight: jax.Array, ids: jax.Array, *_: Given, **__: Given) -> jax.
     return jnp.take(weight, ids, axis=0)
 
 
+def embedding_renorm(weight: jax.Array, ids: jax.Array, bound: float, p: float) -> jax.Array:
+    """The table with those rows shrunk that are asked for and have a p-norm above a bound."""
+    asked = jnp.zeros(weight.shape[0], bool).at[ids].set(True)
+    return jnp.where(asked[:, None], renorm(weight, p, 0, bound), weight)
+
+
 def embedding_bag(
     weight: jax.Array,
     ids: jax.Array,
@@ -206,13 +213,6 @@ def bucketize(
     return jnp.searchsorted(bounds, x, side="right" if right else "left")
 
 
-def masked_scatter(x: jax.Array, mask: jax.Array, values: jax.Array) -> jax.Array:
-    """Return x with the values, in order, where the mask is true."""
-    mask = jnp.broadcast_to(mask, x.shape)
-    order = jnp.cumsum(mask.reshape(-1)) - 1
-    taken = values.reshape(-1)[jnp.clip(order, 0)].reshape(x.shape)
-    return jnp.where(mask, taken, x)
-
 def search_sorted(
     bounds: jax.Array,
     x: jax.Array,
@@ -229,6 +229,13 @@ def search_sorted(
         search = jax.vmap(search)
     return search(bounds, x)
 
+
+def masked_scatter(x: jax.Array, mask: jax.Array, values: jax.Array) -> jax.Array:
+    """Return x with the values, in order, where the mask is true."""
+    mask = jnp.broadcast_to(mask, x.shape)
+    order = jnp.cumsum(mask.reshape(-1)) - 1
+    taken = values.reshape(-1)[jnp.clip(order, 0)].reshape(x.shape)
+    return jnp.where(mask, taken, x)
 
 
 TABLE: dict[str, Operation] = {
@@ -250,6 +257,7 @@ TABLE: dict[str, Operation] = {
         x.reshape(-1), [where], values, accumulate
     ).reshape(x.shape),
     "embedding": embedding,
+    "embedding_renorm": embedding_renorm,
     **dict.fromkeys("embedding_bag _embedding_bag".split(), embedding_bag),
     "_embedding_bag_forward_only": embedding_bag,
     "one_hot": one_hot,

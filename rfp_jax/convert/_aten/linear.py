@@ -95,6 +95,8 @@ def _norm(x: jax.Array, p: float) -> jax.Array:
     size = jnp.abs(x)
     if p == float("inf"):
         return jnp.max(size, axis=-1)
+    if p == 0:
+        return jnp.sum(size != 0, axis=-1)
     total = jnp.sum(size if p == 1 else size**p, axis=-1)
     safe = jnp.where(total == 0, 1.0, total)
     return total if p == 1 else jnp.where(total == 0, 0.0, safe ** (1 / p))
@@ -133,9 +135,9 @@ TABLE: dict[str, Operation] = {
     **dict.fromkeys("_grouped_mm transformers.grouped_mm_fallback".split(), grouped_matmul),
     "cosine_similarity": cosine_similarity,
     "_weight_norm": weight_norm,
-    "cdist": distances,
+    **dict.fromkeys("cdist _cdist_forward".split(), distances),
     "pairwise_distance": pairwise_distance,
-    "pdist": distances_within,
+    **dict.fromkeys("pdist _pdist_forward".split(), distances_within),
     "kron": jnp.kron,
     "cross": cross,
     "linalg_cross": lambda x, y, *, dim=-1: cross(x, y, dim),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -22,6 +23,27 @@ def _fourier(transform: Operation, default: int | tuple[int, ...] | None) -> Ope
         return transform(x, n, dim if isinstance(dim, int) or dim is None else tuple(dim), norm)
 
     return operation
+
+
+_NORMS = ("backward", "ortho", "forward")
+"""The scales 0, 1, 2 of a transform in a decomposed program; of an inverse they are reversed."""
+
+
+def to_complex(x: jax.Array, dim: Sequence[int], norm: int, onesided: bool) -> jax.Array:
+    """The transform of real numbers, without negative frequencies if it is one-sided."""
+    return (fft.rfftn if onesided else fft.fftn)(x, None, tuple(dim), _NORMS[norm])
+
+
+def to_real(z: jax.Array, dim: Sequence[int], norm: int, last: int) -> jax.Array:
+    """The real numbers of a one-sided spectrum, so many along the last of its axes."""
+    sizes = [*(z.shape[axis] for axis in dim[:-1]), last]
+    return fft.irfftn(z, sizes, tuple(dim), _NORMS[2 - norm])
+
+
+def complex_to_complex(z: jax.Array, dim: Sequence[int], norm: int, forward: bool) -> jax.Array:
+    """The transform of complex numbers, or its inverse."""
+    transform = fft.fftn if forward else fft.ifftn
+    return transform(z, None, tuple(dim), _NORMS[norm if forward else 2 - norm])
 
 
 def short_time(
@@ -154,6 +176,9 @@ TABLE: dict[str, Operation] = {
     "istft": inverse_short_time,
     "fft_hfft": _fourier(fft.hfft, -1),
     "fft_ihfft": _fourier(fft.ihfft, -1),
+    "_fft_r2c": to_complex,
+    "_fft_c2r": to_real,
+    "_fft_c2c": complex_to_complex,
     "stft": short_time,
     "stft.center": centered,
 }
