@@ -253,6 +253,16 @@ def test_bags_of_rows(mode, has_last, padding):
     assert_close(mine, torch.autograd.grad(weighted_sum([theirs]), tensors[1])[0])
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_softmax_of_half_precision_is_computed_in_the_dtype_that_is_asked_for(name):
+    x = np.random.default_rng(0).standard_normal((3, 50)).astype(np.float16)
+    theirs = getattr(torch, name)(torch.from_numpy(x), -1, dtype=torch.float32)
+    for operation, dtype in ((name, jnp.dtype("float32")), (f"_{name}", True)):
+        ours = find(f"aten.{operation}.default")(jnp.asarray(x), -1, dtype)
+        assert ours.dtype == jnp.float32
+        assert_close(ours, theirs)
+
+
 def test_vectors_of_matrices_up_to_their_sign():
     x = np.random.default_rng(0).standard_normal((2, 4, 3))
     square = x @ x.swapaxes(1, 2)

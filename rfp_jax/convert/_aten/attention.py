@@ -7,6 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import nn
+from jax.typing import DTypeLike
 
 from rfp_jax.convert._aten.broadcast import Operation, align
 from rfp_jax.convert._aten.linear import matmul
@@ -53,20 +54,28 @@ def attention(
     return jnp.where(sees, matmul(nn.softmax(scores, axis=-1), value), 0)
 
 
-def softmax(x: jax.Array, dim: int, _: object = None, *, dtype: object = None) -> jax.Array:
+def _widened(x: jax.Array, dtype: DTypeLike | bool | None) -> jax.Array:
+    """`x` in the dtype to compute in; True stands for single precision."""
+    if dtype is None or dtype is False:
+        return x
+    return x.astype("float32" if dtype is True else dtype)
+
+
+def softmax(x: jax.Array, dim: int, dtype: DTypeLike | bool | None = None) -> jax.Array:
     """Softmax along an axis."""
-    return nn.softmax(x, axis=dim)
+    return nn.softmax(_widened(x, dtype), axis=dim)
 
 
-def safe_softmax(x: jax.Array, dim: int, dtype: object = None) -> jax.Array:
+def safe_softmax(x: jax.Array, dim: int, dtype: DTypeLike | None = None) -> jax.Array:
     """Softmax along an axis; zeros where all of it is minus infinity."""
+    x = _widened(x, dtype)
     sees = ~jnp.isneginf(x).all(dim, keepdims=True)
     return jnp.where(sees, nn.softmax(jnp.where(sees, x, 0), axis=dim), 0)
 
 
-def log_softmax(x: jax.Array, dim: int, _: object = None, *, dtype: object = None) -> jax.Array:
+def log_softmax(x: jax.Array, dim: int, dtype: DTypeLike | bool | None = None) -> jax.Array:
     """The logarithm of softmax along an axis."""
-    return nn.log_softmax(x, axis=dim)
+    return nn.log_softmax(_widened(x, dtype), axis=dim)
 
 
 TABLE: dict[str, Operation] = {
