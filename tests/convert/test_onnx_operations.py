@@ -357,6 +357,15 @@ SMOOTH = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+@pytest.mark.parametrize("largest", [0, 1])
+def test_the_greatest_and_the_least_of_any_numbers(dtype, largest):
+    ends = (-np.inf, np.inf) if dtype == "float32" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    x, k = np.array([[3, ends[0], ends[1], 7, 3]], dtype), np.array([4])
+    model = one_node("TopK", [x], [k], outputs=2, largest=largest)
+    assert_agree(model, {"x0": x}, 0)
+
+
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("op", SMOOTH)
 def test_gradients_are_those_of_finite_differences(op):

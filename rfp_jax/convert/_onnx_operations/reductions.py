@@ -60,8 +60,10 @@ def top_k(
 ) -> tuple[jax.Array, jax.Array]:
     """The greatest or smallest elements along an axis, and their places."""
     rows = jnp.moveaxis(x, axis, -1)
-    values, places = lax.top_k(rows if largest else -rows, int(ints(k)[0]))
-    values = values if largest else -values
+    # The least integer has no negative, and an unsigned one none at all: all bits are turned.
+    turned = jnp.negative if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.invert
+    values, places = lax.top_k(rows if largest else turned(rows), int(ints(k)[0]))
+    values = values if largest else turned(values)
     return jnp.moveaxis(values, -1, axis), jnp.moveaxis(places, -1, axis).astype(int64())
 
 
