@@ -163,10 +163,14 @@ def chord(
 
     That is where both lead to y but for its rounding: there the difference may have canceled.
     """
-    rounding = 4 * float(jnp.finfo(y.dtype).eps) * (jnp.abs(y) + jnp.abs(start))
-    is_tangent = jnp.abs(y - start - tangent * way) <= rounding
-    is_tangent = jnp.where(start == 0, way == 0, is_tangent | (way == 0))
-    steep = (y - start) / jnp.where(is_tangent, jnp.ones_like(way), way)
+    info = jnp.finfo(y.dtype)
+    rounding = 4 * float(info.eps) * (jnp.abs(y) + jnp.abs(start))
+    leads_to_y = (start != 0) & (jnp.abs(y - start - tangent * way) <= rounding)
+    # Shorter ways have squares, in the quotient's derivative, that are 0. The divisor depends on
+    # nothing that rounding errors decide: compiled twice, they may decide otherwise.
+    is_short = jnp.abs(way) < jnp.where(start == 0, float(info.tiny), float(info.tiny) ** 0.5)
+    steep = (y - start) / jnp.where(is_short, jnp.ones_like(way), way)
+    is_tangent = is_short | leads_to_y
     return jnp.where(is_tangent, tangent, steep), is_tangent
 
 

@@ -188,3 +188,19 @@ def test_a_range_beyond_the_greatest_number_is_unbounded():
     """`sin(x) / x` is bounded by the least divisor, whose square is beyond all numbers."""
     agree(shares(lambda x: jnp.sinc(x) ** 2, 0.5), [np.sinc(0.5) ** 2 - 1, 1.0])
     agree(shares(lambda x: jnp.sinc(x) ** 3, 0.5), [np.sinc(0.5) ** 3 - 1, 1.0])
+
+
+def test_compiled_or_not_a_square_has_its_secant():
+    """Rounding errors decide nothing: XLA may compute them twice, and differently."""
+    a, b = np.random.default_rng(0).normal(size=(2, 48))
+
+    def squared(a, b):
+        return jnp.square(jnp.sin(a) - b)
+
+    wanted = np.sin(a) * (np.sin(a) - b), -b * (np.sin(a) - b), np.zeros(48)
+    for explain in (
+        rfp_jax.relevance(squared, (0, 1)),
+        jax.jit(rfp_jax.relevance(squared, (0, 1))),
+    ):
+        rel = explain(jnp.asarray(a), jnp.asarray(b))
+        agree([*rel.sources, rel.bias], wanted, atol=1e-14)
