@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from rfp_jax._core.carrier import Carrier
 from rfp_jax._core.frozen import Frozen
-from rfp_jax._core.signatures import zeros_like
+from rfp_jax._core.signatures import epsilon, zeros_like
 from rfp_jax._core.value import Slots
 
 
@@ -63,8 +63,8 @@ class Keep:
 class SharedBias(Keep):
     """The bias b of an equation goes to the sources: `c_s + b |c_s| / sum |c|`.
 
-    Where no source contributed anything, nobody can be given a part, and b stays bias. An option of
-    the authors' code (Gawlikowski & Gottschling 2024).
+    Where no source contributed anything but rounding errors of b, nobody can be given a part, and b
+    stays bias. An option of the authors' code (Gawlikowski & Gottschling 2024).
     """
 
     needs_all_slots: bool = True
@@ -119,7 +119,8 @@ def _shared(bias: jax.Array, slots: Slots) -> Slots:
     if not given:
         return slots
     total = sum(given[1:], given[0])
-    part = jnp.where(total == 0, 0, bias / jnp.where(total == 0, 1, total))
+    part = bias / jnp.where(total == 0, 1, total)
+    part = jnp.where(total <= 16 * epsilon(total.dtype) * jnp.abs(bias), 0, part)
     return tuple(
         None if c is None or size is None else c + part * size
         for c, size in zip(slots, sizes, strict=True)

@@ -8,6 +8,7 @@ import pytest
 from jax import lax
 from jax.nn import softmax
 
+import rfp_jax
 from rfp_jax import sources
 from tests.oracles.compiled import heatmap, relevance
 from tests.oracles.decomposition import agree, draw, explain, shares
@@ -267,3 +268,17 @@ def test_a_masked_token_has_no_relevance_under_uniform():
     agree(jax.tree.leaves(added), jax.tree.leaves(chosen))
     assert added.sources[0][2] == 0
     assert added.sources[1][2] == 0
+
+
+def test_rounding_errors_are_given_no_bias():
+    """Shared biases make p its source's alone; a softmax does not change with what all get."""
+
+    def experts(a, b):
+        product = softmax(a) * softmax(b)
+        return product / product.sum(-1, keepdims=True)
+
+    parts = rfp_jax.relevance(experts, (0, 1), bias="share")
+    a, b = draw(2, 4), draw(2, 4, seed=1)
+    for rel in (parts(a, b), jax.jit(parts)(a, b)):
+        np.testing.assert_allclose(rel.sources, np.zeros((2, 2, 4)), atol=1e-14)
+        np.testing.assert_allclose(rel.bias, rel.output)
