@@ -158,7 +158,7 @@ class Classes:
                 f"{path}: {np.unique(image.data[wrong])[:5].tolist()} stand for no class; name "
                 "them in Classes(numbers=...) or Classes(unknown=...)"
             )
-        return np.where(known, found, -1).astype(np.int32), grid
+        return np.where(known, found, np.int32(-1)).astype(np.int32), grid
 
 
 def _check_bands(bands: Sequence[int] | None) -> None:
