@@ -32,8 +32,20 @@ from rfp_jax.rules._product import product, quotient, split_product
 
 _EXPONENTIALS = ("exp", "exp2")
 
-BY_GRADIENT = object()
-"""The note of what a softmax's gradient explains: its logarithm passes by the gradient, too."""
+
+class ByGradient(NamedTuple):
+    """The note of what a softmax's gradient explains: its logarithm passes by the gradient, too.
+
+    Attributes:
+        factors: of what is normalized as a whole; none where it is only a part.
+        axes: along which it is.
+    """
+
+    factors: Sequence[_Factor] = ()
+    axes: tuple[int, ...] = ()
+
+
+BY_GRADIENT = ByGradient()
 
 
 @chained
@@ -156,6 +168,13 @@ class _Factor(NamedTuple):
         c = jnp.sum(c, self.axes) if self.axes else c
         return c if self.power == 1 else self.power * c
 
+    def along(self, axes: tuple[int, ...]) -> Sequence[_Factor]:
+        """Return the factors whose logarithm this one's is, but for a number along these axes."""
+        note = self.value.note
+        if not isinstance(note, ByGradient) or self.axes or note.axes != axes:
+            return [self]
+        return [factor._replace(power=factor.power * self.power) for factor in note.factors]
+
 
 def _factors(value: Tracked, power: float = 1) -> list[_Factor]:
     """Return the exponentials and softmaxes of which a value is the product; none if of others.
@@ -182,7 +201,7 @@ def _factors(value: Tracked, power: float = 1) -> list[_Factor]:
 
 def _is_softmax(value: Tracked) -> bool:
     """Return whether a value passes by the gradient of a softmax, whichever places of it."""
-    return behind_moves(value, _CHOOSING).note is BY_GRADIENT
+    return isinstance(behind_moves(value, _CHOOSING).note, ByGradient)
 
 
 def _softmax(
@@ -194,8 +213,11 @@ def _softmax(
     """`part / sum(summand)` by its gradient; some of the summands may be masked."""
     p = f.bind(f.values)
     q = p
+    factors = [own for factor in factors for own in factor.along(axes)]
+    note = ByGradient(factors, axes)
     if summand is not None:
         q = summand.activation / jnp.sum(summand.activation, axis=axes, keepdims=True)
+        note = BY_GRADIENT
     inputs = tuple(factor.value for factor in factors)
 
     def push(*cs: jax.Array) -> jax.Array:
@@ -206,7 +228,7 @@ def _softmax(
     def bias() -> jax.Array:
         return p - push(*map(_finite, inputs))
 
-    return Frozen(p, push, bias, inputs=inputs, note=BY_GRADIENT)
+    return Frozen(p, push, bias, inputs=inputs, note=note)
 
 
 def _gradient(f: Equation, exponentials: Sequence[Tracked], note: object = None) -> Frozen:

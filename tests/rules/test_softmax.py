@@ -270,15 +270,33 @@ def test_a_masked_token_has_no_relevance_under_uniform():
     assert added.sources[1][2] == 0
 
 
+def _experts(a, b):
+    product = softmax(a) * softmax(b)
+    return product / product.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("bias", ["keep", "share", "propagate"])
+def test_experts_pass_by_their_logits_whatever_becomes_of_biases(bias):
+    """Shares of p, its bias among them, are no contributions to log p."""
+    a, b = np.asarray(draw(2, 4)), np.asarray(draw(2, 4, seed=1))
+    p = np.exp(a + b) / np.exp(a + b).sum(-1, keepdims=True)
+    parts = np.stack([p * (c - (p * c).sum(-1, keepdims=True)) for c in (a, b)])
+    rest = p - parts.sum(0)
+    if bias == "share":
+        parts, rest = parts + rest * np.abs(parts) / np.abs(parts).sum(0), np.zeros_like(p)
+    rel = rfp_jax.relevance(_experts, (0, 1), bias=bias)(jnp.asarray(a), jnp.asarray(b))
+    agree([*rel.sources, rel.bias], [*parts, rest])
+
+
 def test_rounding_errors_are_given_no_bias():
     """Shared biases make p its source's alone; a softmax does not change with what all get."""
 
-    def experts(a, b):
-        product = softmax(a) * softmax(b)
+    def experts(a, b):  # of two classes
+        product = softmax(a)[:, :2] * softmax(b)[:, :2]
         return product / product.sum(-1, keepdims=True)
 
     parts = rfp_jax.relevance(experts, (0, 1), bias="share")
     a, b = draw(2, 4), draw(2, 4, seed=1)
     for rel in (parts(a, b), jax.jit(parts)(a, b)):
-        np.testing.assert_allclose(rel.sources, np.zeros((2, 2, 4)), atol=1e-14)
+        np.testing.assert_allclose(rel.sources, np.zeros((2, 2, 2)), atol=1e-14)
         np.testing.assert_allclose(rel.bias, rel.output)
