@@ -138,6 +138,7 @@ STEEP = [
     lambda x: lax.rsqrt(x + 0.3),
     lambda x: 1 / (x + 0.3),
     lambda x: 2 * jnp.log(x + 0.3) - jnp.log(x + 0.3),
+    lambda x: (x + 0.3) * jnp.log(x + 0.3) / (x + 0.3),  # 0 times infinity at 0
     jnp.sinc,
     lambda x: x * jnp.log(x),
 ]

@@ -192,6 +192,32 @@ def test_pixels_of_a_map_may_be_close_to_0(activation, bias):
 
 def test_biases_may_cancel_in_the_output():
     """Constants cancel that are larger than any element of the output."""
-    x = 1 + 1e-4 * draw(2, 3)
-    assert audit(lambda x: jnp.log(x**2 + 0.01) - np.log(1.01))(x).passed
+    x = draw(2, 3)
+    assert audit(lambda x: jnp.log((1 + 1e-4 * x) ** 2 + 0.01))(x).passed
     assert audit(lambda x: 1e-6 * x + 20 - jnp.full_like(x, 20))(x).passed
+
+
+def _wrong_transpose(factor):
+    @jax.custom_vjp
+    def push(c):
+        return 2 * c
+
+    push.defvjp(lambda c: (2 * c, None), lambda _, g: (factor * g,))
+    return push
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_a_wrong_transpose_is_caught(dtype):
+    """The law holds, and the way back is off by a hundredth."""
+
+    def doubled(factor):
+        def rule(f, x):
+            return rules.Frozen(f(x), _wrong_transpose(factor), lambda: f(x) - 2 * x)
+
+        return rules.lrp0.with_rules({"tanh": rule})
+
+    x = draw(2, 8).astype(dtype)
+    assert audit(jnp.tanh, rules=doubled(2.0))(x).passed
+    (guilty,) = audit(jnp.tanh, rules=doubled(2.02))(x).guilty
+    law, transpose = guilty.errors
+    assert law < 1e-6 < transpose
