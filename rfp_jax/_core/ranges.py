@@ -340,7 +340,7 @@ def _pow(f: Equation, x: Interval, y: Interval) -> Interval:
     if y[0] == y[1]:
         return _power(x, y[0])
     if x[0] == x[1] and x[0] > 0:
-        ends = sorted(_exp(_times(end, math.log(x[0]))) for end in y)
+        ends = sorted(_exp(end * math.log(x[0])) for end in y)
         return ends[0], ends[1]
     return (0.0, INF) if x[0] >= 0 else UNBOUNDED
 

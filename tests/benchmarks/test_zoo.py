@@ -155,6 +155,15 @@ def test_a_row_is_as_good_as_its_original(original, passes):
     assert beside.no_oracle == ("because" if original.of_heatmaps is None else "")
 
 
+def test_heatmaps_are_compared_where_no_gate_flips_by_rounding():
+    wrong = _net(0)._replace(original=_Original("float32", of_heatmaps=1e-2))
+    row = survey("torch", "net", lambda _: wrong, ("float32", "float64"))
+    assert row.measured["float32"].beside.oracle is None
+    assert row.measured["float32"].beside.no_oracle == "compared in float64"
+    assert row.measured["float64"].beside.oracle > 1e-3
+    assert not row.passed
+
+
 def test_the_precision_of_a_module_is_that_of_its_least_precise_part():
     _needs("torch")
     import torch
