@@ -126,7 +126,13 @@ def _where(kept: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _total(terms: Sequence[jax.Array]) -> jax.Array:
-    return functools.reduce(lax.add, terms)
+    return functools.reduce(lax.add, _widest(terms))
+
+
+def _widest(terms: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+    """Return terms in one precision: an equation may convert."""
+    dtype = jnp.result_type(*terms)
+    return tuple(term.astype(dtype) for term in terms)
 
 
 def _relative(error: jax.Array, size: jax.Array) -> jax.Array:
@@ -149,7 +155,7 @@ def _reduced(
         The greatest of each of the magnitudes, the sum of the terms and that of the squares.
     """
     lost = [] if cancels else [lax.full_like(terms, 0)]
-    operands = (*magnitudes, squares, terms, *lost)
+    operands = _widest([*magnitudes, squares, terms, *lost])
     zeros = tuple(lax.full_like(x, 0, shape=()) for x in operands)
     reduced = lax.reduce(operands, zeros, _reducer(len(magnitudes)), tuple(range(terms.ndim)))
     square, *total = reduced[len(magnitudes) :]

@@ -1,6 +1,8 @@
 """The certificate tests the rules, one equation at a time."""
 # ruff: noqa: E501, PLC3002  (tables: one case a line)
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +40,22 @@ def test_a_convolution_that_pushes_threefold_fails_in_any_precision(dtype):
     assert not report.passed
     assert {entry.primitive for entry in report.guilty} == {"conv_general_dilated"}
     assert len(report.guilty) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [*itertools.permutations(["bfloat16", "float32", "float64"])])
+def test_precisions_may_change_within_a_network(order):
+    first, second, third = order
+    w, v, x = draw(6, 6), draw(6, 4, seed=1), draw(2, 3, 6, seed=2).astype(first)
+
+    def network(x):
+        hidden = jax.nn.gelu(x.astype(second) @ w.astype(second) + jnp.asarray(0.3, second))
+        return hidden.astype(third) @ v.astype(third)
+
+    assert audit(network)(x).passed
+    wrong = rules.lrp0.with_rules({"dot_general": _times(1.5, rules.lrp0.table["dot_general"])})
+    report = audit(network, rules=wrong)(x)
+    assert [entry.primitive for entry in report.guilty] == ["dot_general"] * 2
 
 
 def test_an_error_of_1e_4_in_a_long_loop_fails():
