@@ -120,8 +120,14 @@ def _shared(bias: jax.Array, slots: Slots) -> Slots:
         return slots
     total = sum(given[1:], given[0])
     part = bias / jnp.where(total == 0, 1, total)
-    part = jnp.where(total <= 16 * epsilon(total.dtype) * jnp.abs(bias), 0, part)
+    rounding = 16 * epsilon(total.dtype)
+    part = jnp.where(total <= rounding * jnp.abs(bias), 0, part)
     return tuple(
-        None if c is None or size is None else c + part * size
+        None if c is None or size is None else _settled(c + part * size, 4 * rounding * size)
         for c, size in zip(slots, sizes, strict=True)
     )
+
+
+def _settled(c: jax.Array, error: jax.Array) -> jax.Array:
+    """Return contributions without what rounding left of them, which no later bias may go to."""
+    return jnp.where(jnp.abs(c) <= error, zeros_like(c), c)

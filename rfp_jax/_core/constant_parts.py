@@ -20,16 +20,21 @@ Slot = jax.Array | None
 
 
 class ConstantPart(Protocol):
-    """A function of a value: the remainder, or without its rounding errors if asked `exactly`."""
+    """A function of a value: the remainder, or without its rounding errors if asked `exactly`.
 
-    def __call__(self, value: Tracked, /, exactly: bool = False) -> jax.Array:
+    Where constants are shared out to the sources little remains; `unshared`, it is what would.
+    """
+
+    def __call__(
+        self, value: Tracked, /, exactly: bool = False, unshared: bool = False
+    ) -> jax.Array:
         """Return what of a value came from no source."""
         ...
 
 
-def whole(value: Tracked, /, exactly: bool = False) -> jax.Array:
+def whole(value: Tracked, /, exactly: bool = False, unshared: bool = False) -> jax.Array:
     """Return all of a value: what an equation by itself knows of its constant part."""
-    del exactly
+    del exactly, unshared
     return value.activation
 
 

@@ -262,12 +262,15 @@ class Interpreter:
         """Return the slots of a value that came from no source."""
         return self.bias.constant_slots(self.carrier, y, count)
 
-    def constant_part(self, value: Tracked, exactly: bool = False) -> jax.Array:
-        """Return what of an activation came from no source: the remainder, or more `exactly`."""
+    def constant_part(
+        self, value: Tracked, exactly: bool = False, unshared: bool = False
+    ) -> jax.Array:
+        """Return what of an activation came from no source: a `ConstantPart`."""
         y = value.activation
         if not value.facts.has_constant:
             return zeros_like(y)
-        if self.bias.slots or (exactly and not self.bias.needs_all_slots):
+        is_shared = self.bias.needs_all_slots and not unshared
+        if self.bias.slots or (exactly and not is_shared):
             followed = self.constant_parts.follow
             own = value.contributions[-1] if self.bias.slots else followed(value, self._remaining)
             return zeros_like(y) if own is None else self.carrier.read(y, own)

@@ -103,7 +103,7 @@ class Ledger:
 
 def _still(part: ConstantPart) -> ConstantPart:
     """Return constant parts that have no derivative."""
-    return lambda value, exactly=False: lax.stop_gradient(part(value, exactly))
+    return lambda *args, **options: lax.stop_gradient(part(*args, **options))
 
 
 def _entry(

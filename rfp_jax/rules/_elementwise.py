@@ -74,7 +74,7 @@ def from_variable(
 
     @functools.cache
     def constant() -> jax.Array:
-        return f.constant_part(variable, exactly=singular)
+        return f.constant_part(variable, exactly=singular, unshared=singular)
 
     @functools.cache
     def line() -> Line:

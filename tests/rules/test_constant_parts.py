@@ -131,3 +131,24 @@ def test_a_quotient_that_is_finite_at_zero_follows_nothing():
 
     with jax.enable_x64(True):
         assert size(lambda x: x / (1 + jnp.exp(-x))) == size(jax.nn.silu)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_was_added_is_followed_where_it_is_shared_out(compiled):
+    """No constant remains of z, but the line starts at the one that was shared: all of y is given.
+
+    The remainder of z is its rounding errors, or 0, so one place would be given all, the next none.
+    """
+    a, b = jnp.abs(A) + 0.1, jnp.abs(B) + 0.1
+
+    def network(a, b):
+        return jnp.log((a * a + b * b + 0.5).mean(-1))
+
+    explained = relevance(network, (0, 1), bias="share")
+    rel = (jax.jit(explained) if compiled else explained)(a, b)
+    parts = [x * x + 0.5 * x * x / (a * a + b * b) for x in (np.asarray(a), np.asarray(b))]
+    sizes = [part.mean(-1) for part in parts]
+    want = [np.log(sum(sizes)) * size / sum(sizes) for size in sizes]
+    np.testing.assert_allclose(rel.sources, want, rtol=1e-10)
+    np.testing.assert_allclose(rel.bias, 0, atol=1e-12)

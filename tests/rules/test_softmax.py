@@ -300,3 +300,18 @@ def test_rounding_errors_are_given_no_bias():
     for rel in (parts(a, b), jax.jit(parts)(a, b)):
         np.testing.assert_allclose(rel.sources, np.zeros((2, 2, 2)), atol=1e-14)
         np.testing.assert_allclose(rel.bias, rel.output)
+
+
+def test_what_cancels_with_a_shared_bias_is_given_no_later_one():
+    """A logit less the greatest is 0, of which nobody has a part; rounding leaves something."""
+
+    def weight(a):
+        powers = jnp.abs(jnp.fft.rfft(a @ draw(6, 6, seed=1))) ** 2
+        logit = jnp.log(powers + 1e-3).max(-1)
+        return jnp.exp(logit - lax.stop_gradient(logit))
+
+    parts = rfp_jax.relevance(weight, bias="share")
+    a = draw(20, 6)
+    for rel in (parts(a), jax.jit(parts)(a)):
+        np.testing.assert_array_equal(rel.sources, 0)
+        np.testing.assert_allclose(rel.bias, 1)
