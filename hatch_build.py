@@ -1,7 +1,12 @@
-"""README as the wheel shows it: a package index knows no folder that a link could start from."""
+"""Links of a release: to its repository, and those of README, which starts from no folder there.
+
+The address of the repository is said by the environment variable `REPOSITORY`, where the release is
+built; it stands in no file, so that a copy of the repository does not lead to another one.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,8 +22,7 @@ def absolute(text: str, repository: str | None) -> str:
 
     Args:
         text: Markdown.
-        repository: address of the repository, as `project.urls` has it; None while there is none:
-            then links stay as they are.
+        repository: address of the repository, or None: then links stay as they are.
 
     Returns:
         The text; pictures lead to `REPOSITORY/raw/main`, other files to `REPOSITORY/blob/main`.
@@ -39,11 +43,37 @@ def absolute(text: str, repository: str | None) -> str:
     return RELATIVE.sub(lead, text)
 
 
-class Readme(MetadataHookInterface):
-    """Set `readme` of the metadata."""
+def urls(repository: str | None) -> dict[str, str]:
+    """Name the pages of a project at the address of its repository.
+
+    Raises:
+        ValueError: the address is none of the web.
+
+    Examples:
+        >>> urls("https://host/me/it")["Changelog"]
+        'https://host/me/it/blob/main/CHANGELOG.md'
+        >>> urls(None)
+        {}
+    """
+    if repository is None:
+        return {}
+    if not re.fullmatch(r"https://[^/\s]+/\S+", repository):
+        raise ValueError(f"REPOSITORY={repository!r} is no address such as https://host/owner/name")
+    repository = repository.rstrip("/")
+    return {
+        "Repository": repository,
+        "Documentation": f"{repository}/tree/main/docs",
+        "Issues": f"{repository}/issues",
+        "Changelog": f"{repository}/blob/main/CHANGELOG.md",
+    }
+
+
+class Links(MetadataHookInterface):
+    """Set `readme` and `urls` of the metadata."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Read README.md beside this file; the address is `project.urls.Repository`."""
-        text = Path(self.root, "README.md").read_text("utf-8")
-        address = metadata.get("urls", {}).get("Repository")
-        metadata["readme"] = {"content-type": "text/markdown", "text": absolute(text, address)}
+        """Read README.md beside this file, and the address."""
+        address = os.environ.get("REPOSITORY") or None
+        metadata["urls"] = urls(address)
+        text = absolute(Path(self.root, "README.md").read_text("utf-8"), address)
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}

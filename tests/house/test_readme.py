@@ -1,14 +1,16 @@
-"""README in the wheel: links are absolute as soon as the repository has an address."""
+"""Links in what is built: they lead to the repository whose address the release is given."""
 
 import email
+import os
 import re
-import tomllib
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from hatch_build import absolute
+from hatch_build import absolute, urls
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -34,10 +36,31 @@ def test_all_links_lead_to_the_repository_and_nothing_else_changes():
 @pytest.mark.slow
 @pytest.mark.xdist_group("wheel")  # one environment for all
 def test_the_wheel_shows_the_readme(wheel):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = metadata(wheel)
+    assert found["Description-Content-Type"] == "text/markdown"
+    assert found.get_payload(decode=True).decode().strip() == README.strip()
+    assert found.get_all("Project-URL") is None
+
+
+@pytest.mark.slow
+def test_a_release_is_given_its_address(tmp_path):
+    """The wheel is made of the source distribution, as `make dist` makes it."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT]
+    environment = {**os.environ, "REPOSITORY": ADDRESS}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    found = metadata(next(tmp_path.glob("*.whl")))
+    assert found.get_payload(decode=True).decode().strip() == absolute(README, ADDRESS).strip()
+    written = dict(line.split(", ") for line in found.get_all("Project-URL"))
+    assert written == urls(ADDRESS)
+    assert written["Repository"] == ADDRESS
+
+
+def test_an_address_is_one_of_the_web():
+    with pytest.raises(ValueError, match="no address such as https://host/owner/name"):
+        urls("git@host:me/it")
+
+
+def metadata(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith("METADATA"))
-        found = email.message_from_bytes(archive.read(name))
-    assert found["Description-Content-Type"] == "text/markdown"
-    expected = absolute(README, project.get("urls", {}).get("Repository"))
-    assert found.get_payload(decode=True).decode().strip() == expected.strip()
+        return email.message_from_bytes(archive.read(name))
