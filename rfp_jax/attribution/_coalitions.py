@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from rfp_jax._core.argnums import Argnums, resolve
 from rfp_jax._util import shapes
@@ -106,7 +107,8 @@ class SourceCall:
             One array per source, shaped like the source.
 
         Raises:
-            ValueError: If the baseline has another structure or does not broadcast.
+            ValueError: If the baseline has another structure, does not broadcast, or is a fraction
+                where a source holds whole numbers.
         """
         given, structure = jax.tree.flatten(baseline)
         if structure != self.result:
@@ -117,7 +119,7 @@ class SourceCall:
                 )
             given = given * len(self.leaves)
         return [
-            jnp.broadcast_to(jnp.asarray(value, leaf.dtype), leaf.shape)
+            jnp.broadcast_to(_as_in(leaf, value), leaf.shape)
             for value, leaf in zip(given, self.leaves, strict=True)
         ]
 
@@ -187,3 +189,16 @@ def _inexact(output: jax.Array) -> jax.Array:
 
 def _expand(mask: jax.Array, ndim: int) -> jax.Array:
     return mask.reshape(mask.shape + (1,) * (ndim - mask.ndim))
+
+
+def _as_in(source: jax.Array, value: Given) -> jax.Array:
+    """Return a baseline in a source's dtype, which must not change it."""
+    is_whole = not jnp.issubdtype(source.dtype, jnp.inexact)
+    if is_whole and not isinstance(value, Tracer):
+        given = np.asarray(value)
+        if np.any(given != given.astype(source.dtype)):
+            raise ValueError(
+                f"a source of dtype {source.dtype} cannot hold the baseline {value}: "
+                "give whole numbers, or the source in floating point"
+            )
+    return jnp.asarray(value, source.dtype)

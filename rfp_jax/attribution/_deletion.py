@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from rfp_jax._core.argnums import Argnums
 from rfp_jax._util import shapes
@@ -69,8 +71,8 @@ def deletion(
 
     Raises:
         TypeError: At the call, if `argnums` holds anything but integers.
-        ValueError: At the call, if relevance or target do not fit the output, or the arguments do
-            not fit.
+        ValueError: At the call, if relevance or target do not fit the output, a target is none of
+            its classes, or the arguments do not fit.
 
     References:
         Samek, Binder, Montavon, Lapuschkin & Mueller, "Evaluating the visualization of what a deep
@@ -87,7 +89,7 @@ def deletion(
     """
 
     @jax.jit
-    def delete(relevance: Tree, target: jax.Array, *args: Given) -> Deletion:
+    def compiled(relevance: Tree, target: jax.Array, *args: Given) -> Deletion:
         call = SourceCall.from_call(fun, argnums, args)
         count, samples = len(call.leaves), target.shape[0]
         ranked = _of_target(call, relevance, target)
@@ -107,6 +109,18 @@ def deletion(
             drop=drop,
             first_hurts_most=_pick(drop, order[:, 0]) >= jnp.max(drop, axis=1),
         )
+
+    def delete(relevance: Tree, target: Given, *args: Given) -> Deletion:
+        result = compiled(relevance, target, *args)
+        if not isinstance(target, Tracer):
+            classes = jax.tree.leaves(relevance)[0].shape[1]
+            least, most = int(np.min(target)), int(np.max(target))
+            if least < 0 or most >= classes:
+                raise ValueError(
+                    f"targets must be 0 to {classes - 1}, got {least} to {most}: "
+                    "leave out samples that have none"
+                )
+        return result
 
     return delete
 

@@ -122,7 +122,12 @@ def by_class(values: xr.DataArray, classes: Sequence[str] | xr.DataArray) -> xr.
     if "label" not in values.coords or values.label.ndim != 1 or values.label.dtype.kind != "i":
         raise ValueError("samples must have one class each, as the coordinate 'label'")
     names = np.asarray(classes)
-    grouped = values.groupby("label").median()
+    (dim,) = values.label.dims
+    if values.sizes[dim]:
+        grouped = values.groupby("label").median()
+    else:  # groups of nothing, which xarray refuses
+        grouped = values.reset_coords(drop=True).rename({dim: "label"})
+        grouped = grouped.assign_coords(label=np.zeros(0, int))
     return (
         grouped.reindex(label=np.arange(len(names)))
         .rename(label="class")

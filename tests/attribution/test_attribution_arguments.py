@@ -34,6 +34,8 @@ def test_arguments_that_do_not_fit_are_refused():
         occlusion(lambda x: jnp.ones(3))({})
     with pytest.raises(ValueError, match="a number or arranged like the sources"):
         occlusion(network, ARGNUMS, baseline=(0.0, 1.0))(*case.args)
+    with pytest.raises(ValueError, match=r"dtype int\d+ cannot hold the baseline 0.5"):
+        occlusion(lambda x: 1.5 * x, baseline=0.5)(jnp.arange(3))
     with pytest.raises(TypeError, match="floating-point sources, got int"):
         gradient_x_input(lambda x: x * 1.5)(jnp.arange(3))
 
@@ -50,6 +52,9 @@ def test_data_that_do_not_fit_are_refused():
         deletion(network, ARGNUMS)((np.zeros((6, 5)),), case.labels, *case.args)
     with pytest.raises(ValueError, match="each relevance shaped like them"):
         deletion(network, ARGNUMS)(arranged([np.zeros((6, 4))] * 4), case.labels, *case.args)
+    without = np.where(np.arange(6) == 2, -1, case.labels)
+    with pytest.raises(ValueError, match=r"targets must be 0 to 4, got -1 to \d: leave out"):
+        deletion(network, ARGNUMS)(arranged([np.zeros((6, 5))] * 4), without, *case.args)
 
 
 def test_counts_below_one_are_refused():

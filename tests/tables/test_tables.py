@@ -118,6 +118,10 @@ def test_by_class_keeps_classes_without_samples():
     assert np.isfinite(found.sel({"class": "urban"})).all()
     table.label.values[:] = -1
     assert np.isnan(tables.by_class(tables.share(table), table["class"])).all()
+    nothing = tables.by_class(tables.share(table)[:0], table["class"])
+    assert nothing.shape == (3, 2)
+    assert nothing["class"].values.tolist() == list(CLASSES)
+    assert np.isnan(nothing).all()
 
 
 def test_by_bins_by_hand():

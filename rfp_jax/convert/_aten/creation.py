@@ -72,7 +72,22 @@ def triangle_indices(places: Given) -> Operation:
 
 def window(shape: Operation) -> Operation:
     """A window of n samples; a periodic one has the same value behind its end as at its start."""
-    return lambda n, periodic=True: jnp.asarray(shape(n + periodic)[:n])
+
+    def operation(n: int, periodic: bool = True, *form: float, **named: float) -> jax.Array:
+        values = shape(n + periodic, *form, **named) if n > 1 else np.ones(n)
+        return jnp.asarray(values[:n])
+
+    return operation
+
+
+def hamming(n: int, alpha: float = 0.54, beta: float = 0.46) -> np.ndarray:
+    """A raised cosine."""
+    return alpha - beta * np.cos(2 * np.pi * np.arange(n) / (n - 1))
+
+
+def kaiser(n: int, beta: float = 12.0) -> np.ndarray:
+    """A window whose width depends on beta."""
+    return np.kaiser(n, beta)
 
 
 def new(f: Given) -> Operation:
@@ -103,7 +118,8 @@ TABLE: dict[str, Operation] = {
     "tril_indices": _made(triangle_indices(np.tril_indices)),
     "triu_indices": _made(triangle_indices(np.triu_indices)),
     "hann_window": _made(window(np.hanning)),
-    "hamming_window": _made(window(np.hamming)),
+    "hamming_window": _made(window(hamming)),
+    "kaiser_window": _made(window(kaiser)),
     "blackman_window": _made(window(np.blackman)),
     "bartlett_window": _made(window(np.bartlett)),
     "fft_fftfreq": _made(lambda n, d=1.0: jnp.asarray(np.fft.fftfreq(n, d))),
