@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.fx.node import Target
 
 from rfp_jax._util.trees import Given, Leaf, Tree
 from rfp_jax.convert import _torch_export as export
@@ -186,7 +187,7 @@ def first_difference(
 
 def _base(operation: str) -> str:
     """The name of an operation without its library and overload."""
-    return operation.split(".")[1]
+    return (operation.split(".") * 2)[1]
 
 
 def run_nodes(
@@ -213,6 +214,14 @@ def run_nodes(
     kept: dict[Ref | None, Tree] = {}
 
     class Walk(torch.fx.Interpreter):
+        def get_attr(
+            self, target: Target, args: tuple[Given, ...], kwargs: dict[str, Given]
+        ) -> Tree:
+            """Give a branch or the body of a loop as a function that runs its nodes alone."""
+            found = super().get_attr(target, args, kwargs)
+            is_body = isinstance(found, torch.fx.GraphModule)
+            return torch.fx.Interpreter(found).run if is_body else found
+
         def run_node(self, n: torch.fx.Node) -> Tree:
             value = super().run_node(n)
             inspect(n.name, value)

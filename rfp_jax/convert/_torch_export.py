@@ -221,7 +221,9 @@ def _defined_by_others(
     exported: ExportedProgram,
 ) -> dict[torch._ops.OperatorBase, Callable[..., Tree]]:
     """Return PyTorch's definitions by other operations of those that our table lacks."""
-    used = {node.target for node in exported.graph.nodes if node.op == "call_function"}
+    graphs = [m.graph for m in exported.graph_module.modules() if isinstance(m, fx.GraphModule)]
+    nodes = [node for graph in graphs for node in graph.nodes]
+    used = {node.target for node in nodes if node.op == "call_function"}
     aten = [target for target in used if isinstance(target, torch._ops.OpOverload)]
     lacking = [target for target in aten if _aten.find(str(target)) is None]
     if not lacking:
@@ -269,7 +271,7 @@ def _why_not(module: nn.Module, error: Exception) -> str:
     if depends:
         lines.append(
             "  Its control flow depends on the values of tensors, and a program has to be the same "
-            "for all of them: write torch.where or masks instead of `if` and `while`"
+            "for all of them: write torch.where, masks or torch.cond instead of `if` and `while`"
         )
     else:
         lines.append(

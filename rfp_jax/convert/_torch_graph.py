@@ -24,7 +24,16 @@ from rfp_jax.convert._errors import (
     OperationError,
     ProgramError,
 )
-from rfp_jax.convert._torch_program import Argument, Input, Node, Program, Ref, Spec, map_leaves
+from rfp_jax.convert._torch_program import (
+    Argument,
+    Body,
+    Input,
+    Node,
+    Program,
+    Ref,
+    Spec,
+    map_leaves,
+)
 
 Values = dict[str, Tree]
 """Values of inputs and nodes, by their names: arrays, trees of them, Python values."""
@@ -41,9 +50,11 @@ _UNKNOWN = (
 def require_operations(nodes: Iterable[Node]) -> None:
     """Raise `MissingOperationError` if the table lacks an operation of these nodes."""
     missing: dict[str, list[str]] = {}
-    for node in nodes:
+    waiting = list(nodes)
+    for node in waiting:
         if _aten.find(node.operation) is None:
             missing.setdefault(node.operation, []).append(node.module)
+        waiting.extend(inner for body in node.bodies() for inner in body.nodes)
     if missing:
         raise MissingOperationError(missing)
 
@@ -145,7 +156,12 @@ def run(
         for entry in program.inputs
         if entry.key in held[entry.kind]
     }
-    for node in program.needed(targets):
+    return walk(program.needed(targets), values, targets, precision)
+
+
+def walk(nodes: Iterable[Node], values: Values, targets: Argument, precision: Precision) -> Tree:
+    """Run nodes one after the other, and return the values of targets."""
+    for node in nodes:
         values[node.name] = apply(node, values, precision)
     return fill(targets, values, precision)
 
@@ -166,7 +182,10 @@ def enter(entry: Input, value: Given, precision: Precision) -> Given:
 
 
 def fill(tree: Argument, values: Values, precision: Precision) -> Tree:
-    """Replace what a tree refers to by its value, and dtypes by those that stand for them."""
+    """Replace what a tree refers to by its value, dtypes by those that stand for them.
+
+    Bodies of branches and loops become functions.
+    """
 
     def leaf(argument: Argument) -> Tree:
         match argument:
@@ -174,6 +193,10 @@ def fill(tree: Argument, values: Values, precision: Precision) -> Tree:
                 return values[name]
             case np.dtype():
                 return precision(argument)
+            case Body(inputs, nodes, output):
+                return lambda *given: walk(
+                    nodes, dict(zip(inputs, given, strict=True)), output, precision
+                )
         return argument
 
     return map_leaves(leaf, tree)

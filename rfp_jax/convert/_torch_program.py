@@ -2,9 +2,10 @@
 
     Program   inputs -> nodes -> output
     Node      name = operation(*args, **kwargs), with the shape and dtype that PyTorch found
+    Body      a branch or the body of a loop, as an argument of a node: nodes of its own
 
-Arguments of a node are Python values, dtypes, lists of them, and `Ref`s to what earlier nodes
-returned. Everything can be written as JSON, but the constants, which are arrays.
+Arguments of a node are Python values, dtypes, bodies, lists of them, and `Ref`s to what earlier
+nodes returned. Everything can be written as JSON, but the constants, which are arrays.
 """
 
 from __future__ import annotations
@@ -30,8 +31,24 @@ class Ref:
     name: str
 
 
+@dataclass(frozen=True)
+class Body:
+    """A function of what it is given alone: a branch, or the body of a loop.
+
+    Attributes:
+        inputs: names of what it is given.
+        nodes: its operations, in an order in which they can run.
+        output: what it returns: a tree with `Ref`s.
+    """
+
+    inputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    output: Argument
+
+
 Argument: TypeAlias = (
     Ref
+    | Body
     | np.dtype
     | bool
     | int
@@ -43,7 +60,7 @@ Argument: TypeAlias = (
     | dict[Given, Tree]
     | None
 )
-"""A Python value, a dtype, a `Ref`, or a tree of these."""
+"""A Python value, a dtype, a `Ref`, a `Body`, or a tree of these."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,12 @@ class Node:
     def refs(self) -> Iterator[str]:
         """Names of everything that the node takes."""
         return refs((self.args, dict(self.kwargs)))
+
+    def bodies(self) -> Iterator[Body]:
+        """Branches and bodies of loops among its arguments."""
+        found: list[Body] = []
+        map_leaves(lambda leaf: isinstance(leaf, Body) and found.append(leaf), list(self.args))
+        return iter(found)
 
 
 @dataclass(frozen=True)
@@ -179,19 +202,7 @@ def to_json(program: Program) -> dict[str, Json]:
             {"name": e.name, "kind": e.kind, "key": e.key, "spec": _encode_spec(e.spec)}
             for e in program.inputs
         ],
-        "nodes": [
-            {
-                "name": node.name,
-                "operation": node.operation,
-                "args": [_encode(value) for value in node.args],
-                "kwargs": {key: _encode(value) for key, value in node.kwargs.items()},
-                "result": [_encode_spec(spec) for spec in node.result]
-                if isinstance(node.result, tuple)
-                else _encode_spec(node.result),
-                "module": node.module,
-            }
-            for node in program.nodes
-        ],
+        "nodes": [_encode_node(node) for node in program.nodes],
         "output": _encode(program.output),
         "arguments": _encode(program.arguments),
     }
@@ -208,22 +219,53 @@ def from_json(content: Mapping[str, Json], constants: Mapping[str, np.ndarray]) 
             Input(e["name"], e["kind"], e["key"], _decode_spec(e["spec"]))
             for e in content["inputs"]
         ),
-        nodes=tuple(
-            Node(
-                name=e["name"],
-                operation=e["operation"],
-                args=tuple(_decode(value) for value in e["args"]),
-                kwargs={key: _decode(value) for key, value in e["kwargs"].items()},
-                result=tuple(_decode_spec(spec) for spec in e["result"])
-                if isinstance(e["result"], list)
-                else _decode_spec(e["result"]),
-                module=e["module"],
-            )
-            for e in content["nodes"]
-        ),
+        nodes=tuple(_decode_node(entry) for entry in content["nodes"]),
         output=_decode(content["output"]),
         arguments=_decode(content["arguments"]),
         constants=constants,
+    )
+
+
+def _encode_node(node: Node) -> dict[str, Json]:
+    return {
+        "name": node.name,
+        "operation": node.operation,
+        "args": [_encode(value) for value in node.args],
+        "kwargs": {key: _encode(value) for key, value in node.kwargs.items()},
+        "result": [_encode_spec(spec) for spec in node.result]
+        if isinstance(node.result, tuple)
+        else _encode_spec(node.result),
+        "module": node.module,
+    }
+
+
+def _decode_node(content: Mapping[str, Json]) -> Node:
+    result = content["result"]
+    return Node(
+        name=content["name"],
+        operation=content["operation"],
+        args=tuple(_decode(value) for value in content["args"]),
+        kwargs={key: _decode(value) for key, value in content["kwargs"].items()},
+        result=tuple(_decode_spec(spec) for spec in result)
+        if isinstance(result, list)
+        else _decode_spec(result),
+        module=content["module"],
+    )
+
+
+def _encode_body(body: Body) -> dict[str, Json]:
+    return {
+        "inputs": list(body.inputs),
+        "nodes": [_encode_node(node) for node in body.nodes],
+        "output": _encode(body.output),
+    }
+
+
+def _decode_body(content: Mapping[str, Json]) -> Body:
+    return Body(
+        inputs=tuple(content["inputs"]),
+        nodes=tuple(_decode_node(entry) for entry in content["nodes"]),
+        output=_decode(content["output"]),
     )
 
 
@@ -241,6 +283,8 @@ def _encode(value: Argument) -> Json:  # noqa: PLR0911 (one per kind)
     match value:
         case Ref(name):
             return {"ref": name}
+        case Body():
+            return {"body": _encode_body(value)}
         case np.dtype():
             return {"dtype": str(value)}
         case float():
@@ -267,6 +311,8 @@ def _decode(content: Json) -> Argument:  # noqa: PLR0911 (one per kind)
     match tag:
         case "ref":
             return Ref(value)
+        case "body":
+            return _decode_body(value)
         case "dtype":
             return jnp.dtype(value)
         case "float":

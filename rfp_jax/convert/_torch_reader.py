@@ -15,7 +15,16 @@ from torch.utils import _pytree as pytree
 from rfp_jax._util.trees import Given
 from rfp_jax.convert._errors import ProgramError
 from rfp_jax.convert._torch_export import ROOT, as_array, as_dtype, held, plain
-from rfp_jax.convert._torch_program import Argument, Input, Node, Program, Ref, Spec, map_leaves
+from rfp_jax.convert._torch_program import (
+    Argument,
+    Body,
+    Input,
+    Node,
+    Program,
+    Ref,
+    Spec,
+    map_leaves,
+)
 
 
 def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Program:
@@ -42,7 +51,6 @@ def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Progr
         else:
             constants[target] = as_array(held(exported, spec))
             inputs.append(Input(name, "constant", target, single))
-    nodes = [_node(node) for node in exported.graph.nodes if node.op == "call_function"]
     leaves = [
         spec.arg.value if isinstance(spec.arg, ConstantArgument) else Ref(spec.arg.name)
         for spec in exported.graph_signature.output_specs
@@ -54,7 +62,7 @@ def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Progr
     places = plain(pytree.tree_unflatten(range(len(leaves)), call.out_spec))
     return Program(
         inputs=tuple(inputs),
-        nodes=tuple(nodes),
+        nodes=_nodes(exported.graph),
         output=map_leaves(leaves.__getitem__, places),
         arguments=pytree.tree_unflatten(range(arguments), call.in_spec),
         constants=constants,
@@ -64,6 +72,23 @@ def read_program(exported: ExportedProgram, aliases: Mapping[str, str]) -> Progr
 def _own(path: str) -> str:
     """A path without the wrapper's part."""
     return "" if path == ROOT else path.removeprefix(f"{ROOT}.")
+
+
+def _nodes(graph: fx.Graph) -> tuple[Node, ...]:
+    return tuple(_node(node) for node in graph.nodes if node.op == "call_function")
+
+
+def _body(node: fx.Node) -> Body:
+    owner = node.graph.owning_module
+    assert owner is not None
+    module = owner.get_submodule(str(node.target))
+    assert isinstance(module, fx.GraphModule)
+    graph = module.graph
+    return Body(
+        inputs=tuple(node.name for node in graph.nodes if node.op == "placeholder"),
+        nodes=_nodes(graph),
+        output=_argument(graph.output_node().args[0]),
+    )
 
 
 def _node(node: fx.Node) -> Node:
@@ -138,7 +163,8 @@ def _module(node: fx.Node) -> str:
 
 def _argument(value: object) -> Argument:
     if isinstance(value, fx.Node):
-        return Ref(value.name)
+        # No tensor is an attribute, for they are inputs: this is a branch or the body of a loop.
+        return _body(value) if value.op == "get_attr" else Ref(value.name)
     if isinstance(value, torch.dtype):
         return as_dtype(value)
     if isinstance(value, (torch.device, torch.layout, torch.memory_format)):

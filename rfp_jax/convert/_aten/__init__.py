@@ -11,6 +11,7 @@ from __future__ import annotations
 from rfp_jax.convert._aten import (
     algebra,
     attention,
+    control,
     convolution,
     creation,
     elementwise,
@@ -30,6 +31,7 @@ from rfp_jax.convert._aten.broadcast import Operation
 _FAMILIES = (
     algebra,
     attention,
+    control,
     convolution,
     creation,
     elementwise,
