@@ -227,7 +227,8 @@ def _heads(rng: np.random.Generator) -> Block:
 
     def block(x: jax.Array) -> jax.Array:
         q, k, v = (f(x).reshape(-1, T, 2, C // 2) for f in (query, key, value))
-        return out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape))
+        scores = jnp.einsum("bthc,bshc->bhts", q, k) * (C // 2) ** -0.5
+        return out(jnp.einsum("bhts,bshc->bthc", jax.nn.softmax(scores), v).reshape(x.shape))
 
     return block
 

@@ -1,4 +1,4 @@
-"""Programs that nobody wrote: whichever way one asks, the decomposition is the same."""
+"""Programs that nobody wrote: the decomposition is the same whichever way it is asked for."""
 
 import functools
 
@@ -7,21 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rfp_jax import RelevanceStopsWarning, audit, relevance, rules
+from rfp_jax import audit, relevance, rules
 from tests.oracles.blocks import BLOCKS
 from tests.oracles.programs import COUNT, SAMPLES, programs
 
 pytestmark = [
     pytest.mark.usefixtures("x64"),
     pytest.mark.slow,
-    pytest.mark.filterwarnings(f"ignore::{RelevanceStopsWarning.__module__}.RelevanceStopsWarning"),
+    pytest.mark.filterwarnings("ignore::rfp_jax.RelevanceStopsWarning"),
 ]
 
 SEED = 1
 PRESETS = (rules.lrp0, rules.attnlrp, rules.lrp0, rules.uniform, rules.lrp0, rules.cp_lrp)
 BIASES = ("keep", "propagate", "keep", "share")
 CLOSE = 1e-8
-LEAST = np.float64(1e-6)  # an output of less is what rounding left
+LEAST = np.float64(1e-4)  # an output of less is what rounding left
 
 
 @functools.cache
