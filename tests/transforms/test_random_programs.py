@@ -66,8 +66,9 @@ def check(program, preset, bias):
         pull = relevance(fun, (0, 1), outputs=weights, direction="reverse", **options)
         rows = [_of_each_sample(weights * part) for part in rel.sources]
         equal(map(_of_each_sample, jax.jit(pull)(a, b).sources), rows, "backwards")
-    certificate = audit(fun, (0, 1), rules=preset)(a, b)
-    assert certificate.passed, f"{program.name}: {certificate}"
+    if jnp.abs(rel.output).max() > LEAST:
+        certificate = audit(fun, (0, 1), rules=preset)(a, b)
+        assert certificate.passed, f"{program.name}: {certificate}"
 
 
 def _of_each_sample(part):
