@@ -128,9 +128,7 @@ class Node:
 
     def bodies(self) -> Iterator[Body]:
         """Branches and bodies of loops among its arguments."""
-        found: list[Body] = []
-        map_leaves(lambda leaf: isinstance(leaf, Body) and found.append(leaf), list(self.args))
-        return iter(found)
+        return (leaf for leaf in leaves(self.args) if isinstance(leaf, Body))
 
 
 @dataclass(frozen=True)
@@ -180,16 +178,20 @@ def map_leaves(f: Callable[[Leaf], Tree], tree: Tree) -> Tree:
     return f(tree)
 
 
+def leaves(tree: Tree) -> Iterator[Leaf]:
+    """Every leaf of a tree of lists, tuples and dicts."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    if isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from leaves(value)
+    else:
+        yield tree
+
+
 def refs(tree: Tree) -> Iterator[str]:
     """Names of all `Ref`s in a tree."""
-    if isinstance(tree, Ref):
-        yield tree.name
-    elif isinstance(tree, dict):
-        for value in tree.values():
-            yield from refs(value)
-    elif isinstance(tree, (list, tuple)):
-        for value in tree:
-            yield from refs(value)
+    return (leaf.name for leaf in leaves(tree) if isinstance(leaf, Ref))
 
 
 # As JSON. A tuple, a Ref, a dtype and numbers that JSON lacks are dicts of one tagged entry.
