@@ -114,8 +114,8 @@ class Equation:
 
     @cached_property
     def operands(self) -> list[jax.Array]:
-        """All operands as plain arrays."""
-        return [activation(value) for value in self.values]
+        """All operands as plain arrays, in the precision that rules compute in."""
+        return [widen(activation(value), self.dtype) for value in self.values]
 
     @property
     def tracked(self) -> tuple[bool, ...]:

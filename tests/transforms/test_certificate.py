@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 from jax.nn import relu, sigmoid, softmax
 
-from rfp_jax import audit, rules
+from rfp_jax import audit, relevance, rules
 from rfp_jax._transforms import certificate
 from tests.oracles.decomposition import convolve, draw
 
@@ -56,6 +56,19 @@ def test_precisions_may_change_within_a_network(order):
     wrong = rules.lrp0.with_rules({"dot_general": _times(1.5, rules.lrp0.table["dot_general"])})
     report = audit(network, rules=wrong)(x)
     assert [entry.primitive for entry in report.guilty] == ["dot_general"] * 2
+
+
+def test_a_constant_that_is_carried_along_is_as_wide_as_what_it_is_beside():
+    """An array in bfloat16, sorted by values that are computed in float32."""
+    payload = draw(4, 6, seed=1).astype(jnp.bfloat16)
+
+    def network(x):
+        keys, carried = lax.sort((x, payload), num_keys=1)
+        return keys.reshape(-1) + carried.reshape(-1)
+
+    x = draw(4, 6).astype(jnp.bfloat16)
+    assert audit(network)(x).passed
+    assert relevance(network, dtype=jnp.float32)(x).sources.dtype == jnp.float32
 
 
 def test_an_error_of_1e_4_in_a_long_loop_fails():
