@@ -29,4 +29,6 @@ def test_a_planted_fault_is_caught(call, fault, around, dtype):
 @pytest.mark.parametrize("call", CALLS, ids=[call.primitive for call in CALLS])
 def test_a_right_network_passes(call, around, dtype):
     report = certificate(call, around, dtype)
+    if report.unsupported:
+        pytest.skip(report.verdict)
     assert report.passed or not report.finite, report.verdict
