@@ -129,8 +129,8 @@ def measure(entry: Entry, seconds: float = 0.0) -> Measurement:
     weights = jax.random.normal(jax.random.key(1), plain.shape, plain.dtype)
     numbers = {"output": jnp.inf, "theorem": jnp.inf, "from_sources": 0.0}
     if not report.unsupported:
-        compare = partial(_compare, fun, argnums, weights, plain)
-        numbers = run_once(compare, *args)
+        compare = partial(_compare, fun, argnums)
+        numbers = run_once(compare, weights, plain, *args)  # not constants, which XLA would fold
     return Measurement(
         linear=counts["linear"],
         rule=counts["rule"],
