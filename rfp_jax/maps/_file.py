@@ -81,10 +81,11 @@ class FileRaster:
             valid = ~missing(values, self.tags.nodata)
             if self._mask_band is not None:
                 valid &= opened.read(self._mask_band, window=window) != 0
-            if self.is_masked and self.warp is None:  # GDAL warps no masked pixel
+            if self.is_masked and self.warp is None:
                 valid &= (opened.read_masks(self.bands, window=window) != 0).all(0)
-            if self.warp and self.warp.get("add_alpha"):
-                valid &= opened.read(opened.count, window=window) == 255
+            if self.warp and (self.is_masked or self.warp.get("add_alpha")):
+                covered = opened if self.warp.get("add_alpha") else self._covered()
+                valid &= covered.read(covered.count, window=window) == 255
         except RasterioError as error:
             raise SceneError(
                 f"source {self.name!r} cannot be read at rows {rows.start} to {rows.stop}, columns "
@@ -154,6 +155,19 @@ class FileRaster:
                 opened = rasterio.open(self._local.memory.name)
             self._local.opened = opened if self.warp is None else WarpedVRT(opened, **self.warp)
         return self._local.opened
+
+    def _covered(self) -> WarpedVRT:
+        """The warped file with a last band that is 255 where all that a pixel is made of is there.
+
+        GDAL has no such band beside a value for missing data, and from 3.12 on no mask either.
+        """
+        if not hasattr(self._local, "covered"):
+            assert self.warp is not None
+            options = {k: v for k, v in self.warp.items() if k not in ("nodata", "src_nodata")}
+            self._local.covered = WarpedVRT(
+                rasterio.open(self.path), **{**options, "add_alpha": True}
+            )
+        return self._local.covered
 
     @property
     def _mask_band(self) -> int | None:

@@ -147,7 +147,7 @@ def test_times_are_kept(tmp_path):
         datetime.datetime(2017, 7, 1, 12, tzinfo=berlin),
         datetime.date(3017, 7, 1),
         np.datetime64("2016-02-29"),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "s"),
         None,
     ]
     data = [each | {"day": day} for each, day in zip(samples(7), given, strict=True)]

@@ -185,7 +185,7 @@ def test_rounding_errors_are_zero_and_metadata_are_whole(tmp_path):
     table = table.assign_coords(
         easting=("sample", [600480.0 + i / 8 for i in range(9)]),
         tiny=("sample", np.full(9, 1.25e-12)),
-        day=("sample", np.datetime64("2017-03-01T10:30", "us") + np.arange(9)),
+        day=("sample", np.datetime64("2017-03-01T10:30", "us") + np.arange(9).astype("m8[us]")),
         patch=("sample", 10**15 + np.arange(9)),
     )
     tables.report(table, tmp_path / "r.html")

@@ -21,7 +21,10 @@ COUNT = 20
 def sample(index):
     optical, sar = np.random.default_rng(index).normal(size=(2, 4)).astype(np.float32)
     found = {"optical": optical, "sar": sar, "label": index % 3, "id": f"patch {index}"}
-    found |= {"cloud_cover": index / 20, "day": np.datetime64("2017-01-01") + 40 * index}
+    found |= {
+        "cloud_cover": index / 20,
+        "day": np.datetime64("2017-01-01") + np.timedelta64(40 * index, "D"),
+    }
     found |= {"easting": 600480.0 + 10 * index, "northing": 5700120.0, "season": "été"}
     return found | {"crs": "EPSG:32633" if index % 2 else "EPSG:32632", "cloudy": index % 2 == 0}
 

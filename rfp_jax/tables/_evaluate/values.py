@@ -155,9 +155,14 @@ def _time(value: Given) -> np.datetime64:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
     if not isinstance(value, np.datetime64 | datetime.date):
         raise TypeError(f"must be a time, got {_shown(value)}")
-    given = np.datetime64("NaT") if str(value) == "NaT" else np.datetime64(value)  # pandas', too
-    kept = given.astype("datetime64[us]")
-    if not np.isnat(given) and kept.astype("datetime64[s]") != given.astype("datetime64[s]"):
+    missing = np.datetime64("NaT", "us")
+    given = missing if str(value) == "NaT" else np.datetime64(value)  # pandas', too
+    try:
+        kept = given.astype("datetime64[us]")
+        is_kept = np.isnat(given) or kept.astype("datetime64[s]") == given.astype("datetime64[s]")
+    except OverflowError:  # of NumPy 2.5; before, it wraps around
+        is_kept, kept = False, missing
+    if not is_kept:
         raise ValueError(f"{given} is out of the range of times in microseconds")
     return kept
 
