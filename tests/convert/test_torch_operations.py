@@ -29,6 +29,7 @@ UNSEEN = {
         ("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"), "one result of four"
     ),
     **dict.fromkeys(("_linalg_svd", "_linalg_eigh"), "vectors have any sign"),
+    **dict.fromkeys(("cond", "while_loop"), "test_torch_control_flow"),
     **{
         f"rfp_jax.packed_{kind}": "test_torch_recurrent"
         for kind in "lstm gru rnn_tanh rnn_relu".split()
