@@ -112,7 +112,7 @@ def deletion(
 
     def delete(relevance: Tree, target: Given, *args: Given) -> Deletion:
         result = compiled(relevance, target, *args)
-        if not isinstance(target, Tracer):
+        if not isinstance(target, Tracer) and np.size(target):
             classes = jax.tree.leaves(relevance)[0].shape[1]
             least, most = int(np.min(target)), int(np.max(target))
             if least < 0 or most >= classes:
