@@ -186,8 +186,8 @@ def first_difference(
 
 
 def _base(operation: str) -> str:
-    """The name of an operation without its library and overload."""
-    return (operation.split(".") * 2)[1]
+    """The name of one of PyTorch's own operations without its overload."""
+    return operation.removeprefix("aten.").split(".")[0]
 
 
 def run_nodes(
