@@ -18,6 +18,14 @@ from rfp_jax import attribution
 EXACT = 4
 """Up to so many sources all coalitions are tried."""
 
+ANY = 1e6
+"""A bound on the error of rounding that no network comes near."""
+
+
+def half_pays() -> bool:
+    """Tell whether products in half precision are quicker here: not on a CPU."""
+    return jax.default_backend() != "cpu"
+
 
 @dataclass(frozen=True)
 class Contestant:
@@ -92,6 +100,9 @@ def ours(work: Workload) -> Iterator[Contestant]:
     yield explained("relevance", work.explain())
     if has_options:
         yield explained("relevance, XLA's defaults", work.explain(), suited=False)
+    if half_pays() and work.dtype == "float32":
+        half = work.explain(dtype=jnp.bfloat16, max_error=ANY)
+        yield explained("relevance, contributions in bfloat16", half)
     if work.pieces and jax.default_backend() == "cpu":
         name = f"in pieces of {work.pieces}"
         yield _program(f"forward, {name}", in_pieces(work.fun, work.pieces), work, "output")

@@ -28,6 +28,15 @@ Carried = Sequence[jax.Array | None]
 class Carrier(Protocol):
     """Encodes in a slot what a source contributed."""
 
+    @property
+    def wide(self) -> Carrier:
+        """The carrier in bodies of loops and branches and of constants, which rounds nothing."""
+        ...
+
+    def rounding(self, equation: Equation, frozen: Frozen, inputs: Sequence[Tracked]) -> float:
+        """Return the greatest error that rounding adds to contributions on their way to results."""
+        ...
+
     def seed(self, x: shapes.Inexact[jax.Array, "*shape"]) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return what a whole source carries at first: all that there is of itself."""
         ...
@@ -54,6 +63,16 @@ class Carrier(Protocol):
 @dataclass(frozen=True)
 class Contributions:
     """Slots hold contributions."""
+
+    @property
+    def wide(self) -> Carrier:
+        """Itself: it does not round."""
+        return self
+
+    def rounding(self, equation: Equation, frozen: Frozen, inputs: Sequence[Tracked]) -> float:
+        """Return 0."""
+        del equation, frozen, inputs
+        return 0.0
 
     def seed(self, x: shapes.Inexact[jax.Array, "*shape"]) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return all of the source."""
@@ -89,6 +108,16 @@ class Contributions:
 @dataclass(frozen=True)
 class Fractions:
     """Slots hold fractions p; the contribution is `activation * p`."""
+
+    @property
+    def wide(self) -> Carrier:
+        """Itself: it does not round."""
+        return self
+
+    def rounding(self, equation: Equation, frozen: Frozen, inputs: Sequence[Tracked]) -> float:
+        """Return 0."""
+        del equation, frozen, inputs
+        return 0.0
 
     def seed(self, x: shapes.Inexact[jax.Array, "*shape"]) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return 1: a source has all of itself."""

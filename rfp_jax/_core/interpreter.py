@@ -195,6 +195,7 @@ class Interpreter:
                 for value in values:
                     if isinstance(value, Tracked):
                         compute(value)
+                values = tuple(map(self._wide, values))
             return control(self.inside(eqn, path, source), eqn, values, tally)
         if not steered:
             operands = list(map(activation, values))
@@ -256,7 +257,21 @@ class Interpreter:
     def inside(self, eqn: core.JaxprEqn, path: str, source: str) -> Interpreter:
         """Return the walk through the bodies of a call, loop or branch."""
         observer = None if self.observer is None else self.observer.inside(eqn)
-        return replace(self, path=path, source=source, observer=observer)
+        carrier = self.carrier.wide if eqn.primitive.name in LOOPS else self.carrier
+        return replace(self, path=path, source=source, observer=observer, carrier=carrier)
+
+    @property
+    def _rounds(self) -> bool:
+        """Return whether contributions are rounded to less precision than activations have."""
+        return self.carrier.wide is not self.carrier
+
+    def _wide(self, value: Value) -> Value:
+        """Return a value with contributions as the body of a loop or branch carries them."""
+        if not (self._rounds and isinstance(value, Tracked)):
+            return value
+        y = value.activation
+        carried = (None if c is None else self.carrier.read(y, c) for c in value.contributions)
+        return value.replace(tuple(carried))
 
     def constant(self, y: jax.Array, count: int) -> Slots:
         """Return the slots of a value that came from no source."""
@@ -270,14 +285,18 @@ class Interpreter:
         if not value.facts.has_constant:
             return zeros_like(y)
         is_shared = self.bias.needs_all_slots and not unshared
-        if self.bias.slots or (exactly and not is_shared):
-            followed = self.constant_parts.follow
-            own = value.contributions[-1] if self.bias.slots else followed(value, self._remaining)
-            return zeros_like(y) if own is None else self.carrier.read(y, own)
-        return self._remainder(value)
+        if self.bias.slots and not self._rounds:
+            own = value.contributions[-1]
+        elif (exactly or self._rounds) and not is_shared:
+            own = self.constant_parts.follow(value, self._remaining)
+        else:
+            return self._remainder(value)
+        return zeros_like(y) if own is None else self.carrier.read(y, own)
 
     def _remaining(self, value: Tracked) -> Slot:
         """Return what is carried of a remainder; what may be rounding errors is none."""
+        if self.bias.slots:
+            return value.contributions[-1]
         y = value.activation
         sizes = [jnp.abs(self.carrier.read(y, c)) for c in value.contributions if c is not None]
         least = 64 * epsilon(y.dtype) * sum(sizes, jnp.abs(y))
@@ -332,7 +351,12 @@ class Interpreter:
         has_constant = any(value.facts.has_constant for value in inputs)
         if not has_constant:
             has_constant = frozen.bias is not None and not ranges.vanishes(equation)
-        facts = replace(weights.facts(equation), sources=passing, has_constant=has_constant)
+        facts = replace(
+            weights.facts(equation),
+            sources=passing,
+            has_constant=has_constant,
+            rounding=self.carrier.rounding(equation, frozen, inputs),
+        )
         if facts.interval[0] >= 0 and self.scales.intersection(equation.eqn.outvars):
             facts = replace(facts, is_weight=True)
         equation.settle()
@@ -342,12 +366,13 @@ class Interpreter:
                 count = len(equation.inputs[0].contributions)
                 pushed: list[Slots] = [(None,) * count for _ in outputs]
             else:
-                rows = [
-                    [None] * len(outputs)
-                    if all(c is None for c in carried)
-                    else self.carrier.push(equation, frozen, inputs, carried)
-                    for carried in slots(inputs)
-                ]
+                made: dict[tuple[int, ...], Carried] = {}  # equal contributions are pushed once
+                rows: list[Carried] = []
+                for carried in slots(inputs):
+                    key = tuple(map(id, carried))
+                    if key not in made and any(c is not None for c in carried):
+                        made[key] = self.carrier.push(equation, frozen, inputs, carried)
+                    rows.append(made.get(key, [None] * len(outputs)))
                 pushed = [tuple(column) for column in zip(*rows, strict=True)]
                 for y, column in zip(outputs, pushed, strict=True):
                     for c in column:
@@ -357,9 +382,10 @@ class Interpreter:
         def constant(place: int, carried: list[Slot]) -> Slot:
             absent = all(c is None for c in carried)
             none: Carried = [None] * len(outputs)
-            row = none if absent else self.carrier.push(equation, frozen, inputs, carried)
+            carrier = self.carrier.wide
+            row = none if absent else carrier.push(equation, frozen, inputs, carried)
             pushed: list[Slots] = [(c,) for c in row]
-            return Propagate().added(self.carrier, frozen, pushed)[place][0]
+            return Propagate().added(carrier, frozen, pushed)[place][0]
 
         made_by = equation if equation.name in REMEMBERED else None
         note = frozen.note

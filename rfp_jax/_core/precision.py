@@ -37,11 +37,12 @@ from rfp_jax._util.trees import Given
 T = TypeVar("T")
 
 
-def check(dtype: DTypeLike | None) -> None:
+def check(dtype: DTypeLike | None, max_error: object = None) -> None:
     """Refuse what contributions cannot be held in.
 
     Raises:
         TypeError: it is not a floating-point dtype.
+        ValueError: there is a bound on the error of rounding, but no dtype, or it is not positive.
     """
     try:
         is_known = dtype is None or jnp.issubdtype(dtype, jnp.floating)
@@ -49,6 +50,18 @@ def check(dtype: DTypeLike | None) -> None:
         is_known = False
     if not is_known:
         raise TypeError(f"dtype={dtype!r} is not a floating-point dtype; pass jnp.float32, or None")
+    if max_error is None:
+        return
+    if dtype is None:
+        raise ValueError(
+            f"max_error={max_error!r} bounds what rounding contributions adds: pass the dtype that "
+            "they are rounded to, such as dtype=jnp.bfloat16"
+        )
+    if not (isinstance(max_error, int | float) and 0 < max_error < float("inf")):
+        raise ValueError(
+            f"max_error={max_error!r} must be a positive number, such as 0.05: the error, relative "
+            "to what contributions would be if nothing canceled"
+        )
 
 
 def check_beside(dtype: DTypeLike | None, arrays: Mapping[str, DTypeLike | None]) -> None:
@@ -66,9 +79,35 @@ def check_beside(dtype: DTypeLike | None, arrays: Mapping[str, DTypeLike | None]
             given, wide = jnp.dtype(dtype).name, jnp.dtype(own).name
             raise ValueError(
                 f"dtype={given} is narrower than {name}, which is {wide}: contributions add up to "
-                f"activations, and are never held in less; pass dtype=jnp.{wide} or None, or give "
-                f"the model itself sources and parameters in {given}"
+                f"activations. Pass dtype=jnp.{wide} or None; or to rfp_jax.relevance max_error=, "
+                f"the error that you allow; or give the model sources and parameters in {given}"
             )
+
+
+def check_rounding(dtype: DTypeLike, arrays: Mapping[str, DTypeLike | None]) -> None:
+    """Refuse to round to a precision that is no less than the model's.
+
+    Args:
+        dtype: of contributions.
+        arrays: the dtypes of sources and outputs, by what to call them.
+
+    Raises:
+        ValueError: it is narrower than none of them.
+    """
+    owns = [own for own in arrays.values() if own is not None]
+    if not any(is_narrower(dtype, own) for own in owns):
+        names = sorted({jnp.dtype(own).name for own in owns})
+        raise ValueError(
+            f"max_error bounds what rounding contributions to dtype={jnp.dtype(dtype).name} adds, "
+            f"but sources and outputs are {', '.join(names)}, not wider than that; leave max_error "
+            "away"
+        )
+
+
+def is_narrower(dtype: DTypeLike, own: DTypeLike) -> bool:
+    """Tell whether a real dtype holds less than another one, `own`, and nothing besides."""
+    both = _is_real(dtype) and _is_real(own)
+    return both and jnp.dtype(dtype) != jnp.dtype(own) and _holds(own, dtype)
 
 
 def _is_real(dtype: DTypeLike | None) -> TypeGuard[DTypeLike]:

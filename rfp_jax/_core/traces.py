@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 from rfp_jax._core.argnums import Argnums, resolve
 from rfp_jax._core.jaxprs import dtype_of, inner_jaxprs, shape_of
 from rfp_jax._core.known import Known, is_known
-from rfp_jax._core.precision import check_beside, narrow, widen
+from rfp_jax._core.precision import check_beside, check_rounding, narrow, widen
 from rfp_jax._core.signatures import (
     KeyPath,
     TreeDef,
@@ -78,8 +78,8 @@ class Trace:
         """The call with its sources in the precision of contributions."""
         return replace(self, leaves=[widen(leaf, dtype) for leaf in self.leaves])
 
-    def check_precision(self, dtype: DTypeLike | None) -> None:
-        """Refuse contributions in less precision than sources and outputs have.
+    def check_precision(self, dtype: DTypeLike | None, max_error: float | None = None) -> None:
+        """Refuse contributions in less precision than sources and outputs have, or only those.
 
         Raises:
             ValueError: see there.
@@ -89,7 +89,10 @@ class Trace:
             f"source {name}": leaf.dtype for name, leaf in zip(self.names, self.leaves, strict=True)
         }
         arrays |= {f"output {place}": dtype_of(atom) for place, atom in enumerate(outputs)}
-        check_beside(dtype, arrays)
+        if dtype is not None and max_error is not None:
+            check_rounding(dtype, arrays)
+        else:
+            check_beside(dtype, arrays)
 
     def results(self, values: Sequence[Value]) -> list[jax.Array]:
         """Return the plain program's results, of what a walk returned."""

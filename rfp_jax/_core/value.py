@@ -39,6 +39,7 @@ class Facts:
         has_constant: whether something that came from no source may be part of it.
         sources: which source arrays contribute to it.
         steered_by: which source arrays it depends on at all.
+        rounding: the greatest error that rounding contributions has added, if nothing canceled.
     """
 
     interval: tuple[float, float] = UNBOUNDED
@@ -47,6 +48,7 @@ class Facts:
     has_constant: bool = True
     sources: frozenset[int] = frozenset()
     steered_by: frozenset[int] = frozenset()
+    rounding: float = 0.0
 
     @classmethod
     def from_source(cls, place: int) -> Facts:
@@ -64,6 +66,7 @@ class Facts:
             has_constant=self.has_constant or other.has_constant,
             sources=self.sources | other.sources,
             steered_by=self.steered_by | other.steered_by,
+            rounding=max(self.rounding, other.rounding),
         )
 
 

@@ -49,6 +49,7 @@ class Options(TypedDict, total=False):
     direction: Direction
     rules: str | Composite | LayerRule
     dtype: DTypeLike | None
+    max_error: float | None
     max_bytes: int
 
 
@@ -90,6 +91,7 @@ def relevance(
     direction: Direction = "auto",
     rules: str | Composite | LayerRule = "lrp0",
     dtype: DTypeLike | None = None,
+    max_error: float | None = None,
     max_bytes: int = 2**30,
 ) -> Callable[P, Tree]:
     """Transform `fun` into a function that tells how much of each output came from each source.
@@ -126,7 +128,11 @@ def relevance(
         dtype: the precision of contributions and of what is returned of them; by default that of
             the activations. With `jnp.float32`, a model that computes in bfloat16 is evaluated as
             it is, but what sources contributed is not rounded to bfloat16 at every step. A dtype
-            that is narrower than a source or an output is refused.
+            that is narrower than a source or an output is refused, without `max_error`.
+        max_error: the error that rounding contributions to a narrower dtype may add, relative to
+            what they would be if nothing canceled on their way; returned is the model's dtype.
+            Rounding ends where the bound would be passed, and stops for loops and branches. What
+            float16 cannot hold becomes infinite.
         max_bytes: the memory that the parts of a split, pushed at one time, may take.
 
     Returns:
@@ -169,16 +175,16 @@ def relevance(
     if not isinstance(max_bytes, int) or max_bytes < 1:
         raise ValueError(f"max_bytes={max_bytes!r} must be a positive integer, such as 2**30")
     check_callable(fun)
-    check(dtype)
-    walk(rules, bias)  # names that are not known are refused before the call
+    check(dtype, max_error)
+    walk(rules, bias, dtype, max_error)  # names that are not known are refused before the call
 
     @functools.wraps(fun)
     def explained(*args: P.args, **kwargs: P.kwargs) -> Tree:
         given = trace(fun, argnums, args, kwargs, has_aux)
-        given.check_precision(dtype)
-        call = given.widened(dtype)
+        given.check_precision(dtype, max_error)
+        call = given.widened(dtype if max_error is None else None)
         splits = split_leaves(split, call.tree)
-        program = FrozenProgram(call, walk(rules, bias, dtype))
+        program = FrozenProgram(call, walk(rules, bias, dtype, max_error))
         explain = _Explanation(program, splits, outputs, ignore_index, max_bytes)
         reverse = direction == "reverse" or (
             direction == "auto"

@@ -9,12 +9,17 @@ The integrand is a polynomial of degree n - 1 in t, so \(\lceil n / 2 \rceil\) n
 Legendre give it exactly. For two factors it is \(c_{1s} (x_2 + b_2) / 2 + c_{2s} (x_1 + b_1) / 2\).
 The rule holds for every polynomial, of one variable too, so a polynomial does not change when it is
 expanded, factored or bracketed otherwise: \((x + 1)^2\) is \(x^2 + 2 x + 1\).
+
+Where nothing is constant and every term is of degree \(d_j\) in \(x_j\), a signal that came whole
+from one source contributes \(d_j y / n\). What is equal by this symmetry is computed and pushed on
+once.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +37,8 @@ MOST_FACTORS = 8
 
 _MOST_EQUATIONS = 64
 _ADDING = frozenset("add add_any sub select_n".split())
-_LINEAR = MOVES | {"reduce_sum", "neg", "add", "add_any", "sub"}
+_MOVING = MOVES | {"reduce_sum", "neg"}
+_LINEAR = _MOVING | {"add", "add_any", "sub"}
 _PRODUCTS = frozenset({"mul", "dot_general"})
 _POWERS = ("integer_pow", "pow")
 
@@ -57,12 +63,15 @@ def polynomial_first(rule: Rule) -> Rule:
 
 def by_factors(f: Equation) -> Frozen:
     """A polynomial of signals: a product, with the products that it is made of, or a power."""
-    factors, degree, function = _expand(f)
-    return aumann_shapley(f, factors, degree, function)
+    return aumann_shapley(f, *_expand(f))
 
 
 def aumann_shapley(
-    f: Equation, factors: Sequence[Tracked], degree: int, function: Callable[..., jax.Array]
+    f: Equation,
+    factors: Sequence[Tracked],
+    degree: int,
+    function: Callable[..., jax.Array],
+    degrees: Sequence[int] | None = None,
 ) -> Frozen:
     """A polynomial of its factors, shared along the path from their constants to the activations.
 
@@ -71,6 +80,7 @@ def aumann_shapley(
         factors: the values that the polynomial is of.
         degree: its degree.
         function: the polynomial, of one array per factor.
+        degrees: its degree in each factor, if all its terms have the same.
     """
     nodes, weights = np.polynomial.legendre.leggauss((degree + 1) // 2)
     nodes, weights = ((nodes + 1) / 2).tolist(), (weights / 2).tolist()  # of no dtype
@@ -95,6 +105,8 @@ def aumann_shapley(
     def push(*c: jax.Array | None) -> jax.Array:
         constants()  # here, not inside the loop below
         present = [i for i, ci in enumerate(c) if ci is not None]
+        if degrees and is_homogeneous and all(c[i] is x[i] for i in present):
+            return part(sum(degrees[i] for i in present))
         if len(nodes) <= 4:
             each = zip(nodes, weights, strict=True)
             return functools.reduce(jnp.add, (along(t, present, c) * w for t, w in each))
@@ -104,6 +116,10 @@ def aumann_shapley(
 
         steps = (jnp.asarray(nodes, y.dtype), jnp.asarray(weights, y.dtype))
         return lax.scan(add, jnp.zeros_like(y), steps)[0]
+
+    @functools.cache
+    def part(degrees: int) -> jax.Array:
+        return y * jnp.asarray(degrees / degree, y.dtype)
 
     def bias() -> jax.Array:
         start = [f.constant_part(factor, exactly=True) for factor in factors]
@@ -117,11 +133,14 @@ def aumann_shapley(
     )
 
 
-def _expand(f: Equation) -> tuple[list[Tracked], int, Callable[..., jax.Array]]:
+def _expand(
+    f: Equation,
+) -> tuple[list[Tracked], int, Callable[..., jax.Array], Sequence[int] | None]:
     """Find the factors of a product of signals through the sums and products that lead to it.
 
     Returns:
-        The factors, the degree of the polynomial, and the polynomial as a function of them.
+        The factors, the degree of the polynomial, the polynomial as a function of them, and its
+        degree in each if all its terms have the same.
     """
     degrees: dict[int, int] = {}
     factors: list[Tracked] = []
@@ -160,7 +179,23 @@ def _expand(f: Equation) -> tuple[list[Tracked], int, Callable[..., jax.Array]]:
             values[id(value)] = made.at(values)
         return f.at(values)
 
-    return factors, total, function
+    powers: dict[int, Counter[int] | None] = {
+        id(factor): Counter([id(factor)]) for factor in factors
+    }
+    for value, made in inner:
+        powers[id(value)] = _powers(made, powers)
+    own = None if affine else _powers(f, powers)
+    return factors, total, function, None if own is None else [own[id(v)] for v in factors]
+
+
+def _powers(made: Equation, powers: Mapping[int, Counter[int] | None]) -> Counter[int] | None:
+    """Return how often each factor stands in every term of a result; None if that differs."""
+    given = [powers.get(id(value)) for value in _signals(made)]
+    if made.name in _PRODUCTS:
+        return None if None in given else sum(filter(None, given), Counter[int]())
+    if made.name in _MOVING and len(given) == 1:
+        return given[0]
+    return None
 
 
 def _signals(made: Equation) -> list[Tracked]:

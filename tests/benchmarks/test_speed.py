@@ -210,6 +210,15 @@ def test_other_precisions(dtype):
     assert (worst < 1e-12) if dtype == "float64" else (1e-4 < worst < 0.1)
 
 
+def test_where_half_precision_pays_it_takes_part(monkeypatch):
+    monkeypatch.setattr(contestants, "half_pays", lambda: True)
+    work = tiny(axis=1, fun=lambda v, x: layer(v, x).sum(1))
+    result = measure(work, rounds=3, seconds=0.01, others=False, tolerance=0.1)
+    assert result.failures == {}
+    (line,) = (line for line in result.lines if "contributions in bfloat16" in line.name)
+    assert 1e-5 < line.error < 0.05
+
+
 def test_training_steps_are_checked_and_the_plain_one_is_the_unit():
     weights, left, right = (
         jax.random.normal(key, shape)
