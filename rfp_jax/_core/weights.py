@@ -57,7 +57,7 @@ _KEEPING = (PLACEMENTS | MOVES | LAYERS) | frozenset(
 """Weights stay weights, as long as the result is not negative by construction."""
 
 _SCALING = MOVES | frozenset(
-    "mul div neg reduce_sum gather scatter scatter-add dynamic_update_slice".split()
+    "mul div neg reduce_sum reduce_prod gather scatter scatter-add dynamic_update_slice".split()
 )
 """Weights stay weights, whatever the sign of the constant that they are multiplied with."""
 
@@ -94,10 +94,31 @@ def _is_normalizer(equation: Equation) -> bool:
     return equation.power is not None and equation.power < 0
 
 
+def is_scale(value: Value) -> bool:
+    """Return whether a value is the inverse of a sum or of its root, the scale of a norm."""
+    while isinstance(value, Tracked) and (made := producer(value)) is not None:
+        if _is_normalizer(made):
+            return _is_of_sum(made)
+        if made.name not in _SCALED or len(made.inputs) != 1:
+            return False
+        value = made.inputs[0]
+    return False
+
+
+_SCALED = MOVES | {"mul", "div", "neg"}
+_BETWEEN = MOVES | {"add", "mul", "div", "max", "sub", "select_n"}
+
+
 def _is_root_of_squares(equation: Equation) -> bool:
     """Recognize `sqrt` of a sum or mean of squares: a scale."""
-    if equation.power != 0.5:
-        return False
+    return equation.power == 0.5 and _is_of_sum(equation)
+
+
+def _is_of_sum(equation: Equation) -> bool:
+    """Return whether an equation is of a sum of what is not negative, or of its root.
+
+    The sum may be moved, scaled and shifted.
+    """
     waiting: list[Value] = list(equation.inputs)
     while waiting:
         value = waiting.pop()
@@ -106,6 +127,6 @@ def _is_root_of_squares(equation: Equation) -> bool:
             continue
         if made.name == "reduce_sum":
             return isinstance(value, Tracked) and value.facts.interval[0] >= 0
-        if made.name in MOVES or made.name in ("add", "mul", "div", "max", "sub", "select_n"):
+        if made.name in _BETWEEN or made.power == 0.5:
             waiting.extend(made.inputs)
     return False

@@ -28,8 +28,10 @@ from jax import lax
 
 from rfp_jax._core.equation import Equation, Kind, base, degree, kind, producer
 from rfp_jax._core.frozen import Frozen, Rule
+from rfp_jax._core.jaxprs import shape_of
 from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked
+from rfp_jax._core.weights import is_scale
 from rfp_jax.rules._elementwise import from_variable
 
 MOST_FACTORS = 8
@@ -158,15 +160,16 @@ def _expand(
                 factors.append(value)
                 degrees[id(value)] = 1
             else:
-                own = _degree(made, [visit(v, budget - 1) for v in _signals(made)])
-                inner.append((value, made))
+                own = _degree(made, [visit(v, budget - 1) for v in _operands(made)])
+                inner.extend([*_stacked(made), (value, made)])
                 degrees[id(value)] = own
         return degrees[id(value)]
 
-    total = _degree(f, [visit(value, MOST_FACTORS) for value in f.inputs])
+    total = _degree(f, [visit(value, MOST_FACTORS) for value in _operands(f)])
     if total > MOST_FACTORS:
-        factors, affine, inner = list(dict.fromkeys(f.inputs)), [], []
-        total = _degree(f, [1] * len(f.inputs))
+        factors, affine, inner = list(dict.fromkeys(_operands(f))), [], []
+        total = _degree(f, [1] * len(_operands(f)))
+    inner.extend(_stacked(f))
 
     def function(*given: jax.Array) -> jax.Array:
         values: dict[int, jax.Array] = {
@@ -190,24 +193,52 @@ def _expand(
 
 def _powers(made: Equation, powers: Mapping[int, Counter[int] | None]) -> Counter[int] | None:
     """Return how often each factor stands in every term of a result; None if that differs."""
-    given = [powers.get(id(value)) for value in _signals(made)]
-    if made.name in _PRODUCTS:
+    given = [powers.get(id(value)) for value in _operands(made)]
+    if _is_product(made):
         return None if None in given else sum(filter(None, given), Counter[int]())
     if made.name in _MOVING and len(given) == 1:
         return given[0]
     return None
 
 
-def _signals(made: Equation) -> list[Tracked]:
-    """The operands through which an equation is a polynomial; weights on signals are constants."""
-    inputs = list(made.inputs)
-    if made.name in _PRODUCTS and sum(v.facts.is_weight for v in inputs) == 1 and len(inputs) == 2:
-        return [value for value in inputs if not value.facts.is_weight]
-    return inputs
+def signals(factors: Sequence[Tracked]) -> Sequence[Tracked]:
+    """Return those factors of a product that relevance passes to: weights on them are constants.
+
+    Of weights alone the scale of a norm is one: `w * (1 / sum(w))` is `w / sum(w)`.
+    """
+    found = [value for value in factors if not value.facts.is_weight]
+    return found or [value for value in factors if not is_scale(value)] or factors
+
+
+def _operands(made: Equation) -> Sequence[Tracked]:
+    """Return the operands through which an equation is a polynomial."""
+    joined = _stacked(made)
+    inputs = joined[0][1].inputs if joined else made.inputs
+    return signals(inputs) if _is_product(made) else inputs
+
+
+def _is_product(made: Equation) -> bool:
+    """Return whether an equation multiplies its operands, or the parts of a stack."""
+    return made.name in _PRODUCTS or bool(_stacked(made))
+
+
+def _stacked(made: Equation) -> Sequence[tuple[Tracked, Equation]]:
+    """Return the stack of which `prod` multiplies the parts, and what made it; else nothing."""
+    joined = producer(made.inputs[0]) if made.name == "reduce_prod" and made.inputs else None
+    if joined is None or joined.name not in ("stack", "concatenate"):
+        return []
+    axis = joined.params["axis" if joined.name == "stack" else "dimension"]
+    one_each = joined.name == "stack" or {shape_of(v)[axis] for v in joined.eqn.invars} == {1}
+    return [(made.inputs[0], joined)] if made.params["axes"] == (axis,) and one_each else []
+
+
+def product_of_parts(f: Equation) -> Frozen | None:
+    """`stack([x, y]).prod(0)` is `x * y`; None of other products of elements."""
+    return by_factors(f) if _stacked(f) else None
 
 
 def _degree(made: Equation, degrees: Sequence[int]) -> int:
-    if made.name in _PRODUCTS:
+    if _is_product(made):
         return sum(degrees)
     if made.name in _POWERS:
         return (made.exponent or 1) * degrees[0]
@@ -229,9 +260,9 @@ def _has_product(value: Tracked) -> bool:
             continue
         if made.name == "square" or made.name in _POWERS:
             return True
-        if made.name in _PRODUCTS and len(_signals(made)) > 1:
+        if _is_product(made) and len(_operands(made)) > 1:
             return True
-        waiting.extend(_signals(made))
+        waiting.extend(_operands(made))
     return False
 
 
@@ -242,4 +273,4 @@ def _is_polynomial(made: Equation) -> bool:
         return False  # a layer with weights ends what is expanded
     if made.name == "div":
         return made.tracked == (True, False)
-    return made.name in _LINEAR or made.name in _PRODUCTS or made.name == "square"
+    return made.name in _LINEAR or _is_product(made) or made.name == "square"

@@ -19,7 +19,7 @@ from rfp_jax._core.equation import Equation, Kind
 from rfp_jax._core.frozen import Frozen, chained, linear
 from rfp_jax.rules._additive import affine
 from rfp_jax.rules._elementwise import elementwise
-from rfp_jax.rules._polynomial import aumann_shapley, by_factors
+from rfp_jax.rules._polynomial import aumann_shapley, by_factors, product_of_parts, signals
 
 
 def equal_split(f: Equation, *x: jax.Array) -> Frozen:
@@ -52,10 +52,10 @@ def signal(f: Equation, *x: jax.Array) -> Frozen:
     """A weight times a signal is linear in the signal; two signals share their product."""
     if len(x) < 2:
         return linear(f, *x)
-    weights = [value.facts.is_weight for value in f.inputs]
-    if sum(weights) != 1:
+    passing = signals(f.inputs)
+    if len(passing) != 1:
         return by_factors(f)
-    place = weights.index(False)
+    place = f.inputs.index(passing[0])
 
     def push(c: jax.Array) -> jax.Array:
         return f(*(c if i == place else xi for i, xi in enumerate(x)))
@@ -94,6 +94,8 @@ def select(f: Equation, *x: jax.Array) -> Frozen:
 
 def reduce_product(f: Equation, x: jax.Array) -> Frozen:
     """The product of the elements along some axes, shared as a product of signals."""
+    if (parts := product_of_parts(f)) is not None:
+        return parts
     degree = math.prod(x.shape[axis] for axis in f.params["axes"])
     return aumann_shapley(f, f.inputs, degree, f) if degree else Frozen(f(x))
 

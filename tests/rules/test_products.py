@@ -1,6 +1,8 @@
 """Products of signals, modulation by a condition, mixtures of experts."""
 # ruff: noqa: E501  (tables: one case a line)
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,3 +94,68 @@ def test_experts_weighted_by_what_sums_to_1(name):
     want = weigh(g) @ e
     agree(shares(lambda g, e: weigh(g) @ e, g, e), [0.0, want, 0.0])
     agree(shares(lambda g, e: (weigh(g) * e).sum(), g, e), [0.0, want, 0.0])
+
+
+STACKED = [
+    lambda a, b, c: jnp.stack([a, b, c]).prod(0),
+    lambda a, b, c: jnp.stack([a, b, c], -1).prod(-1),
+    lambda a, b, c: jnp.concatenate([a[None], b[None], c[None]]).prod(0),
+    lambda a, b, c: jnp.prod(jnp.array([a, b, c]), 0),
+]
+
+
+@pytest.mark.parametrize("stacked", STACKED)
+@pytest.mark.parametrize(
+    "parts",
+    [
+        lambda a, b, c: (a, b, c),
+        lambda a, b, c: (sigmoid(a), b, c),  # a gate
+        lambda a, b, c: (sigmoid(a), sigmoid(b), c),
+        lambda a, b, c: (sigmoid(a), sigmoid(b), sigmoid(c)),
+        lambda a, b, c: (a * a, b, c + 1),  # a product of its own
+        lambda a, b, c: (a * b * b, jnp.tanh(c), -b),
+        lambda a, b, c: (a, b, jnp.full_like(c, 2.5)),
+        lambda a, b, c: (a, a * sigmoid(b), softmax(c)),
+    ],
+)
+def test_a_product_of_a_stack_is_that_of_its_parts(parts, stacked):
+    given = [draw(2, 3, seed=seed) for seed in range(3)]
+    right = shares(lambda *x: functools.reduce(jnp.multiply, parts(*x)), *given)
+    agree(shares(lambda *x: stacked(*parts(*x)), *given), right)
+    behind = shares(lambda *x: stacked(*parts(*x)) * x[0], *given)
+    agree(behind, shares(lambda *x: functools.reduce(jnp.multiply, parts(*x)) * x[0], *given))
+
+
+WEIGHTS = [softmax, sigmoid, jax.nn.softplus, lambda x: jnp.sqrt(1 + x * x)]
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+@pytest.mark.parametrize(
+    "norms",
+    [
+        [
+            lambda w: w / jnp.sqrt((w * w).sum(1, keepdims=True)),
+            lambda w: w * lax.rsqrt(jnp.sum(w**2, 1, keepdims=True)),
+            lambda w: w * (1 / jnp.linalg.norm(w, axis=1, keepdims=True)),
+            lambda w: jnp.einsum("ij,i->ij", w, (w * w).sum(1) ** -0.5),
+        ],
+        [
+            lambda w: w / jnp.sqrt((w * w).mean(1, keepdims=True) + 1e-3),
+            lambda w: w * lax.rsqrt((w * w).mean(1, keepdims=True) + 1e-3),
+        ],
+        [
+            lambda w: w / w.sum(1, keepdims=True),
+            lambda w: w * (1 / w.sum(1, keepdims=True)),
+            lambda w: w.sum(1, keepdims=True) ** -1 * w,
+        ],
+    ],
+)
+def test_a_norm_of_weights_has_a_constant_scale(norms, weight):
+    x = draw(2, 3, seed=4)
+    right = shares(lambda x: norms[0](weight(x)), x)
+    y = draw(2, 3, seed=5)
+    behind = shares(lambda x, y: norms[0](weight(x)) * sigmoid(y), x, y)
+    for norm in norms[1:]:
+        agree(shares(lambda x, norm=norm: norm(weight(x)), x), right)
+        found = shares(lambda x, y, norm=norm: norm(weight(x)) * sigmoid(y), x, y)
+        agree(found, behind)
