@@ -45,6 +45,14 @@ def error(found: Any, right: Any) -> float:
     return float(np.abs(found - right).max() / np.abs(right).max())
 
 
+def drawn(name: str) -> tuple[Callable[..., nn.Module], tuple[Any, ...]]:
+    """A network of `NETWORKS`, with random weights and sources in float32."""
+    make, shapes = NETWORKS[name]
+    keys = jax.random.split(jax.random.key(0), len(shapes) + 1)
+    sources = tuple(map(jax.random.normal, keys[1:], shapes))
+    return make, (jax.jit(make().init)(keys[0], *sources), *sources)
+
+
 def compare(name: str) -> list[str]:
     """One network's errors and residuals.
 
@@ -54,11 +62,8 @@ def compare(name: str) -> list[str]:
     Returns:
         Cells of the table.
     """
-    make, shapes = NETWORKS[name]
-    keys = jax.random.split(jax.random.key(0), len(shapes) + 1)
-    sources = tuple(map(jax.random.normal, keys[1:], shapes))
-    variables = jax.jit(make().init)(keys[0], *sources)
-    half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (variables, *sources))
+    make, arguments = drawn(name)
+    half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), arguments)
     fun = make(dtype=jnp.bfloat16, param_dtype=jnp.bfloat16).apply
 
     def explain(fun: Any, args: Any, dtype: Any = None) -> Any:
@@ -100,24 +105,19 @@ def allow(name: str, dtype: Any) -> list[str]:
     Returns:
         Cells of the table.
     """
-    make, shapes = NETWORKS[name]
-    keys = jax.random.split(jax.random.key(0), len(shapes) + 1)
-    sources = tuple(map(jax.random.normal, keys[1:], shapes))
-    variables = jax.jit(make().init)(keys[0], *sources)
+    make, arguments = drawn(name)
 
     def traced(**options: Any) -> Any:
-        return jax.jit(rfp_jax.relevance(make().apply, (1, 2), **options)).trace(
-            variables, *sources
-        )
+        return jax.jit(rfp_jax.relevance(make().apply, (1, 2), **options)).trace(*arguments)
 
-    exact = traced().lower().compile()(variables, *sources)
-    plain = jax.make_jaxpr(make().apply)(variables, *sources)
+    exact = traced().lower().compile()(*arguments)
+    plain = jax.make_jaxpr(make().apply)(*arguments)
     every = products(traced(dtype=dtype, max_error=1e6).jaxpr).count(np.dtype(dtype))
     cells = [name, np.dtype(dtype).name, f"{len(products(plain))}"]
     for bound in BOUNDS:
         given = traced(dtype=dtype, max_error=bound)
         half = products(given.jaxpr).count(np.dtype(dtype))
-        found = given.lower().compile()(variables, *sources)
+        found = given.lower().compile()(*arguments)
         worst = max(map(error, found.sources, exact.sources))
         cells += [f"{half} of {every}", f"{worst:.2%}"]
     return cells

@@ -31,11 +31,12 @@ class Carrier(Protocol):
     @property
     def wide(self) -> Carrier:
         """The carrier in bodies of loops and branches and of constants, which rounds nothing."""
-        ...
+        return self
 
     def rounding(self, equation: Equation, frozen: Frozen, inputs: Sequence[Tracked]) -> float:
         """Return the greatest error that rounding adds to contributions on their way to results."""
-        ...
+        del equation, frozen, inputs
+        return 0.0
 
     def seed(self, x: shapes.Inexact[jax.Array, "*shape"]) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return what a whole source carries at first: all that there is of itself."""
@@ -61,18 +62,8 @@ class Carrier(Protocol):
 
 
 @dataclass(frozen=True)
-class Contributions:
+class Contributions(Carrier):
     """Slots hold contributions."""
-
-    @property
-    def wide(self) -> Carrier:
-        """Itself: it does not round."""
-        return self
-
-    def rounding(self, equation: Equation, frozen: Frozen, inputs: Sequence[Tracked]) -> float:
-        """Return 0."""
-        del equation, frozen, inputs
-        return 0.0
 
     def seed(self, x: shapes.Inexact[jax.Array, "*shape"]) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return all of the source."""
@@ -106,18 +97,8 @@ class Contributions:
 
 
 @dataclass(frozen=True)
-class Fractions:
+class Fractions(Carrier):
     """Slots hold fractions p; the contribution is `activation * p`."""
-
-    @property
-    def wide(self) -> Carrier:
-        """Itself: it does not round."""
-        return self
-
-    def rounding(self, equation: Equation, frozen: Frozen, inputs: Sequence[Tracked]) -> float:
-        """Return 0."""
-        del equation, frozen, inputs
-        return 0.0
 
     def seed(self, x: shapes.Inexact[jax.Array, "*shape"]) -> shapes.Inexact[jax.Array, "*shape"]:
         """Return 1: a source has all of itself."""

@@ -65,7 +65,7 @@ def test_the_error_stays_below_the_bound(depth, dtype, max_error, seed):
 
 @pytest.mark.parametrize("dtype", [BF16, F16])
 def test_rounding_is_what_a_product_by_hand_in_half_precision_has(dtype):
-    """The bound is neither idle nor far away: one product has an error of u to 3 u."""
+    """The bound is neither idle nor far away: one product has an error near u, 3 u at most."""
     xs, weights = (numbers(400, 3), numbers(400, 3, seed=1)), [numbers(6, 50, seed=2)]
     rel = relevance(layered, (1, 2), dtype=dtype, max_error=1.0)(weights, *xs)
     errors = [
