@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -97,3 +97,39 @@ def evaluate(
 def as_list(eqn: core.JaxprEqn, results: Results) -> list[jax.Array]:
     """Return the results of an equation as a list, one alone as well."""
     return list(results) if eqn.primitive.multiple_results else [results]
+
+
+V = TypeVar("V")
+
+
+def interpret(
+    jaxpr: core.Jaxpr,
+    consts: Sequence[Given],
+    args: Sequence[V],
+    constant: Callable[[Given], V],
+    step: Callable[[core.JaxprEqn, list[V]], list[V]],
+) -> list[V]:
+    """Evaluate a program on other values than arrays; calls are evaluated in place.
+
+    Args:
+        jaxpr: the program.
+        consts: values of its constant variables.
+        args: its arguments.
+        constant: makes a value of a constant or a literal.
+        step: returns the results of an equation.
+    """
+    env: dict[core.Var, V] = dict(zip(jaxpr.constvars, map(constant, consts), strict=True))
+    env.update(zip(jaxpr.invars, args, strict=True))
+
+    def read(atom: Atom) -> V:
+        return constant(literal(atom)) if isinstance(atom, core.Literal) else env[atom]
+
+    for eqn in jaxpr.eqns:
+        operands = list(map(read, eqn.invars))
+        if eqn.primitive.name in CALLS:
+            inner = called(eqn)
+            results = interpret(opened(inner), constants(inner), operands, constant, step)
+        else:
+            results = step(eqn, operands)
+        env.update(zip(eqn.outvars, results, strict=True))
+    return list(map(read, jaxpr.outvars))

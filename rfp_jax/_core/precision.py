@@ -8,7 +8,7 @@ source's contribution, rounding and all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeGuard, TypeVar, cast
 
 import jax
@@ -18,16 +18,14 @@ from jax.extend import core
 from jax.typing import DTypeLike
 
 from rfp_jax._core.jaxprs import (
-    CALLS,
     Atom,
     Program,
     as_list,
     bind_params,
-    called,
     constants,
     dtype_of,
     evaluate,
-    literal,
+    interpret,
     opened,
     shape_of,
 )
@@ -155,40 +153,22 @@ def _wide_program(program: Program, dtype: DTypeLike | None) -> Program:
     """A program traced anew: arguments, constants, literals and conversions are widened."""
     is_closed = isinstance(program, core.ClosedJaxpr)  # in JAX 0.12 every jaxpr is
     jaxpr = opened(program)
-    consts = [widen(const, dtype) for const in constants(program)]
     inputs = [
         jax.ShapeDtypeStruct(shape_of(var), widen(dtype_of(var), dtype)) for var in jaxpr.invars
     ]
 
+    def constant(value: Given) -> jax.Array:
+        return widen(asarray(value), dtype)
+
+    def step(eqn: core.JaxprEqn, operands: list[jax.Array]) -> list[jax.Array]:
+        params = widen_params(bind_params(eqn), dtype)
+        return as_list(eqn, evaluate(eqn, operands, params))
+
     def in_place(*arguments: jax.Array) -> list[jax.Array]:
-        return _evaluate(jaxpr, consts, arguments, dtype)
+        return interpret(jaxpr, constants(program), arguments, constant, step)
 
     wide = make_jaxpr(in_place)(*inputs)
     return wide if is_closed else wide.jaxpr
-
-
-def _evaluate(
-    jaxpr: core.Jaxpr, consts: Sequence[Given], args: Sequence[jax.Array], dtype: DTypeLike | None
-) -> list[jax.Array]:
-    env: dict[core.Var, jax.Array] = dict(zip(jaxpr.constvars, consts, strict=True))
-    env.update(zip(jaxpr.invars, args, strict=True))
-
-    def read(atom: Atom) -> jax.Array:
-        if isinstance(atom, core.Literal):
-            return widen(asarray(literal(atom)), dtype)
-        return env[atom]
-
-    for eqn in jaxpr.eqns:
-        operands = list(map(read, eqn.invars))
-        if eqn.primitive.name in CALLS:
-            inner = called(eqn)
-            own = [widen(const, dtype) for const in constants(inner)]
-            results = _evaluate(opened(inner), own, operands, dtype)
-        else:
-            params = widen_params(bind_params(eqn), dtype)
-            results = as_list(eqn, evaluate(eqn, operands, params))
-        env.update(zip(eqn.outvars, results, strict=True))
-    return list(map(read, jaxpr.outvars))
 
 
 def narrow(value: jax.Array, atom: Atom) -> jax.Array:

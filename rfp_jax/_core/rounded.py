@@ -27,23 +27,17 @@ from rfp_jax._core.carrier import Carried, Contributions
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen
 from rfp_jax._core.jaxprs import (
-    CALLS,
-    Atom,
     as_list,
     bind_params,
-    called,
-    constants,
     dtype_of,
     evaluate,
-    literal,
-    opened,
+    interpret,
 )
 from rfp_jax._core.precision import is_narrower
 from rfp_jax._core.primitives import LAYERS, PLACEMENTS
 from rfp_jax._core.signatures import asarray, epsilon, make_jaxpr
 from rfp_jax._core.value import Tracked
 from rfp_jax._util import shapes
-from rfp_jax._util.trees import Given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,40 +131,20 @@ def _with_products_in(
 
         closed = make_jaxpr(given)(*present)
         moving = [(c, True) for c in present]
-        walked = _walk(closed.jaxpr, closed.consts, moving, dtype)
+        walked = interpret(closed.jaxpr, closed.consts, moving, lambda c: (asarray(c), False), step)
         return [value for value, _ in walked]
+
+    def step(eqn: core.JaxprEqn, given: list[_Moving]) -> list[_Moving]:
+        operands, moves = [value for value, _ in given], any(moving for _, moving in given)
+        params = bind_params(eqn)
+        if moves and eqn.primitive.name in LAYERS:
+            params["preferred_element_type"] = np.dtype(dtype)
+            operands, moves = [_rounded(value, dtype) for value in operands], False
+        found = as_list(eqn, evaluate(eqn, operands, params))
+        return [(asarray(y, dtype_of(v)), moves) for y, v in zip(found, eqn.outvars, strict=True)]
 
     return narrow
 
 
 _Moving = tuple[jax.Array, bool]
 """A value of a push, and whether it is a contribution that no product has rounded yet."""
-
-
-def _walk(
-    jaxpr: core.Jaxpr, consts: Sequence[Given], args: Sequence[_Moving], dtype: DTypeLike
-) -> list[_Moving]:
-    env: dict[core.Var, _Moving] = {
-        var: (const, False) for var, const in zip(jaxpr.constvars, consts, strict=True)
-    }
-    env.update(zip(jaxpr.invars, args, strict=True))
-
-    def read(atom: Atom) -> _Moving:
-        return (literal(atom), False) if isinstance(atom, core.Literal) else env[atom]
-
-    for eqn in jaxpr.eqns:
-        given = list(map(read, eqn.invars))
-        if eqn.primitive.name in CALLS:
-            inner = called(eqn)
-            results = _walk(opened(inner), constants(inner), given, dtype)
-        else:
-            operands, moves = [value for value, _ in given], any(moving for _, moving in given)
-            params = bind_params(eqn)
-            if moves and eqn.primitive.name in LAYERS:
-                params["preferred_element_type"] = np.dtype(dtype)
-                operands, moves = [_rounded(value, dtype) for value in operands], False
-            found = as_list(eqn, evaluate(eqn, operands, params))
-            own = zip(found, eqn.outvars, strict=True)
-            results = [(asarray(y, dtype_of(var)), moves) for y, var in own]
-        env.update(zip(eqn.outvars, results, strict=True))
-    return list(map(read, jaxpr.outvars))
