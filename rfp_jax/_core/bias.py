@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from rfp_jax._core.carrier import Carrier
 from rfp_jax._core.frozen import Frozen
-from rfp_jax._core.signatures import epsilon, zeros_like
+from rfp_jax._core.signatures import epsilon, finite, zeros_like
 from rfp_jax._core.value import Slots
 
 
@@ -86,7 +86,7 @@ class Propagate:
 
     def constant_slots(self, carrier: Carrier, y: jax.Array, count: int) -> Slots:
         """Return the constant itself, in the last slot."""
-        return (*(None,) * (count - 1), carrier.seed(_finite(y)))
+        return (*(None,) * (count - 1), carrier.seed(finite(y)))
 
     def added(self, carrier: Carrier, frozen: Frozen, pushed: list[Slots]) -> list[Slots]:
         """Add the constants to the last slot."""
@@ -100,17 +100,10 @@ class Propagate:
     ) -> Slots:
         if not jnp.issubdtype(y.dtype, jnp.inexact):
             return slots
-        bias = jnp.broadcast_to(_finite(bias), y.shape)
+        bias = jnp.broadcast_to(finite(bias), y.shape)
         bias = (bias if is_fraction else carrier.carry(y, bias)).astype(y.dtype)
         *carried, before = slots
         return (*carried, bias if before is None else before + bias)
-
-
-def _finite(bias: jax.Array) -> jax.Array:
-    """Drop what is not finite: a mask's -inf, which the next rule drops as well."""
-    if not jnp.issubdtype(bias.dtype, jnp.inexact):
-        return bias
-    return jnp.where(jnp.isfinite(bias), bias, zeros_like(bias))
 
 
 def _shared(bias: jax.Array, slots: Slots) -> Slots:

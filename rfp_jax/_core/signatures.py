@@ -72,6 +72,13 @@ ones_like: Callable[[jax.Array], jax.Array] = jnp.ones_like
 broadcast_shapes: Callable[..., tuple[int, ...]] = jnp.broadcast_shapes
 
 
+def finite(x: jax.Array) -> jax.Array:
+    """Return an array with 0 where it is not finite: a mask's -inf passes nothing on."""
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return x
+    return jnp.where(jnp.isfinite(x), x, zeros_like(x))
+
+
 def is_array(value: object) -> TypeGuard[jax.Array | np.ndarray]:
     """Return whether a value is an array."""
     return isinstance(value, jax.Array | np.ndarray)

@@ -21,6 +21,7 @@ from rfp_jax._core.control import LOOPS, Bodies, State, Tally
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule
 from rfp_jax._core.interpreter import Interpreter
+from rfp_jax._core.signatures import finite
 from rfp_jax._core.traces import Trace, has_while, largest
 from rfp_jax._core.value import Facts, Tracked, Value, activation
 from rfp_jax._transforms import certificate
@@ -85,7 +86,9 @@ class Ledger:
             tally = self._test(place, equation, frozen, self.probe, tally)
         if self.weights is not None and frozen.bias is not None:
             weight, biases = self.weights[place], frozen.bias
-            frozen = frozen._replace(bias=lambda: jax.tree.map(lambda b: b * weight, biases()))
+            frozen = frozen._replace(
+                bias=lambda: jax.tree.map(lambda b: finite(b) * weight, biases())
+            )
         return walk.results(equation, frozen), tally
 
     def _test(

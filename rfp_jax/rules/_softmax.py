@@ -25,6 +25,7 @@ from rfp_jax._core.equation import Equation, Kind, before_conversion, producer
 from rfp_jax._core.frozen import Frozen, chained
 from rfp_jax._core.jaxprs import shape_of
 from rfp_jax._core.primitives import MOVES
+from rfp_jax._core.signatures import finite
 from rfp_jax._core.value import Tracked, Value
 from rfp_jax.rules._elementwise import elementwise, exponential
 from rfp_jax.rules._normalizer import normalized
@@ -120,7 +121,7 @@ def exponential_of_logits(f: Equation, x: jax.Array) -> Frozen:
     y = f(x)
 
     def bias() -> jax.Array:
-        return y - y * _finite(f.inputs[0])
+        return y - y * finite(f.inputs[0].activation)
 
     return Frozen(y, lambda c: y * c, bias, ends_chain=True, note=BY_GRADIENT)
 
@@ -135,21 +136,22 @@ def attention_quotient(f: Equation, *x: jax.Array) -> Frozen | None:
     if made.name != "dot_general" or len(made.inputs) != 2:
         return None
     for weights, values in (made.inputs, made.inputs[::-1]):
-        if _is_exp(weights) and _sum_of(f.values[1], weights):
-            return _attention(f, weights, values)
+        if _is_exp(weights) and (axes := _sum_of(f.values[1], weights)):
+            return _attention(f, weights, values, axes)
     return None
 
 
-def _attention(f: Equation, weights: Tracked, values: Tracked) -> Frozen:
+def _attention(f: Equation, weights: Tracked, values: Tracked, axes: tuple[int, ...]) -> Frozen:
     y, e, v = f.bind(f.values), weights.activation, values.activation
-    logits = _logits(weights)
+    logits, greatest = _logits(weights), _greatest(e, axes)
 
     def push(c_u: jax.Array, c_v: jax.Array) -> jax.Array:
+        c_u = c_u - jnp.sum(greatest * c_u, axes, keepdims=True)
         by_weights = jax.jvp(lambda e: replay(f, weights, e), (e,), (e * c_u,))[1]
         by_values = jax.jvp(lambda v: replay(f, values, v), (v,), (c_v,))[1]
         return (by_weights + by_values) / 2
 
-    return Frozen(y, push, lambda: y - push(_finite(logits), v), inputs=(logits, values))
+    return Frozen(y, push, lambda: y - push(finite(logits.activation), v), inputs=(logits, values))
 
 
 class _Factor(NamedTuple):
@@ -219,16 +221,30 @@ def _softmax(
         q = summand.activation / jnp.sum(summand.activation, axis=axes, keepdims=True)
         note = BY_GRADIENT
     inputs = tuple(factor.value for factor in factors)
+    greatest = _greatest(q, axes)
+    others = jnp.where(greatest > 0, 0, q)
+    rest = others - greatest * jnp.sum(others, axes, keepdims=True)  # q less the greatest's 1
 
     def push(*cs: jax.Array) -> jax.Array:
         logarithms = (factor.logarithm(c) for factor, c in zip(factors, cs, strict=True))
         c = functools.reduce(jnp.add, logarithms)
-        return p * (c - jnp.sum(q * c, axis=axes, keepdims=True))
+        mean = jnp.sum(rest * c, axes, keepdims=True)
+        return p * ((c - jnp.sum(greatest * c, axes, keepdims=True)) - mean)
 
     def bias() -> jax.Array:
-        return p - push(*map(_finite, inputs))
+        return p - push(*(finite(value.activation) for value in inputs))
 
     return Frozen(p, push, bias, inputs=inputs, note=note)
+
+
+def _greatest(q: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    """Return 1 at the greatest of numbers along axes and 0 elsewhere; equal ones share the 1.
+
+    Contributions to logits are counted from that of the greatest: beside a probability of 1 their
+    differences would otherwise be rounding errors of the whole.
+    """
+    is_greatest = (q == jnp.max(q, axes, keepdims=True)).astype(q.dtype)
+    return is_greatest / jnp.sum(is_greatest, axes, keepdims=True)
 
 
 def _gradient(f: Equation, exponentials: Sequence[Tracked], note: object = None) -> Frozen:
@@ -242,7 +258,9 @@ def _gradient(f: Equation, exponentials: Sequence[Tracked], note: object = None)
         ]
         return functools.reduce(jnp.add, (tangent for _, tangent in terms))
 
-    return Frozen(y, push, lambda: y - push(*map(_finite, logits)), inputs=logits, note=note)
+    return Frozen(
+        y, push, lambda: y - push(*(finite(u.activation) for u in logits)), inputs=logits, note=note
+    )
 
 
 def _exponentials(total: Value) -> list[Tracked]:
@@ -266,12 +284,6 @@ def _terms(total: Value, sums: Sequence[str]) -> list[Tracked]:
         else:
             return []
     return found
-
-
-def _finite(value: Tracked) -> jax.Array:
-    """Return an activation without what is infinite (a mask's -inf), which passes nothing on."""
-    x = value.activation
-    return jnp.where(jnp.isfinite(x), x, 0)
 
 
 def _is_exp(value: Value) -> bool:

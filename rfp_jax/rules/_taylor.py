@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 
 from rfp_jax._core.equation import Equation
 from rfp_jax._core.frozen import Frozen, Rule, chained
+from rfp_jax._core.signatures import finite
 from rfp_jax.rules._additive import affine
 from rfp_jax.rules._elementwise import elementwise, exponential, power
 from rfp_jax.rules._product import (
@@ -32,11 +32,8 @@ def taylor(f: Equation, *x: jax.Array) -> Frozen:
     def push(*c: jax.Array) -> jax.Array:
         return jax.jvp(f, x, c)[1]
 
-    def bias() -> jax.Array:  # what is infinite (a mask's -inf) passes nothing on
-        return y - push(*(jnp.where(jnp.isfinite(xi), xi, 0) for xi in x))
-
     y = f(*x)
-    return Frozen(y, push, bias)
+    return Frozen(y, push, lambda: y - push(*map(finite, x)))
 
 
 @chained

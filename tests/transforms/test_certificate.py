@@ -187,19 +187,49 @@ CONFIDENT = {
     "probabilities": lambda x, v: softmax(x) @ jnp.asarray([[1.0], [-2.0], [0.5], [3.0]], x.dtype),
     "one class": lambda x, v: softmax(2 * x + 0.3)[:, :2],
     "attention": lambda x, v: softmax(x) @ v,
+    "masked": lambda x, v: softmax(jnp.where(x < 0, x, -jnp.inf)) @ v,
     "in pieces": lambda x, v: (lambda e: e @ v / e.sum(-1, keepdims=True))(jnp.exp(x - x.max(-1, keepdims=True))),
 }  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [3.0, 10.0, 30.0, 100.0])
+@pytest.mark.parametrize("preset", ["lrp0", "attnlrp"])
+@pytest.mark.parametrize("size", [3.0, 10.0, 30.0, 100.0, 1000.0, 30000.0])
 @pytest.mark.parametrize("name", CONFIDENT)
-def test_confident_probabilities_are_right_within_rounding(name, size):
+def test_confident_probabilities_are_right_within_rounding(name, size, preset):
     """Beside a probability of 1 the contributions of logits cancel to nothing but rounding."""
     for dtype in (jnp.float64, jnp.float32):
         logits, values = (size * draw(2, 4)).astype(dtype), draw(4, 3, seed=1).astype(dtype)
-        report = audit(CONFIDENT[name], (0, 1))(logits, values)
+        report = audit(CONFIDENT[name], (0, 1), rules=getattr(rules, preset))(logits, values)
         assert report.passed, [(entry.primitive, entry.errors) for entry in report.guilty]
+
+
+AFTER_A_MASK = {
+    "probabilities": softmax,
+    "the greatest": lambda s: jnp.max(s, axis=-1),
+    "the sum of exponentials": jax.nn.logsumexp,
+    "tanh": jnp.tanh,
+    "sigmoid": sigmoid,
+    "clipped": lambda s: jnp.clip(s, -5, 5),
+    "masked again": lambda s: jnp.where(jnp.isfinite(s), s, 0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["lrp0", "attnlrp"])
+@pytest.mark.parametrize("mask", ["chosen", "added"])
+@pytest.mark.parametrize("name", AFTER_A_MASK)
+def test_what_minus_infinity_masks_is_accounted_for(name, mask, preset):
+    """A mask's -inf is a constant of which nothing is left, and no NaN in the certificate."""
+
+    def fun(s):
+        kept = jnp.arange(20).reshape(4, 5) % 5 < 3
+        added = s + jnp.where(kept, 0, -jnp.inf)
+        return AFTER_A_MASK[name](added if mask == "added" else jnp.where(kept, s, -jnp.inf))
+
+    report = audit(fun, rules=getattr(rules, preset))(draw(4, 5))
+    assert report.passed, report.verdict
+    assert all(np.isfinite(entry.bias or 0) for entry in report.entries)
 
 
 @pytest.mark.slow
