@@ -146,7 +146,7 @@ def _attention(f: Equation, weights: Tracked, values: Tracked, axes: tuple[int, 
     logits, greatest = _logits(weights), _greatest(e, axes)
 
     def push(c_u: jax.Array, c_v: jax.Array) -> jax.Array:
-        c_u = c_u - jnp.sum(greatest * c_u, axes, keepdims=True)
+        c_u = _less_greatest(c_u, greatest, axes)
         by_weights = jax.jvp(lambda e: replay(f, weights, e), (e,), (e * c_u,))[1]
         by_values = jax.jvp(lambda v: replay(f, values, v), (v,), (c_v,))[1]
         return (by_weights + by_values) / 2
@@ -222,14 +222,11 @@ def _softmax(
         note = BY_GRADIENT
     inputs = tuple(factor.value for factor in factors)
     greatest = _greatest(q, axes)
-    others = jnp.where(greatest > 0, 0, q)
-    rest = others - greatest * jnp.sum(others, axes, keepdims=True)  # q less the greatest's 1
 
     def push(*cs: jax.Array) -> jax.Array:
         logarithms = (factor.logarithm(c) for factor, c in zip(factors, cs, strict=True))
-        c = functools.reduce(jnp.add, logarithms)
-        mean = jnp.sum(rest * c, axes, keepdims=True)
-        return p * ((c - jnp.sum(greatest * c, axes, keepdims=True)) - mean)
+        c = _less_greatest(functools.reduce(jnp.add, logarithms), greatest, axes)
+        return p * (c - jnp.sum(q * c, axes, keepdims=True))
 
     def bias() -> jax.Array:
         return p - push(*(finite(value.activation) for value in inputs))
@@ -238,13 +235,18 @@ def _softmax(
 
 
 def _greatest(q: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    """Return 1 at the greatest of numbers along axes and 0 elsewhere; equal ones share the 1.
-
-    Contributions to logits are counted from that of the greatest: beside a probability of 1 their
-    differences would otherwise be rounding errors of the whole.
-    """
+    """Return 1 at the greatest of numbers along axes and 0 elsewhere; equal ones share the 1."""
     is_greatest = (q == jnp.max(q, axes, keepdims=True)).astype(q.dtype)
     return is_greatest / jnp.sum(is_greatest, axes, keepdims=True)
+
+
+def _less_greatest(c: jax.Array, greatest: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    """Return contributions to logits less that to the greatest, which does not change a softmax.
+
+    Beside a probability of 1 their differences would otherwise be rounding errors of the whole.
+    """
+    less = c - jnp.sum(greatest * c, axes, keepdims=True)
+    return jnp.where(greatest == 1, 0, less)
 
 
 def _gradient(f: Equation, exponentials: Sequence[Tracked], note: object = None) -> Frozen:
