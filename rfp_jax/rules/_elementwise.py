@@ -55,13 +55,15 @@ def from_variable(
     fills: bool = False,
     *,
     from_constant: bool = False,
+    output: jax.Array | None = None,
 ) -> Frozen:
     """The secant of a curve in one variable; where the curve may fill a NaN, it passes nothing.
 
-    It starts at 0, or `from_constant` at the constant part of the variable. A real function of a
+    It starts at 0, or `from_constant` at the constant part of the variable, and ends at the
+    `output`, if that is not the equation's. A real function of a
     complex variable is one of `|z|^2 = Re(z)^2 + Im(z)^2`, whose squares share as products do.
     """
-    y = f.bind(f.values)
+    y = f.bind(f.values) if output is None else output
     own = variable.activation
     reshapes = f.variable is not None and own.shape != y.shape  # somewhere in the chain
     of_size = jnp.iscomplexobj(own) and not jnp.iscomplexobj(y)

@@ -18,6 +18,7 @@ once.
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -33,6 +34,7 @@ from rfp_jax._core.primitives import MOVES
 from rfp_jax._core.value import Tracked
 from rfp_jax._core.weights import is_scale
 from rfp_jax.rules._elementwise import from_variable
+from rfp_jax.rules._factors import Polynomial, by_variables
 
 MOST_FACTORS = 8
 """Products of more factors are bracketed as they are written."""
@@ -41,6 +43,7 @@ _MOST_EQUATIONS = 64
 _ADDING = frozenset("add add_any sub select_n".split())
 _MOVING = MOVES | {"reduce_sum", "neg"}
 _LINEAR = _MOVING | {"add", "add_any", "sub"}
+_POINTWISE = frozenset("mul neg square integer_pow pow div".split())
 _PRODUCTS = frozenset({"mul", "dot_general"})
 _POWERS = ("integer_pow", "pow")
 
@@ -65,7 +68,8 @@ def polynomial_first(rule: Rule) -> Rule:
 
 def by_factors(f: Equation) -> Frozen:
     """A polynomial of signals: a product, with the products that it is made of, or a power."""
-    return aumann_shapley(f, *_expand(f))
+    expanded, is_elementwise = _expand(f)
+    return aumann_shapley(f, *(by_variables(f, expanded) if is_elementwise else expanded))
 
 
 def aumann_shapley(
@@ -135,14 +139,11 @@ def aumann_shapley(
     )
 
 
-def _expand(
-    f: Equation,
-) -> tuple[list[Tracked], int, Callable[..., jax.Array], Sequence[int] | None]:
+def _expand(f: Equation) -> tuple[Polynomial, bool]:
     """Find the factors of a product of signals through the sums and products that lead to it.
 
     Returns:
-        The factors, the degree of the polynomial, the polynomial as a function of them, and its
-        degree in each if all its terms have the same.
+        The polynomial, and whether it is a product of its factors, element by element.
     """
     degrees: dict[int, int] = {}
     factors: list[Tracked] = []
@@ -188,7 +189,11 @@ def _expand(
     for value, made in inner:
         powers[id(value)] = _powers(made, powers)
     own = None if affine else _powers(f, powers)
-    return factors, total, function, None if own is None else [own[id(v)] for v in factors]
+    if own is None:
+        return Polynomial(factors, total, function), False
+    made = [f, *(made for _, made in inner)]
+    is_elementwise = not jnp.iscomplexobj(f.operands[0]) and all(map(_is_elementwise, made))
+    return Polynomial(factors, total, function, [own[id(v)] for v in factors]), is_elementwise
 
 
 def _powers(made: Equation, powers: Mapping[int, Counter[int] | None]) -> Counter[int] | None:
@@ -196,9 +201,22 @@ def _powers(made: Equation, powers: Mapping[int, Counter[int] | None]) -> Counte
     given = [powers.get(id(value)) for value in _operands(made)]
     if _is_product(made):
         return None if None in given else sum(filter(None, given), Counter[int]())
-    if made.name in _MOVING and len(given) == 1:
-        return given[0]
-    return None
+    if len(given) != 1 or (own := given[0]) is None:
+        return None
+    if made.name == "square" or made.name in _POWERS:
+        power = _degree(made, [1])
+        return Counter({factor: power * count for factor, count in own.items()})
+    return own if made.name in _MOVING else None
+
+
+def _is_elementwise(made: Equation) -> bool:
+    """Return whether an equation of a product multiplies elements that stand in the same place."""
+    if made.name == "dot_general":
+        (contracted, _), (batch, _) = made.params["dimension_numbers"]
+        return not contracted and len(batch) == len(shape_of(made.eqn.outvars[0]))
+    whole = all(v.activation.size == math.prod(shape_of(made.eqn.outvars[0])) for v in made.inputs)
+    joins = made.name in ("stack", "concatenate") or bool(_stacked(made))
+    return joins or (whole and (made.keeps_order or made.name in _POINTWISE))
 
 
 def signals(factors: Sequence[Tracked]) -> Sequence[Tracked]:

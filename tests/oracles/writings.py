@@ -80,6 +80,24 @@ BRACKETS: Mapping[str, tuple[Writing, ...]] = {
         lambda a, b: jnp.einsum("ij,ij,ij->ij", a, b, a),
         lambda a, b: jnp.stack([a, b, a]).prod(0),
     ),
+    "own_function": (
+        lambda a, b: (a * jnp.tanh(a)) * b,
+        lambda a, b: a * (jnp.tanh(a) * b),
+        lambda a, b: (b * a) * jnp.tanh(a),
+        lambda a, b: jnp.einsum("ij,ij,ij->ij", a, jnp.tanh(a), b),
+        lambda a, b: jnp.stack([jnp.tanh(a), b, a]).prod(0),
+    ),
+    "squared_function": (
+        lambda a, b: (jax.nn.silu(a) * jax.nn.silu(a)) * b,
+        lambda a, b: jax.nn.silu(a) * (jax.nn.silu(a) * b),
+        lambda a, b: jax.nn.silu(a) ** 2 * b,
+        lambda a, b: jnp.square(jax.nn.silu(a)) * b,
+    ),
+    "two_functions": (
+        lambda a, b: (jnp.sin(a) * jnp.tanh(a)) * (b * jnp.sinh(b)),
+        lambda a, b: jnp.sin(a) * (jnp.tanh(a) * b) * jnp.sinh(b),
+        lambda a, b: (jnp.sinh(b) * jnp.sin(a)) * (jnp.tanh(a) * b),
+    ),
 }
 """Products that only the default shares alike."""
 

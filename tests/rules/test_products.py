@@ -159,3 +159,34 @@ def test_a_norm_of_weights_has_a_constant_scale(norms, weight):
         agree(shares(lambda x, norm=norm: norm(weight(x)), x), right)
         found = shares(lambda x, y, norm=norm: norm(weight(x)) * sigmoid(y), x, y)
         agree(found, behind)
+
+
+@pytest.mark.parametrize("curve", [jnp.tanh, jnp.cos, lambda x: x * jnp.sin(x), jnp.log1p])
+@pytest.mark.parametrize("power", [1, 2])
+def test_factors_of_one_variable_are_one_factor(curve, power):
+    """Half of the product to each: to y, and to x by the secant of `x^p F(x)`, which starts at 0."""
+    x, y = np.abs(draw(3)) + 0.5, draw(3, seed=1)
+    product = x**power * np.asarray(curve(x)) * y
+    expected = [product / 2, product / 2, 0 * product]
+    forms = [
+        lambda x, y: (x**power * curve(x)) * y,
+        lambda x, y: x**power * (curve(x) * y),
+        lambda x, y: (y * x**power) * curve(x),
+        lambda x, y: (curve(x) * (2 * y)) * (0.5 * x**power),
+    ]
+    for form in forms:
+        agree(shares(form, jnp.asarray(x), jnp.asarray(y)), expected)
+
+
+def test_one_factor_shares_on_its_secant():
+    """`z sinh(z) y` with z = x + 1 and y = v + 2: the secant from 0 has the slope sinh(z)."""
+    x, v = 0.7, 1.3
+    z, y = x + 1, v + 2
+    slope = np.sinh(z)
+    to_x, to_v = slope * x * (y + 2) / 2, v * slope * (z + 1) / 2
+    expected = [to_x, to_v, z * slope * y - to_x - to_v]
+    for form in (
+        lambda x, v: ((x + 1) * jnp.sinh(x + 1)) * (v + 2),
+        lambda x, v: (x + 1) * (jnp.sinh(x + 1) * (v + 2)),
+    ):
+        agree(shares(form, jnp.asarray(x), jnp.asarray(v)), expected)
