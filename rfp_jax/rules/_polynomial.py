@@ -212,8 +212,9 @@ def _powers(made: Equation, powers: Mapping[int, Counter[int] | None]) -> Counte
 def _is_elementwise(made: Equation) -> bool:
     """Return whether an equation of a product multiplies elements that stand in the same place."""
     if made.name == "dot_general":
-        (contracted, _), (batch, _) = made.params["dimension_numbers"]
-        return not contracted and len(batch) == len(shape_of(made.eqn.outvars[0]))
+        (contracted, _), batches = made.params["dimension_numbers"]
+        in_order = list(range(len(shape_of(made.eqn.outvars[0]))))
+        return not contracted and all(list(axes) == in_order for axes in batches)
     whole = all(v.activation.size == math.prod(shape_of(made.eqn.outvars[0])) for v in made.inputs)
     joins = made.name in ("stack", "concatenate") or bool(_stacked(made))
     return joins or (whole and (made.keeps_order or made.name in _POINTWISE))

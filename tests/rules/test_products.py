@@ -190,3 +190,21 @@ def test_one_factor_shares_on_its_secant():
         lambda x, v: (x + 1) * (jnp.sinh(x + 1) * (v + 2)),
     ):
         agree(shares(form, jnp.asarray(x), jnp.asarray(v)), expected)
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda x, y: jnp.einsum("ij,ji->ij", x, jnp.tanh(x) * y),
+        lambda x, y: jax.lax.dot_general(x, jnp.tanh(x) * y, (((), ()), ((0, 1), (1, 0)))),
+        lambda x, y: x * (jnp.tanh(x) * y).T,
+        lambda x, y: x[::-1] * (jnp.tanh(x) * y),
+        lambda x, y: x * (jnp.tanh(x[:1]) * y),
+        lambda x, y: jnp.stack([x, (jnp.tanh(x) * y).T]).prod(0),
+    ],
+)
+def test_factors_in_other_places_are_factors_of_their_own(fun):
+    """`x_ij tanh(x_ji) y_ji`: a third to each, and conserved."""
+    x, y = jnp.asarray(draw(3, 3)), jnp.asarray(draw(3, 3, seed=1))
+    product = fun(x, y)
+    agree(shares(fun, x, y), [2 * product / 3, product / 3, 0 * product])
